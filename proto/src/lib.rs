@@ -13,6 +13,15 @@ pub mod connector {
     }
 }
 
+/// What connectord serves.
+pub mod control {
+    /// Package `superfasttt.control.v1`.
+    #[allow(missing_docs, clippy::all, reason = "generated; the comments are in the .proto files")]
+    pub mod v1 {
+        tonic::include_proto!("superfasttt.control.v1");
+    }
+}
+
 /// The descriptors of every file of the contract and what it imports: an encoded
 /// `google.protobuf.FileDescriptorSet`.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
