@@ -104,7 +104,13 @@ pub struct ConnectorError {
 impl ConnectorError {
     /// An error of `reason` that says `message`.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into(), code: String::new(), metadata: HashMap::new(), retry_after: None }
+        Self {
+            reason,
+            message: message.into(),
+            code: String::new(),
+            metadata: HashMap::new(),
+            retry_after: None,
+        }
     }
 
     /// Adds the connector's own code below the reason.

@@ -7,7 +7,12 @@ pub mod error;
 /// What a connector serves.
 pub mod connector {
     /// Package `superfasttt.connector.v1`.
-    #[allow(missing_docs, clippy::all, reason = "generated; the comments are in the .proto files")]
+    #[allow(
+        missing_docs,
+        clippy::all,
+        clippy::allow_attributes_without_reason,
+        reason = "generated; the comments are in the .proto files"
+    )]
     pub mod v1 {
         tonic::include_proto!("superfasttt.connector.v1");
     }
@@ -16,7 +21,12 @@ pub mod connector {
 /// What connectord serves.
 pub mod control {
     /// Package `superfasttt.control.v1`.
-    #[allow(missing_docs, clippy::all, reason = "generated; the comments are in the .proto files")]
+    #[allow(
+        missing_docs,
+        clippy::all,
+        clippy::allow_attributes_without_reason,
+        reason = "generated; the comments are in the .proto files"
+    )]
     pub mod v1 {
         tonic::include_proto!("superfasttt.control.v1");
     }

@@ -1,0 +1,181 @@
+//! Connections: the configured uses of connectors by organisations.
+
+pub mod sqlite;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use serde_json::{Map, Value};
+
+use super::{ConnectionKey, Fence, Listed, Result};
+
+/// A connection as it is stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Connection {
+    /// The key that rows refer to it by.
+    pub key: ConnectionKey,
+    /// What the world calls it.
+    pub id: String,
+    /// Whose it is.
+    pub organization: String,
+    /// The connector's id.
+    pub connector: String,
+    /// Unique within the organisation.
+    pub name: String,
+    /// As a person set them.
+    pub settings: Map<String, Value>,
+    /// When it syncs.
+    pub schedule: Schedule,
+    /// Runs and events are stopped.
+    pub disabled: bool,
+    /// The schedule is stopped.
+    pub paused: bool,
+    /// A person asked for its deletion at this time.
+    pub deleting_at: Option<DateTime<Utc>>,
+    /// Counts updates by people.
+    pub revision: i64,
+    /// Counts claims.
+    pub fence: i64,
+    /// The hash of the settings that its state was made with. `None`: no pull was begun yet.
+    pub synced_settings: Option<Vec<u8>>,
+    /// When its next run is due.
+    pub next_run_at: Option<DateTime<Utc>>,
+    /// When everything was last listed.
+    pub last_full_at: Option<DateTime<Utc>>,
+    /// The newest run.
+    pub last_run: Option<String>,
+    /// When a run last went through.
+    pub last_success_at: Option<DateTime<Utc>>,
+    /// Failed runs in a row.
+    pub failures: i64,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When a person last changed it.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// When a connection syncs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Schedule {
+    /// Seconds from the start of one run to the start of the next. `None`: only when asked.
+    pub interval_s: Option<i64>,
+    /// Seconds between full runs of a source that has a change feed. `None`: only when needed.
+    pub full_interval_s: Option<i64>,
+}
+
+/// A connection to be made.
+#[derive(Clone, Debug)]
+pub struct NewConnection {
+    /// The server's id.
+    pub id: String,
+    /// Whose it is.
+    pub organization: String,
+    /// The connector's id.
+    pub connector: String,
+    /// Unique within the organisation.
+    pub name: String,
+    /// Valid settings.
+    pub settings: Map<String, Value>,
+    /// When it syncs.
+    pub schedule: Schedule,
+    /// Make it disabled.
+    pub disabled: bool,
+    /// When its first run is due.
+    pub next_run_at: Option<DateTime<Utc>>,
+    /// The request that makes it, and a hash of what it asks for. The same request makes it once.
+    pub request: Option<(String, Vec<u8>)>,
+}
+
+/// What a person changes. `None` leaves a field as it is.
+#[derive(Clone, Debug, Default)]
+pub struct ConnectionChange {
+    /// A new name.
+    pub name: Option<String>,
+    /// New settings, all of them.
+    pub settings: Option<Map<String, Value>>,
+    /// A new schedule.
+    pub schedule: Option<Schedule>,
+    /// Disable or enable.
+    pub disabled: Option<bool>,
+    /// Pause or resume.
+    pub paused: Option<bool>,
+    /// When the next run is due from now on.
+    pub next_run_at: Option<Option<DateTime<Utc>>>,
+}
+
+/// How many things a connection holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ConnectionTotals {
+    /// Documents that are not gone.
+    pub documents: u64,
+    /// Item errors that stand.
+    pub item_errors: u64,
+    /// Scopes whose deletions wait for a person.
+    pub held_sweeps: u64,
+}
+
+/// Which connections.
+#[derive(Clone, Debug, Default)]
+pub struct ConnectionFilter {
+    /// Only of this organisation; empty for all.
+    pub organization: String,
+    /// Only of this connector; empty for all.
+    pub connector: String,
+}
+
+/// What the store does with connections. Deleted ones are in none of the answers.
+#[async_trait]
+pub trait ConnectionStore: Send + Sync {
+    /// Makes one. The same request within a day gives the connection that it made.
+    ///
+    /// # Errors
+    /// `Taken("name")`, or `Taken("request_id")` where the request asked for something else before.
+    async fn create_connection(&self, new: NewConnection, now: DateTime<Utc>) -> Result<Connection>;
+
+    /// Gets one by the server's id.
+    async fn connection(&self, id: &str) -> Result<Option<Connection>>;
+
+    /// Gets one by its key, deleted or not.
+    async fn connection_by_key(&self, key: ConnectionKey) -> Result<Option<Connection>>;
+
+    /// Gets one by its name.
+    async fn connection_by_name(&self, organization: &str, name: &str) -> Result<Option<Connection>>;
+
+    /// Lists them, oldest first, those with an id after `after`.
+    async fn connections(
+        &self,
+        filter: ConnectionFilter,
+        after: &str,
+        limit: usize,
+    ) -> Result<Listed<Connection>>;
+
+    /// Changes one, where its revision is still `revision` (`None`: whatever it is).
+    ///
+    /// # Errors
+    /// `Missing`, `Taken("name")`, `Conflict("connection")`.
+    async fn update_connection(
+        &self,
+        id: &str,
+        revision: Option<i64>,
+        change: ConnectionChange,
+        now: DateTime<Utc>,
+    ) -> Result<Connection>;
+
+    /// Marks one as being deleted, so that nothing new begins for it. Again is harmless.
+    async fn begin_deletion(&self, id: &str, revision: Option<i64>, now: DateTime<Utc>)
+    -> Result<Connection>;
+
+    /// Connections whose deletion has begun and not ended.
+    async fn deletions_under_way(&self) -> Result<Vec<Connection>>;
+
+    /// Takes a new claim, which ends every earlier one.
+    async fn claim_connection(&self, key: ConnectionKey) -> Result<Fence>;
+
+    /// Makes up to `limit` of its documents tombstones. Says how many were made: 0 when none is left.
+    async fn delete_documents_of(&self, fence: Fence, limit: usize, now: DateTime<Utc>) -> Result<u64>;
+
+    /// Removes everything but the tombstones and frees the name.
+    async fn end_deletion(&self, fence: Fence, now: DateTime<Utc>) -> Result<()>;
+
+    /// How many things it holds.
+    async fn connection_totals(&self, key: ConnectionKey) -> Result<ConnectionTotals>;
+}

@@ -1,0 +1,288 @@
+//! Connections in SQLite.
+
+use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
+use rusqlite::{OptionalExtension, Row, Transaction, named_params, params};
+
+use super::{
+    Connection, ConnectionChange, ConnectionFilter, ConnectionStore, ConnectionTotals, NewConnection,
+    Schedule,
+};
+use crate::store::sqlite::{from_json, is_taken, micros, time, to_json};
+use crate::store::{ConnectionKey, Fence, Listed, Result, SqliteStore, StoreError, documents};
+
+const COLUMNS: &str = "pk, id, organization, connector, name, settings, interval_s, full_interval_s, disabled, paused, \
+     deleting_at, revision, fence, synced_settings, next_run_at, last_full_at, last_run, last_success_at, failures, \
+     created_at, updated_at";
+
+#[async_trait]
+impl ConnectionStore for SqliteStore {
+    async fn create_connection(&self, new: NewConnection, now: DateTime<Utc>) -> Result<Connection> {
+        self.write(move |tx| {
+            if let Some((request, hash)) = &new.request
+                && let Some(made) = made_by_request(tx, request, hash, now)?
+            {
+                return Ok(made);
+            }
+            let (request_id, request_hash) = new.request.unzip();
+            let made = tx.execute(
+                "INSERT INTO connections (id, organization, connector, name, settings, interval_s, full_interval_s, \
+                 disabled, next_run_at, request_id, request_hash, created_at, updated_at) \
+                 VALUES (:id, :organization, :connector, :name, :settings, :interval_s, :full_interval_s, :disabled, \
+                 :next_run_at, :request_id, :request_hash, :now, :now)",
+                named_params! {
+                    ":id": new.id, ":organization": new.organization, ":connector": new.connector, ":name": new.name,
+                    ":settings": to_json("settings", &new.settings)?,
+                    ":interval_s": new.schedule.interval_s, ":full_interval_s": new.schedule.full_interval_s,
+                    ":disabled": new.disabled, ":next_run_at": new.next_run_at.map(micros),
+                    ":request_id": request_id, ":request_hash": request_hash, ":now": micros(now),
+                },
+            );
+            match made {
+                Ok(_) => by_id(tx, &new.id)?.ok_or(StoreError::Missing("connection")),
+                Err(error) if is_taken(&error) => Err(StoreError::Taken("name")),
+                Err(error) => Err(error.into()),
+            }
+        })
+        .await
+    }
+
+    async fn connection(&self, id: &str) -> Result<Option<Connection>> {
+        let id = id.to_owned();
+        self.read(move |tx| by_id(tx, &id)).await
+    }
+
+    async fn connection_by_key(&self, key: ConnectionKey) -> Result<Option<Connection>> {
+        self.read(move |tx| {
+            let sql = format!("SELECT {COLUMNS} FROM connections WHERE pk = ?1");
+            tx.prepare_cached(&sql)?.query_row([key.0], read).optional()?.transpose()
+        })
+        .await
+    }
+
+    async fn connection_by_name(&self, organization: &str, name: &str) -> Result<Option<Connection>> {
+        let (organization, name) = (organization.to_owned(), name.to_owned());
+        self.read(move |tx| {
+            let sql = format!(
+                "SELECT {COLUMNS} FROM connections WHERE organization = ?1 AND name = ?2 AND deleted_at IS NULL"
+            );
+            tx.prepare_cached(&sql)?.query_row([organization, name], read).optional()?.transpose()
+        })
+        .await
+    }
+
+    async fn connections(
+        &self,
+        filter: ConnectionFilter,
+        after: &str,
+        limit: usize,
+    ) -> Result<Listed<Connection>> {
+        let after = after.to_owned();
+        self.read(move |tx| {
+            let sql = format!(
+                "SELECT {COLUMNS} FROM connections WHERE id > :after AND deleted_at IS NULL \
+                 AND (:organization = '' OR organization = :organization) \
+                 AND (:connector = '' OR connector = :connector) ORDER BY id LIMIT :limit"
+            );
+            let values = named_params! {
+                ":after": after, ":organization": filter.organization, ":connector": filter.connector,
+                ":limit": limit as i64 + 1,
+            };
+            let rows =
+                tx.prepare_cached(&sql)?.query_map(values, read)?.collect::<rusqlite::Result<Vec<_>>>()?;
+            let items = rows.into_iter().collect::<Result<Vec<_>>>()?;
+            Ok(Listed::cut(items, limit, |connection| connection.id.clone()))
+        })
+        .await
+    }
+
+    async fn update_connection(
+        &self,
+        id: &str,
+        revision: Option<i64>,
+        change: ConnectionChange,
+        now: DateTime<Utc>,
+    ) -> Result<Connection> {
+        let id = id.to_owned();
+        self.write(move |tx| {
+            let mut connection = by_id(tx, &id)?.ok_or(StoreError::Missing("connection"))?;
+            if revision.is_some_and(|revision| revision != connection.revision) {
+                return Err(StoreError::Conflict("connection"));
+            }
+            connection.name = change.name.unwrap_or(connection.name);
+            connection.settings = change.settings.unwrap_or(connection.settings);
+            connection.schedule = change.schedule.unwrap_or(connection.schedule);
+            connection.disabled = change.disabled.unwrap_or(connection.disabled);
+            connection.paused = change.paused.unwrap_or(connection.paused);
+            connection.next_run_at = change.next_run_at.unwrap_or(connection.next_run_at);
+            let changed = tx.execute(
+                "UPDATE connections SET name = :name, settings = :settings, interval_s = :interval_s, \
+                 full_interval_s = :full_interval_s, disabled = :disabled, paused = :paused, \
+                 next_run_at = :next_run_at, revision = revision + 1, updated_at = :now WHERE pk = :key",
+                named_params! {
+                    ":name": connection.name, ":settings": to_json("settings", &connection.settings)?,
+                    ":interval_s": connection.schedule.interval_s,
+                    ":full_interval_s": connection.schedule.full_interval_s,
+                    ":disabled": connection.disabled, ":paused": connection.paused,
+                    ":next_run_at": connection.next_run_at.map(micros), ":now": micros(now),
+                    ":key": connection.key.0,
+                },
+            );
+            match changed {
+                Ok(_) => by_id(tx, &id)?.ok_or(StoreError::Missing("connection")),
+                Err(error) if is_taken(&error) => Err(StoreError::Taken("name")),
+                Err(error) => Err(error.into()),
+            }
+        })
+        .await
+    }
+
+    async fn begin_deletion(
+        &self,
+        id: &str,
+        revision: Option<i64>,
+        now: DateTime<Utc>,
+    ) -> Result<Connection> {
+        let id = id.to_owned();
+        self.write(move |tx| {
+            let connection = by_id(tx, &id)?.ok_or(StoreError::Missing("connection"))?;
+            if revision.is_some_and(|revision| revision != connection.revision) {
+                return Err(StoreError::Conflict("connection"));
+            }
+            tx.execute(
+                "UPDATE connections SET deleting_at = coalesce(deleting_at, ?1), next_run_at = NULL WHERE pk = ?2",
+                params![micros(now), connection.key.0],
+            )?;
+            by_id(tx, &id)?.ok_or(StoreError::Missing("connection"))
+        })
+        .await
+    }
+
+    async fn deletions_under_way(&self) -> Result<Vec<Connection>> {
+        self.read(|tx| {
+            let sql = format!(
+                "SELECT {COLUMNS} FROM connections WHERE deleting_at IS NOT NULL AND deleted_at IS NULL ORDER BY pk"
+            );
+            let rows = tx.prepare_cached(&sql)?.query_map([], read)?.collect::<rusqlite::Result<Vec<_>>>()?;
+            rows.into_iter().collect()
+        })
+        .await
+    }
+
+    async fn claim_connection(&self, key: ConnectionKey) -> Result<Fence> {
+        self.write(move |tx| claim(tx, key)).await
+    }
+
+    async fn delete_documents_of(&self, fence: Fence, limit: usize, now: DateTime<Utc>) -> Result<u64> {
+        let (deleted, head) = self
+            .write_fenced(fence, move |tx| {
+                let keys = tx
+                    .prepare_cached("SELECT pk FROM documents WHERE connection = ?1 AND gone = 0 LIMIT ?2")?
+                    .query_map(params![fence.connection.0, limit as i64], |row| row.get(0))?
+                    .collect::<rusqlite::Result<Vec<i64>>>()?;
+                let head = documents::sqlite::bury(tx, fence.connection, &keys, now)?;
+                Ok((keys.len() as u64, head))
+            })
+            .await?;
+        self.feed_moved(head);
+        Ok(deleted)
+    }
+
+    async fn end_deletion(&self, fence: Fence, now: DateTime<Utc>) -> Result<()> {
+        self.write_fenced(fence, move |tx| {
+            let key = fence.connection.0;
+            tx.execute("DELETE FROM run_logs WHERE run IN (SELECT id FROM runs WHERE connection = ?1)", [key])?;
+            for table in ["runs", "item_errors", "sync_states", "shields", "containers"] {
+                tx.execute(&format!("DELETE FROM {table} WHERE connection = ?1"), [key])?;
+            }
+            tx.execute(
+                "UPDATE connections SET deleted_at = ?1, settings = '{}', request_id = NULL, request_hash = NULL \
+                 WHERE pk = ?2",
+                params![micros(now), key],
+            )?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn connection_totals(&self, key: ConnectionKey) -> Result<ConnectionTotals> {
+        self.read(move |tx| {
+            let count = |sql: &str| tx.prepare_cached(sql)?.query_row([key.0], |row| row.get::<_, u64>(0));
+            Ok(ConnectionTotals {
+                documents: count("SELECT document_count FROM connections WHERE pk = ?1")?,
+                item_errors: count("SELECT count(*) FROM item_errors WHERE connection = ?1")?,
+                held_sweeps: count(
+                    "SELECT count(*) FROM sync_states WHERE connection = ?1 AND held_generation IS NOT NULL",
+                )?,
+            })
+        })
+        .await
+    }
+}
+
+/// Takes a new claim of a connection.
+pub(in crate::store) fn claim(tx: &Transaction<'_>, key: ConnectionKey) -> Result<Fence> {
+    let number = tx
+        .prepare_cached("UPDATE connections SET fence = fence + 1 WHERE pk = ?1 RETURNING fence")?
+        .query_row([key.0], |row| row.get(0))
+        .optional()?
+        .ok_or(StoreError::Missing("connection"))?;
+    Ok(Fence { connection: key, number })
+}
+
+fn by_id(tx: &Transaction<'_>, id: &str) -> Result<Option<Connection>> {
+    let sql = format!("SELECT {COLUMNS} FROM connections WHERE id = ?1 AND deleted_at IS NULL");
+    tx.prepare_cached(&sql)?.query_row([id], read).optional()?.transpose()
+}
+
+fn made_by_request(
+    tx: &Transaction<'_>,
+    request: &str,
+    hash: &[u8],
+    now: DateTime<Utc>,
+) -> Result<Option<Connection>> {
+    let since = micros(now - TimeDelta::days(1));
+    let made: Option<(String, Vec<u8>)> = tx
+        .prepare_cached(
+            "SELECT id, request_hash FROM connections \
+             WHERE request_id = ?1 AND created_at > ?2 AND deleted_at IS NULL",
+        )?
+        .query_row(params![request, since], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    match made {
+        None => Ok(None),
+        Some((id, made_hash)) if made_hash == hash => by_id(tx, &id),
+        Some(_) => Err(StoreError::Taken("request_id")),
+    }
+}
+
+/// Reads [`COLUMNS`]. The outer result is the database's, the inner one is about the values.
+fn read(row: &Row<'_>) -> rusqlite::Result<Result<Connection>> {
+    let settings: String = row.get(5)?;
+    let settings = match from_json("settings", &settings) {
+        Ok(settings) => settings,
+        Err(error) => return Ok(Err(error)),
+    };
+    Ok(Ok(Connection {
+        key: ConnectionKey(row.get(0)?),
+        id: row.get(1)?,
+        organization: row.get(2)?,
+        connector: row.get(3)?,
+        name: row.get(4)?,
+        settings,
+        schedule: Schedule { interval_s: row.get(6)?, full_interval_s: row.get(7)? },
+        disabled: row.get(8)?,
+        paused: row.get(9)?,
+        deleting_at: row.get::<_, Option<i64>>(10)?.map(time),
+        revision: row.get(11)?,
+        fence: row.get(12)?,
+        synced_settings: row.get(13)?,
+        next_run_at: row.get::<_, Option<i64>>(14)?.map(time),
+        last_full_at: row.get::<_, Option<i64>>(15)?.map(time),
+        last_run: row.get(16)?,
+        last_success_at: row.get::<_, Option<i64>>(17)?.map(time),
+        failures: row.get(18)?,
+        created_at: row.get(19)?,
+        updated_at: row.get(20)?,
+    }))
+}

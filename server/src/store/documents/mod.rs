@@ -1,0 +1,250 @@
+//! Documents as the engine keeps them, and the one transaction in which a page of a run becomes true.
+
+pub mod sqlite;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+
+use super::item_errors::{ItemError, Shield};
+use super::runs::RunCounts;
+use super::sync_states::ScopeState;
+use super::{ConnectionKey, Fence, Result};
+
+/// A document's key in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DocumentKey(pub i64);
+
+/// What a document's text is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ContentState {
+    /// There is none, and none is expected.
+    #[default]
+    None,
+    /// All of it.
+    Whole,
+    /// Its beginning: it was longer than the server keeps.
+    Truncated,
+    /// None can be had from these bytes: a verdict that stays until the version changes.
+    Unreadable,
+    /// What is there (perhaps nothing) is of an older version: fetching the newest failed for now.
+    Stale,
+}
+
+/// A document as the engine compares it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredDocument {
+    /// Its key.
+    pub key: DocumentKey,
+    /// The source's id.
+    pub id: String,
+    /// The owner: the scope that upserted it last.
+    pub scope: String,
+    /// It is a tombstone.
+    pub gone: bool,
+    /// The owner's listing in which it was last seen.
+    pub generation: i64,
+    /// The source's version; empty where it has none.
+    pub version: String,
+    /// The version whose content is held.
+    pub content_version: Option<String>,
+    /// What its text is.
+    pub content_state: ContentState,
+    /// SHA-256 of its text.
+    pub text_hash: Option<[u8; 32]>,
+    /// How long its text is.
+    pub text_bytes: u64,
+    /// SHA-256 of what a consumer sees.
+    pub envelope_hash: [u8; 32],
+}
+
+/// What happens to one document.
+#[derive(Clone, Debug, PartialEq)]
+pub enum DocumentWrite {
+    /// It was seen, and nothing changed.
+    Seen {
+        /// Which.
+        key: DocumentKey,
+        /// In which listing.
+        generation: i64,
+    },
+    /// It is new, or something of it changed.
+    Put(Box<DocumentPut>),
+    /// It becomes a tombstone.
+    Gone(DocumentKey),
+}
+
+/// A document's new state.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DocumentPut {
+    /// Its key; `None` for a new one.
+    pub key: Option<DocumentKey>,
+    /// It is new, or was a tombstone.
+    pub arrives: bool,
+    /// The source's id.
+    pub id: String,
+    /// The owner.
+    pub scope: String,
+    /// The owner's listing in which it is seen.
+    pub generation: i64,
+    /// The source's version.
+    pub version: String,
+    /// The version whose content is held.
+    pub content_version: Option<String>,
+    /// What its text is.
+    pub content_state: ContentState,
+    /// Its text.
+    pub text: TextWrite,
+    /// SHA-256 of its text.
+    pub text_hash: Option<[u8; 32]>,
+    /// How long its text is.
+    pub text_bytes: u64,
+    /// SHA-256 of what a consumer sees.
+    pub envelope_hash: [u8; 32],
+    /// What holds it; empty for nothing.
+    pub parent_id: String,
+    /// Its second key; empty for none.
+    pub locator: String,
+    /// The encoded envelope without content.
+    pub envelope: Vec<u8>,
+    /// What consumers get to see of the change.
+    pub entry: FeedEntryKind,
+}
+
+/// What happens to a text.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TextWrite {
+    /// It stays as it is.
+    Keep,
+    /// It is replaced, or removed.
+    Set(Option<String>),
+}
+
+/// What consumers get to see of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FeedEntryKind {
+    /// Nothing: what they would see is the same.
+    None,
+    /// The envelope; the text is the same.
+    Envelope,
+    /// The envelope and a new text.
+    Content,
+}
+
+/// A folder of the source.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ContainerPut {
+    /// Its id, in the same space as the documents'.
+    pub id: String,
+    /// In which scope.
+    pub scope: String,
+    /// What holds it; empty for nothing.
+    pub parent_id: String,
+    /// Its name.
+    pub name: String,
+    /// Its second key; empty for none.
+    pub locator: String,
+    /// The listing in which it is seen.
+    pub generation: i64,
+}
+
+/// Everything that becomes true at once.
+#[derive(Clone, Debug, Default)]
+pub struct Commit {
+    /// The run that it belongs to.
+    pub run: String,
+    /// What the run did so far, this included.
+    pub counts: RunCounts,
+    /// One write for each document, in the order in which consumers see them.
+    pub documents: Vec<DocumentWrite>,
+    /// Containers that are there.
+    pub containers: Vec<ContainerPut>,
+    /// Containers that are gone, by id.
+    pub removed_containers: Vec<String>,
+    /// Items that could not be read.
+    pub item_errors: Vec<ItemError>,
+    /// Items that were read, or are gone: their errors are forgotten.
+    pub cleared_items: Vec<String>,
+    /// What takes no part in deletion by absence.
+    pub shields: Vec<Shield>,
+    /// Where scopes stand after it.
+    pub states: Vec<ScopeState>,
+}
+
+/// A document that a listing did not name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Absent {
+    /// Its key.
+    pub key: DocumentKey,
+    /// The source's id.
+    pub id: String,
+    /// What holds it; empty for nothing.
+    pub parent_id: String,
+    /// Its second key; empty for none.
+    pub locator: String,
+    /// The listing in which it was last seen.
+    pub generation: i64,
+}
+
+/// What the store does with documents, for the engine.
+#[async_trait]
+pub trait DocumentStore: Send + Sync {
+    /// Those of these ids that are stored, tombstones too, in any order.
+    async fn stored_documents(
+        &self,
+        connection: ConnectionKey,
+        ids: Vec<String>,
+    ) -> Result<Vec<StoredDocument>>;
+
+    /// The encoded envelope of a document.
+    async fn stored_envelope(&self, key: DocumentKey) -> Result<Option<Vec<u8>>>;
+
+    /// The id of the document or container that has this locator in this scope.
+    async fn id_of_locator(
+        &self,
+        connection: ConnectionKey,
+        scope: &str,
+        locator: &str,
+    ) -> Result<Option<String>>;
+
+    /// The ids of documents and containers under `id`, at any depth, in the scope.
+    async fn descendants(&self, connection: ConnectionKey, scope: &str, id: &str) -> Result<Vec<String>>;
+
+    /// Makes a commit true, all of it or nothing. Entries of the feed get their offsets in the order of `documents`.
+    async fn commit(&self, fence: Fence, commit: Commit, now: DateTime<Utc>) -> Result<()>;
+
+    /// How many documents the scope owns, and how many of them were last seen before listing `generation`.
+    async fn count_absent(
+        &self,
+        connection: ConnectionKey,
+        scope: &str,
+        generation: i64,
+    ) -> Result<(u64, u64)>;
+
+    /// Documents that the scope owns and that were last seen before listing `generation`, ordered by id, those after
+    /// `after`.
+    async fn absent(
+        &self,
+        connection: ConnectionKey,
+        scope: &str,
+        generation: i64,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<Absent>>;
+
+    /// What holds the container or document of this id; `None` where it is not known.
+    async fn parent_of(&self, connection: ConnectionKey, id: &str) -> Result<Option<String>>;
+
+    /// Makes documents tombstones, and counts them on the run.
+    async fn bury(
+        &self,
+        fence: Fence,
+        keys: Vec<DocumentKey>,
+        run: &str,
+        counts: RunCounts,
+        now: DateTime<Utc>,
+    ) -> Result<()>;
+
+    /// Ends a scope's listing: writes its state and, where nothing is shielded, forgets containers that it did not
+    /// name and errors that it did not meet.
+    async fn end_listing(&self, fence: Fence, state: ScopeState, forget: bool) -> Result<()>;
+}

@@ -1,0 +1,399 @@
+//! Documents in SQLite.
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use rusqlite::{OptionalExtension, Row, Transaction, named_params, params};
+
+use super::{
+    Absent, Commit, ContentState, DocumentKey, DocumentPut, DocumentStore, DocumentWrite, FeedEntryKind,
+    StoredDocument, TextWrite,
+};
+use crate::store::runs::RunCounts;
+use crate::store::sqlite::{hash, micros};
+use crate::store::sync_states::ScopeState;
+use crate::store::{ConnectionKey, Fence, Result, SqliteStore, feed, item_errors, runs, sync_states};
+
+/// Every id under one id: `:connection`, `:scope` and `:id` are its parameters.
+const SUBTREE: &str = "WITH RECURSIVE under(id) AS ( \
+     SELECT id FROM containers WHERE connection = :connection AND parent_id = :id AND scope = :scope \
+     UNION SELECT id FROM documents WHERE connection = :connection AND parent_id = :id AND scope = :scope \
+     UNION SELECT c.id FROM containers c JOIN under ON c.parent_id = under.id \
+       WHERE c.connection = :connection AND c.parent_id <> '' AND c.scope = :scope \
+     UNION SELECT d.id FROM documents d JOIN under ON d.parent_id = under.id \
+       WHERE d.connection = :connection AND d.parent_id <> '' AND d.scope = :scope) \
+     SELECT id FROM under";
+
+#[async_trait]
+impl DocumentStore for SqliteStore {
+    async fn stored_documents(
+        &self,
+        connection: ConnectionKey,
+        ids: Vec<String>,
+    ) -> Result<Vec<StoredDocument>> {
+        self.read(move |tx| {
+            let mut select = tx.prepare_cached(
+                "SELECT pk, id, scope, gone, generation, version, content_version, content_state, text_hash, \
+                 text_bytes, envelope_hash FROM documents WHERE connection = ?1 AND id = ?2",
+            )?;
+            let mut found = Vec::with_capacity(ids.len());
+            for id in &ids {
+                if let Some(document) = select.query_row(params![connection.0, id], read).optional()? {
+                    found.push(document);
+                }
+            }
+            Ok(found)
+        })
+        .await
+    }
+
+    async fn stored_envelope(&self, key: DocumentKey) -> Result<Option<Vec<u8>>> {
+        self.read(move |tx| {
+            let sql = "SELECT envelope FROM document_bodies WHERE pk = ?1";
+            Ok(tx.prepare_cached(sql)?.query_row([key.0], |row| row.get(0)).optional()?)
+        })
+        .await
+    }
+
+    async fn id_of_locator(
+        &self,
+        connection: ConnectionKey,
+        scope: &str,
+        locator: &str,
+    ) -> Result<Option<String>> {
+        let (scope, locator) = (scope.to_owned(), locator.to_owned());
+        self.read(move |tx| {
+            let sql = "SELECT id FROM documents \
+                 WHERE connection = ?1 AND scope = ?2 AND locator = ?3 AND locator <> '' AND gone = 0 \
+                 UNION ALL SELECT id FROM containers \
+                 WHERE connection = ?1 AND scope = ?2 AND locator = ?3 AND locator <> '' LIMIT 1";
+            Ok(tx
+                .prepare_cached(sql)?
+                .query_row(params![connection.0, scope, locator], |row| row.get(0))
+                .optional()?)
+        })
+        .await
+    }
+
+    async fn descendants(&self, connection: ConnectionKey, scope: &str, id: &str) -> Result<Vec<String>> {
+        let (scope, id) = (scope.to_owned(), id.to_owned());
+        self.read(move |tx| {
+            let values = named_params! { ":connection": connection.0, ":scope": scope, ":id": id };
+            let ids = tx
+                .prepare_cached(SUBTREE)?
+                .query_map(values, |row| row.get(0))?
+                .collect::<rusqlite::Result<Vec<String>>>()?;
+            Ok(ids)
+        })
+        .await
+    }
+
+    async fn commit(&self, fence: Fence, commit: Commit, now: DateTime<Utc>) -> Result<()> {
+        let head = self
+            .write_fenced(fence, move |tx| {
+                let head = write_documents(tx, fence.connection, &commit.documents, now)?;
+                write_containers(tx, fence.connection, &commit)?;
+                for item in &commit.cleared_items {
+                    item_errors::sqlite::clear(tx, fence.connection, item)?;
+                }
+                for error in &commit.item_errors {
+                    item_errors::sqlite::record(tx, fence.connection, &commit.run, error, now)?;
+                }
+                for shield in &commit.shields {
+                    item_errors::sqlite::shield(tx, fence.connection, shield)?;
+                }
+                for state in &commit.states {
+                    sync_states::sqlite::save(tx, fence.connection, state)?;
+                }
+                runs::sqlite::save_counts(tx, &commit.run, &commit.counts)?;
+                Ok(head)
+            })
+            .await?;
+        self.feed_moved(head);
+        Ok(())
+    }
+
+    async fn count_absent(
+        &self,
+        connection: ConnectionKey,
+        scope: &str,
+        generation: i64,
+    ) -> Result<(u64, u64)> {
+        let scope = scope.to_owned();
+        self.read(move |tx| {
+            let counts = tx
+                .prepare_cached(
+                    "SELECT count(*), count(*) FILTER (WHERE generation < ?3) FROM documents \
+                     WHERE connection = ?1 AND scope = ?2 AND gone = 0",
+                )?
+                .query_row(params![connection.0, scope, generation], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            Ok(counts)
+        })
+        .await
+    }
+
+    async fn absent(
+        &self,
+        connection: ConnectionKey,
+        scope: &str,
+        generation: i64,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<Absent>> {
+        let (scope, after) = (scope.to_owned(), after.to_owned());
+        self.read(move |tx| {
+            let absent = tx
+                .prepare_cached(
+                    "SELECT pk, id, parent_id, locator, generation FROM documents WHERE connection = ?1 AND id > ?2 \
+                     AND scope = ?3 AND gone = 0 AND generation < ?4 ORDER BY id LIMIT ?5",
+                )?
+                .query_map(params![connection.0, after, scope, generation, limit as i64], |row| {
+                    Ok(Absent {
+                        key: DocumentKey(row.get(0)?),
+                        id: row.get(1)?,
+                        parent_id: row.get(2)?,
+                        locator: row.get(3)?,
+                        generation: row.get(4)?,
+                    })
+                })?
+                .collect::<rusqlite::Result<Vec<_>>>()?;
+            Ok(absent)
+        })
+        .await
+    }
+
+    async fn parent_of(&self, connection: ConnectionKey, id: &str) -> Result<Option<String>> {
+        let id = id.to_owned();
+        self.read(move |tx| {
+            let sql = "SELECT parent_id FROM containers WHERE connection = ?1 AND id = ?2 \
+                 UNION ALL SELECT parent_id FROM documents WHERE connection = ?1 AND id = ?2 LIMIT 1";
+            Ok(tx.prepare_cached(sql)?.query_row(params![connection.0, id], |row| row.get(0)).optional()?)
+        })
+        .await
+    }
+
+    async fn bury(
+        &self,
+        fence: Fence,
+        keys: Vec<DocumentKey>,
+        run: &str,
+        counts: RunCounts,
+        now: DateTime<Utc>,
+    ) -> Result<()> {
+        let run = run.to_owned();
+        let head = self
+            .write_fenced(fence, move |tx| {
+                let keys: Vec<i64> = keys.iter().map(|key| key.0).collect();
+                let head = bury(tx, fence.connection, &keys, now)?;
+                runs::sqlite::save_counts(tx, &run, &counts)?;
+                Ok(head)
+            })
+            .await?;
+        self.feed_moved(head);
+        Ok(())
+    }
+
+    async fn end_listing(&self, fence: Fence, state: ScopeState, forget: bool) -> Result<()> {
+        self.write_fenced(fence, move |tx| {
+            let key = fence.connection;
+            if forget {
+                tx.execute(
+                    "DELETE FROM containers WHERE connection = ?1 AND scope = ?2 AND generation < ?3",
+                    params![key.0, state.scope, state.generation],
+                )?;
+                if let Some(began) = state.listing_started_at {
+                    item_errors::sqlite::clear_older(tx, key, &state.scope, began)?;
+                }
+            }
+            sync_states::sqlite::save(tx, key, &state)
+        })
+        .await
+    }
+}
+
+/// Makes documents tombstones; returns the feed's head.
+pub(in crate::store) fn bury(
+    tx: &Transaction<'_>,
+    connection: ConnectionKey,
+    keys: &[i64],
+    now: DateTime<Utc>,
+) -> Result<i64> {
+    let writes: Vec<_> = keys.iter().map(|key| DocumentWrite::Gone(DocumentKey(*key))).collect();
+    write_documents(tx, connection, &writes, now)
+}
+
+/// Writes documents in order; returns the feed's head.
+fn write_documents(
+    tx: &Transaction<'_>,
+    connection: ConnectionKey,
+    writes: &[DocumentWrite],
+    now: DateTime<Utc>,
+) -> Result<i64> {
+    let before = feed::sqlite::head(tx)?;
+    let mut head = before;
+    let mut count_change = 0_i64;
+    let mut seen = tx.prepare_cached("UPDATE documents SET generation = ?1 WHERE pk = ?2")?;
+    for write in writes {
+        match write {
+            DocumentWrite::Seen { key, generation } => {
+                seen.execute(params![generation, key.0])?;
+            }
+            DocumentWrite::Put(put) => {
+                count_change += i64::from(put.arrives);
+                if put.entry != FeedEntryKind::None {
+                    head += 1;
+                }
+                write_put(tx, connection, put, head, now)?;
+            }
+            DocumentWrite::Gone(key) => {
+                head += 1;
+                let buried = tx
+                    .prepare_cached(
+                        "UPDATE documents SET gone = 1, feed_offset = ?1, content_offset = ?1, committed_at = ?2, \
+                         content_version = NULL, content_state = 0, text_hash = NULL, text_bytes = 0, \
+                         parent_id = '', locator = '' WHERE pk = ?3 AND gone = 0",
+                    )?
+                    .execute(params![head, micros(now), key.0])?;
+                count_change -= buried as i64;
+                tx.prepare_cached("DELETE FROM document_bodies WHERE pk = ?1")?.execute([key.0])?;
+            }
+        }
+    }
+    if head != before {
+        feed::sqlite::set_head(tx, head)?;
+    }
+    if count_change != 0 {
+        tx.prepare_cached("UPDATE connections SET document_count = document_count + ?1 WHERE pk = ?2")?
+            .execute(params![count_change, connection.0])?;
+    }
+    Ok(head)
+}
+
+fn write_put(
+    tx: &Transaction<'_>,
+    connection: ConnectionKey,
+    put: &DocumentPut,
+    head: i64,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    let Some(key) = put.key else {
+        tx.prepare_cached(
+            "INSERT INTO documents (connection, id, scope, gone, generation, version, content_version, content_state, \
+             text_hash, text_bytes, envelope_hash, parent_id, locator, feed_offset, content_offset, committed_at) \
+             VALUES (?1, ?2, ?3, 0, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?13, ?14)",
+        )?
+        .execute(params![
+            connection.0,
+            put.id,
+            put.scope,
+            put.generation,
+            put.version,
+            put.content_version,
+            content_state_number(put.content_state),
+            put.text_hash,
+            put.text_bytes,
+            put.envelope_hash,
+            put.parent_id,
+            put.locator,
+            head,
+            micros(now)
+        ])?;
+        let text = match &put.text {
+            TextWrite::Set(text) => text.as_deref(),
+            TextWrite::Keep => None,
+        };
+        tx.prepare_cached("INSERT INTO document_bodies (pk, envelope, text) VALUES (?1, ?2, ?3)")?
+            .execute(params![tx.last_insert_rowid(), put.envelope, text])?;
+        return Ok(());
+    };
+    tx.prepare_cached(
+        "UPDATE documents SET scope = :scope, gone = 0, generation = :generation, version = :version, \
+         content_version = :content_version, content_state = :content_state, text_hash = :text_hash, \
+         text_bytes = :text_bytes, envelope_hash = :envelope_hash, parent_id = :parent_id, locator = :locator, \
+         feed_offset = CASE WHEN :entry > 0 THEN :head ELSE feed_offset END, \
+         content_offset = CASE WHEN :entry > 1 THEN :head ELSE content_offset END, \
+         committed_at = CASE WHEN :entry > 0 THEN :now ELSE committed_at END WHERE pk = :key",
+    )?
+    .execute(named_params! {
+        ":scope": put.scope, ":generation": put.generation, ":version": put.version,
+        ":content_version": put.content_version, ":content_state": content_state_number(put.content_state),
+        ":text_hash": put.text_hash, ":text_bytes": put.text_bytes, ":envelope_hash": put.envelope_hash,
+        ":parent_id": put.parent_id, ":locator": put.locator, ":head": head, ":now": micros(now), ":key": key.0,
+        ":entry": match put.entry {
+            FeedEntryKind::None => 0,
+            FeedEntryKind::Envelope => 1,
+            FeedEntryKind::Content => 2,
+        },
+    })?;
+    match &put.text {
+        TextWrite::Keep => tx
+            .prepare_cached("UPDATE document_bodies SET envelope = ?2 WHERE pk = ?1")?
+            .execute(params![key.0, put.envelope])?,
+        TextWrite::Set(text) => tx
+            .prepare_cached(
+                "INSERT OR REPLACE INTO document_bodies (pk, envelope, text) VALUES (?1, ?2, ?3)",
+            )?
+            .execute(params![key.0, put.envelope, text])?,
+    };
+    Ok(())
+}
+
+fn write_containers(tx: &Transaction<'_>, connection: ConnectionKey, commit: &Commit) -> Result<()> {
+    let mut remove = tx.prepare_cached("DELETE FROM containers WHERE connection = ?1 AND id = ?2")?;
+    for id in &commit.removed_containers {
+        remove.execute(params![connection.0, id])?;
+    }
+    let mut put = tx.prepare_cached(
+        "INSERT OR REPLACE INTO containers (connection, id, scope, parent_id, name, locator, generation) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )?;
+    for container in &commit.containers {
+        put.execute(params![
+            connection.0,
+            container.id,
+            container.scope,
+            container.parent_id,
+            container.name,
+            container.locator,
+            container.generation
+        ])?;
+    }
+    Ok(())
+}
+
+fn content_state_number(state: ContentState) -> i64 {
+    match state {
+        ContentState::None => 0,
+        ContentState::Whole => 1,
+        ContentState::Truncated => 2,
+        ContentState::Unreadable => 3,
+        ContentState::Stale => 4,
+    }
+}
+
+/// A stored content state.
+pub(in crate::store) fn content_state(number: i64) -> ContentState {
+    match number {
+        1 => ContentState::Whole,
+        2 => ContentState::Truncated,
+        3 => ContentState::Unreadable,
+        4 => ContentState::Stale,
+        _ => ContentState::None,
+    }
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<StoredDocument> {
+    let text_hash = row.get_ref(8)?.as_blob_or_null().ok().flatten().map(hash);
+    Ok(StoredDocument {
+        key: DocumentKey(row.get(0)?),
+        id: row.get(1)?,
+        scope: row.get(2)?,
+        gone: row.get(3)?,
+        generation: row.get(4)?,
+        version: row.get(5)?,
+        content_version: row.get(6)?,
+        content_state: content_state(row.get(7)?),
+        text_hash,
+        text_bytes: row.get(9)?,
+        envelope_hash: hash(row.get_ref(10)?.as_blob().unwrap_or_default()),
+    })
+}

@@ -1,0 +1,208 @@
+//! The SQLite store: one writer connection, a few reader connections, each used on a blocking thread. The writer
+//! is handed from one waiting task to the next in order.
+
+use std::path::Path;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite_migration::{M, Migrations};
+use tokio::sync::{Semaphore, watch};
+
+use super::{Fence, Maintenance, Result, Store, StoreError};
+
+/// The migrations, in order. Each has its way back.
+static MIGRATIONS: LazyLock<Migrations<'static>> = LazyLock::new(|| {
+    Migrations::new(vec![
+        M::up(include_str!("migrations/sqlite/0001_first.up.sql"))
+            .down(include_str!("migrations/sqlite/0001_first.down.sql")),
+    ])
+});
+
+/// How many migrations there are: the schema's number.
+const SCHEMA: i64 = 1;
+
+/// How many reads may go on at once.
+const READERS: usize = 4;
+
+/// The statements of each connection that stay prepared.
+const PREPARED_STATEMENTS: usize = 128;
+
+/// The store in one SQLite file.
+#[derive(Debug, Clone)]
+pub struct SqliteStore {
+    writer: Arc<tokio::sync::Mutex<Option<Connection>>>,
+    readers: Arc<Readers>,
+    /// The feed's newest offset, for those who wait for it to move.
+    pub(super) feed_head: watch::Sender<i64>,
+}
+
+#[derive(Debug)]
+struct Readers {
+    free: Mutex<Vec<Connection>>,
+    permits: Semaphore,
+}
+
+impl SqliteStore {
+    /// Opens the file, makes it where it is missing, and brings its schema up to date.
+    ///
+    /// # Errors
+    /// [`StoreError::TooNew`] where a newer version wrote it; [`StoreError::Database`] where it cannot be opened.
+    pub async fn open(path: &Path) -> Result<Self> {
+        let path = path.to_owned();
+        blocking(move || {
+            let mut writer = connect(&path)?;
+            let found: i64 = writer.pragma_query_value(None, "user_version", |row| row.get(0))?;
+            if found > SCHEMA {
+                return Err(StoreError::TooNew { found, known: SCHEMA });
+            }
+            MIGRATIONS.to_latest(&mut writer).map_err(|error| StoreError::Database(error.to_string()))?;
+            let head = super::feed::sqlite::begin_epoch(&mut writer)?;
+            let readers = (0..READERS).map(|_| connect(&path)).collect::<Result<Vec<_>>>()?;
+            Ok(Self {
+                writer: Arc::new(tokio::sync::Mutex::new(Some(writer))),
+                readers: Arc::new(Readers { free: Mutex::new(readers), permits: Semaphore::new(READERS) }),
+                feed_head: watch::Sender::new(head),
+            })
+        })
+        .await
+    }
+
+    /// Runs `work` in a write transaction and commits it, unless it fails. The work goes on to its end even when
+    /// the caller stops waiting.
+    pub(super) async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let mut writer = self.writer.clone().lock_owned().await;
+        blocking(move || {
+            let connection = writer.as_mut().ok_or_else(closed)?;
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let value = work(&transaction)?;
+            transaction.commit()?;
+            Ok(value)
+        })
+        .await
+    }
+
+    /// As [`Self::write`], and only while `fence` is the newest claim of its connection.
+    pub(super) async fn write_fenced<T: Send + 'static>(
+        &self,
+        fence: Fence,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.write(move |transaction| {
+            let newest: i64 = transaction
+                .prepare_cached("SELECT fence FROM connections WHERE pk = ?1")?
+                .query_row([fence.connection.0], |row| row.get(0))?;
+            if newest != fence.number {
+                return Err(StoreError::Fenced);
+            }
+            work(transaction)
+        })
+        .await
+    }
+
+    /// Runs `work` on a snapshot of the database.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let readers = self.readers.clone();
+        let _permit = self.readers.permits.acquire().await.map_err(|_| closed())?;
+        blocking(move || {
+            let taken = readers.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let mut connection = taken.ok_or_else(closed)?;
+            let result =
+                connection.transaction().map_err(StoreError::from).and_then(|snapshot| work(&snapshot));
+            readers.free.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+            result
+        })
+        .await
+    }
+}
+
+impl Store for SqliteStore {}
+
+#[async_trait]
+impl Maintenance for SqliteStore {
+    fn kind(&self) -> &'static str {
+        "sqlite"
+    }
+
+    async fn close(&self) {
+        self.readers.permits.close();
+        self.readers.free.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        // Closing the last connection folds the write-ahead log into the file.
+        self.writer.lock().await.take();
+    }
+}
+
+fn closed() -> StoreError {
+    StoreError::Database("the store is closed".to_owned())
+}
+
+fn connect(path: &Path) -> Result<Connection> {
+    let connection = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    connection.busy_timeout(Duration::from_secs(10))?;
+    connection.set_prepared_statement_cache_capacity(PREPARED_STATEMENTS);
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    // FULL: a position that a consumer was given outlives a power cut. Commits are grouped, so it costs little.
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", "OFF")?;
+    // 16 MiB of pages for each connection; a checkpoint each 16 MiB of log.
+    connection.pragma_update(None, "cache_size", -16_384)?;
+    connection.pragma_update(None, "wal_autocheckpoint", 4_096)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    Ok(connection)
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| StoreError::Database(format!("a statement panicked: {error}")))?
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        StoreError::Database(error.to_string())
+    }
+}
+
+/// Whether a write failed because of a unique index.
+pub(super) fn is_taken(error: &rusqlite::Error) -> bool {
+    error.sqlite_error().is_some_and(|error| {
+        error.extended_code == rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE
+            || error.extended_code == rusqlite::ffi::SQLITE_CONSTRAINT_PRIMARYKEY
+    })
+}
+
+/// A time as it is stored.
+pub(super) fn micros(time: DateTime<Utc>) -> i64 {
+    time.timestamp_micros()
+}
+
+/// A stored time.
+pub(super) fn time(micros: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp_micros(micros).unwrap_or(DateTime::UNIX_EPOCH)
+}
+
+/// A stored hash. One of another length belongs to no document: it differs from every computed one.
+pub(super) fn hash(bytes: &[u8]) -> [u8; 32] {
+    bytes.try_into().unwrap_or_default()
+}
+
+/// Reads a JSON column.
+pub(super) fn from_json<T: serde::de::DeserializeOwned>(what: &'static str, text: &str) -> Result<T> {
+    serde_json::from_str(text).map_err(|error| StoreError::Corrupt { what, detail: error.to_string() })
+}
+
+/// Writes a JSON column.
+pub(super) fn to_json<T: serde::Serialize>(what: &'static str, value: &T) -> Result<String> {
+    serde_json::to_string(value).map_err(|error| StoreError::Corrupt { what, detail: error.to_string() })
+}
