@@ -282,7 +282,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Result<Connection>> {
         last_run: row.get(16)?,
         last_success_at: row.get::<_, Option<i64>>(17)?.map(time),
         failures: row.get(18)?,
-        created_at: row.get(19)?,
-        updated_at: row.get(20)?,
+        created_at: time(row.get(19)?),
+        updated_at: time(row.get(20)?),
     }))
 }

@@ -158,8 +158,8 @@ pub struct Commit {
     pub documents: Vec<DocumentWrite>,
     /// Containers that are there.
     pub containers: Vec<ContainerPut>,
-    /// Containers that are gone, by id.
-    pub removed_containers: Vec<String>,
+    /// Containers that are gone from their scope: scope and id.
+    pub removed_containers: Vec<(String, String)>,
     /// Items that could not be read.
     pub item_errors: Vec<ItemError>,
     /// Items that were read, or are gone: their errors are forgotten.
@@ -195,8 +195,8 @@ pub trait DocumentStore: Send + Sync {
         ids: Vec<String>,
     ) -> Result<Vec<StoredDocument>>;
 
-    /// The encoded envelope of a document.
-    async fn stored_envelope(&self, key: DocumentKey) -> Result<Option<Vec<u8>>>;
+    /// The encoded envelopes of documents, in any order.
+    async fn stored_envelopes(&self, keys: Vec<DocumentKey>) -> Result<Vec<(DocumentKey, Vec<u8>)>>;
 
     /// The id of the document or container that has this locator in this scope.
     async fn id_of_locator(

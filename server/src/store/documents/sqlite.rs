@@ -46,10 +46,16 @@ impl DocumentStore for SqliteStore {
         .await
     }
 
-    async fn stored_envelope(&self, key: DocumentKey) -> Result<Option<Vec<u8>>> {
+    async fn stored_envelopes(&self, keys: Vec<DocumentKey>) -> Result<Vec<(DocumentKey, Vec<u8>)>> {
         self.read(move |tx| {
-            let sql = "SELECT envelope FROM document_bodies WHERE pk = ?1";
-            Ok(tx.prepare_cached(sql)?.query_row([key.0], |row| row.get(0)).optional()?)
+            let mut select = tx.prepare_cached("SELECT envelope FROM document_bodies WHERE pk = ?1")?;
+            let mut found = Vec::with_capacity(keys.len());
+            for key in keys {
+                if let Some(envelope) = select.query_row([key.0], |row| row.get(0)).optional()? {
+                    found.push((key, envelope));
+                }
+            }
+            Ok(found)
         })
         .await
     }
@@ -338,9 +344,10 @@ fn write_put(
 }
 
 fn write_containers(tx: &Transaction<'_>, connection: ConnectionKey, commit: &Commit) -> Result<()> {
-    let mut remove = tx.prepare_cached("DELETE FROM containers WHERE connection = ?1 AND id = ?2")?;
-    for id in &commit.removed_containers {
-        remove.execute(params![connection.0, id])?;
+    let mut remove =
+        tx.prepare_cached("DELETE FROM containers WHERE connection = ?1 AND scope = ?2 AND id = ?3")?;
+    for (scope, id) in &commit.removed_containers {
+        remove.execute(params![connection.0, scope, id])?;
     }
     let mut put = tx.prepare_cached(
         "INSERT OR REPLACE INTO containers (connection, id, scope, parent_id, name, locator, generation) \

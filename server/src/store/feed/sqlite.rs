@@ -28,7 +28,7 @@ impl FeedStore for SqliteStore {
     }
 
     async fn feed_bounds(&self) -> Result<FeedBounds> {
-        self.read(|tx| bounds(tx)).await
+        self.read(bounds).await
     }
 
     async fn read_feed(
