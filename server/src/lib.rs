@@ -1,1 +1,3 @@
-//! The service.
+//! connectord, part by part: what each module holds is told at its top.
+
+pub mod clock;
