@@ -1,4 +1,7 @@
-//! connectord: the control service of superfasttt connectors. The folders follow one sync, step by step.
+//! connectord: the control service of superfasttt connectors. The folders follow one sync, step by step; what each
+//! holds is told at its top.
 
+pub mod catalog;
 pub mod clock;
 pub mod store;
+pub mod sync;
