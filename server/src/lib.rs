@@ -3,5 +3,7 @@
 
 pub mod catalog;
 pub mod clock;
+pub mod config;
+pub mod content;
 pub mod store;
 pub mod sync;

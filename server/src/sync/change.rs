@@ -1,0 +1,233 @@
+//! Changes as they go through the engine: checked and hashed, ready to be planned.
+
+use std::sync::Arc;
+
+use prost::Message;
+use superfasttt_proto::connector::v1::{
+    Checkpoint, DocumentEnvelope, Page, Permissions, Reason, change::Kind, deletion, item_error, scope_removed,
+};
+use superfasttt_proto::error::ConnectorError;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::envelope::{self, Hash};
+use crate::store::item_errors::{ItemError, Target};
+
+/// A part of a pull, in stream order. It holds its share of the bytes in flight until it is committed.
+#[derive(Debug)]
+pub struct Part {
+    /// The scope that it belongs to.
+    pub scope: Arc<str>,
+    /// What happened in it, in order.
+    pub changes: Vec<Change>,
+    /// What follows the changes.
+    pub end: PartEnd,
+    /// The size of the message that it came in; 0 for a later part of the same message.
+    pub message_bytes: u64,
+    /// Its share of the bytes in flight.
+    pub permit: Option<Arc<OwnedSemaphorePermit>>,
+}
+
+/// What follows the changes of a part.
+#[derive(Debug, PartialEq)]
+pub enum PartEnd {
+    /// Nothing.
+    None,
+    /// Everything so far is covered.
+    Checkpoint(Checkpoint),
+    /// The scope stops here.
+    ScopeError(ConnectorError),
+    /// The scope is gone.
+    ScopeRemoved(scope_removed::Cause),
+}
+
+/// One change of one item.
+#[derive(Debug)]
+pub enum Change {
+    /// A whole document.
+    Document(Box<Document>),
+    /// A document exists.
+    Present {
+        /// Its id.
+        id: String,
+        /// Its version; empty for none.
+        version: String,
+    },
+    /// A document's permissions alone.
+    Permissions {
+        /// Its id.
+        id: String,
+        /// All of them.
+        permissions: Permissions,
+    },
+    /// An item is gone.
+    Deletion {
+        /// Which; never unnamed.
+        target: Target,
+        /// What is under it too.
+        with_descendants: bool,
+    },
+    /// A folder.
+    Container {
+        /// Its id.
+        id: String,
+        /// What holds it; empty for nothing.
+        parent_id: String,
+        /// Its name.
+        name: String,
+        /// Its second key; empty for none.
+        locator: String,
+    },
+    /// An item that could not be read.
+    ItemError(ItemError),
+}
+
+/// A document on its way into the store.
+#[derive(Debug)]
+pub struct Document {
+    /// The envelope as it is kept: without content.
+    pub envelope: DocumentEnvelope,
+    /// The same, encoded.
+    pub encoded: Vec<u8>,
+    /// What is known of its text.
+    pub text: Text,
+    /// The hash, where the text is known: computed off the path of the commits.
+    pub hash: Option<Hash>,
+}
+
+/// What is known of a document's text.
+#[derive(Debug, PartialEq)]
+pub enum Text {
+    /// It has none.
+    None,
+    /// This is it, with its hash; perhaps only its beginning.
+    Known {
+        /// The text.
+        text: String,
+        /// Its hash.
+        hash: Hash,
+        /// It was cut.
+        truncated: bool,
+        /// The version that it is of; empty for none.
+        version: String,
+    },
+    /// It is behind `content_ref`, and what is stored is of this version already.
+    Held,
+    /// It is behind `content_ref`, and nobody has looked yet.
+    Unread,
+    /// None can be had from this version's bytes; why, where a person should know.
+    Unreadable(Option<ConnectorError>),
+    /// It could not be fetched for now.
+    Failed(ConnectorError),
+}
+
+impl Document {
+    /// Takes an accepted envelope apart.
+    fn new(mut envelope: DocumentEnvelope) -> Self {
+        let version = envelope.version.clone();
+        let text = match envelope.content.take() {
+            Some(text) => Text::Known { hash: envelope::text_hash(&text), text, truncated: false, version },
+            None if envelope.content_ref.is_empty() => Text::None,
+            None => Text::Unread,
+        };
+        let encoded = envelope.encode_to_vec();
+        let mut document = Self { envelope, encoded, text, hash: None };
+        document.seal();
+        document
+    }
+
+    /// Computes the hash, where the text is known.
+    pub fn seal(&mut self) {
+        self.hash = match &self.text {
+            Text::None => Some(envelope::envelope_hash(&self.envelope, None)),
+            Text::Known { hash, .. } => Some(envelope::envelope_hash(&self.envelope, Some(hash))),
+            Text::Held | Text::Unread | Text::Unreadable(_) | Text::Failed(_) => None,
+        };
+    }
+}
+
+/// Takes a page apart. A change that breaks a limit of the contract is an item error; one of an unknown kind fails the
+/// pull, because nobody knows what would be passed over.
+pub fn from_page(page: Page, connector: &str) -> Result<(Arc<str>, Vec<Change>, PartEnd), ConnectorError> {
+    let scope: Arc<str> = page.scope.into();
+    let changes = page.changes.into_iter().map(|change| from_change(change.kind, &scope, connector));
+    let changes = changes.collect::<Result<Vec<_>, _>>()?;
+    let end = page.checkpoint.map_or(PartEnd::None, PartEnd::Checkpoint);
+    Ok((scope, changes, end))
+}
+
+fn from_change(kind: Option<Kind>, scope: &str, connector: &str) -> Result<Change, ConnectorError> {
+    let refused = |id: String, message: String| {
+        let target = if id.is_empty() || id.len() > 1024 { Target::Unnamed } else { Target::Id(id) };
+        let error = ConnectorError::new(Reason::ProtocolViolation, message);
+        Change::ItemError(item_error(scope, target, false, error))
+    };
+    Ok(match kind {
+        None => return Err(violation("a change without a kind that this server knows")),
+        Some(Kind::Raw(_)) => return Err(violation("a raw item, though envelopes were asked for")),
+        Some(Kind::Document(mut envelope)) => match envelope::accept(&mut envelope, connector) {
+            Ok(()) => Change::Document(Box::new(Document::new(envelope))),
+            Err(fault) => refused(envelope.id, fault),
+        },
+        Some(Kind::Present(present)) => match envelope::check_id(&present.id) {
+            Ok(()) => Change::Present { id: present.id, version: present.version },
+            Err(fault) => refused(present.id, fault),
+        },
+        Some(Kind::Permissions(change)) => {
+            let mut permissions = change.permissions.unwrap_or_default();
+            match envelope::accept_permissions(&mut permissions) {
+                Ok(()) => Change::Permissions { id: change.id, permissions },
+                Err(fault) => refused(change.id, fault),
+            }
+        }
+        Some(Kind::Deletion(deletion)) => {
+            let target = match deletion.target {
+                Some(deletion::Target::Id(id)) if !id.is_empty() => Target::Id(id),
+                Some(deletion::Target::Locator(locator)) if !locator.is_empty() => Target::Locator(locator),
+                _ => return Err(violation("a deletion that names nothing")),
+            };
+            Change::Deletion { target, with_descendants: deletion.with_descendants }
+        }
+        Some(Kind::Container(container)) => match envelope::check_id(&container.id) {
+            Ok(()) => Change::Container {
+                id: container.id,
+                parent_id: container.parent_id,
+                name: container.name,
+                locator: container.locator,
+            },
+            Err(fault) => refused(container.id, fault),
+        },
+        Some(Kind::ItemError(failed)) => {
+            let target = match failed.target {
+                Some(item_error::Target::Id(id)) if !id.is_empty() => Target::Id(id),
+                Some(item_error::Target::Locator(locator)) if !locator.is_empty() => Target::Locator(locator),
+                _ => Target::Unnamed,
+            };
+            let error = ConnectorError::from_proto(failed.error.unwrap_or_default());
+            Change::ItemError(item_error(scope, target, failed.with_descendants, error))
+        }
+    })
+}
+
+/// An item error as it is stored. Its texts are cut to what the contract allows.
+pub fn item_error(scope: &str, target: Target, with_descendants: bool, error: ConnectorError) -> ItemError {
+    ItemError {
+        scope: scope.to_owned(),
+        target,
+        with_descendants,
+        reason: error.reason,
+        code: cut(error.code, 128),
+        message: cut(error.message, 2048),
+        metadata: error.metadata.into_iter().take(16).map(|(name, value)| (cut(name, 256), cut(value, 256))).collect(),
+    }
+}
+
+/// The connector broke the contract.
+pub fn violation(message: impl Into<String>) -> ConnectorError {
+    ConnectorError::new(Reason::ProtocolViolation, format!("the connector sent {}", message.into()))
+}
+
+/// The beginning of a text, cut between characters.
+pub fn cut(mut text: String, max_bytes: usize) -> String {
+    text.truncate(text.floor_char_boundary(max_bytes));
+    text
+}

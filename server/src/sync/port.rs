@@ -1,0 +1,43 @@
+//! What the engine asks of a connector: a port, so that tests put a scripted one in the place of a process.
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use superfasttt_proto::connector::v1::{
+    DiscoverRequest, DiscoverResponse, FetchContentRequest, FetchContentResponse, PullRequest, PullResponse,
+    TestConnectionRequest, TestConnectionResponse,
+};
+use superfasttt_proto::error::ConnectorError;
+
+use crate::store::connections::Connection;
+
+/// Messages of one streaming call.
+pub type Messages<T> = BoxStream<'static, Result<T, ConnectorError>>;
+
+/// Finds or starts connectors.
+#[async_trait]
+pub trait Connectors: Send + Sync {
+    /// Opens a session with the connector of a connection. The process stays up as long as the session.
+    ///
+    /// # Errors
+    /// `CONNECTOR_CRASHED` where the process does not come up, `NOT_FOUND` where there is none of this id.
+    async fn open(&self, connection: &Connection) -> Result<std::sync::Arc<dyn Session>, ConnectorError>;
+}
+
+/// A connector that is ready to be called. Dropping a stream cancels its call.
+#[async_trait]
+pub trait Session: Send + Sync {
+    /// Begins a pull.
+    async fn pull(&self, request: PullRequest) -> Result<Messages<PullResponse>, ConnectorError>;
+
+    /// Begins to read a document's bytes.
+    async fn fetch_content(
+        &self,
+        request: FetchContentRequest,
+    ) -> Result<Messages<FetchContentResponse>, ConnectorError>;
+
+    /// Tries a connection.
+    async fn test_connection(&self, request: TestConnectionRequest) -> Result<TestConnectionResponse, ConnectorError>;
+
+    /// Lists what a person may pick.
+    async fn discover(&self, request: DiscoverRequest) -> Result<DiscoverResponse, ConnectorError>;
+}
