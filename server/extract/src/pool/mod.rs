@@ -1,0 +1,5 @@
+//! pool
+/// x
+pub struct Pool;
+/// x
+pub struct PoolConfig;
