@@ -5,5 +5,7 @@ pub mod catalog;
 pub mod clock;
 pub mod config;
 pub mod content;
+pub mod documents;
+pub mod schedule;
 pub mod store;
 pub mod sync;

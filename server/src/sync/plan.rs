@@ -37,8 +37,8 @@ pub struct Outcome {
     pub failed_contents: u64,
     /// Ids that were read without fault, or are gone.
     pub cleared: Vec<String>,
-    /// Ids that only `present` named and that are not stored at that version.
-    pub wanted: Vec<String>,
+    /// What only `present` named and what is not stored at that version: scope and id.
+    pub wanted: Vec<(String, String)>,
 }
 
 /// A picture of documents, to which changes are applied.
@@ -49,7 +49,7 @@ pub struct Plan {
     content_errors: Vec<ItemError>,
     failed_contents: u64,
     without_text: u64,
-    wanted: Vec<String>,
+    wanted: Vec<(String, String)>,
 }
 
 #[derive(Debug, Default)]
@@ -194,11 +194,11 @@ impl Plan {
             Some(now) => {
                 now.generation = generation;
                 if now.version != version || version.is_empty() {
-                    self.wanted.push(id.to_owned());
+                    self.wanted.push((scope.to_string(), id.to_owned()));
                 }
                 touch(&mut self.rows, &mut self.touches, id);
             }
-            None => self.wanted.push(id.to_owned()),
+            None => self.wanted.push((scope.to_string(), id.to_owned())),
         }
     }
 

@@ -145,8 +145,10 @@ pub struct RunEnd {
     pub resume_at: Option<DateTime<Utc>>,
     /// Why it failed or waits.
     pub error: Option<RunError>,
-    /// When the connection's next run is due. `None`: only when asked.
-    pub next_run_at: Option<DateTime<Utc>>,
+    /// When the connection is due at the latest; an earlier time stays. `None`: as its schedule says.
+    pub retry_at: Option<DateTime<Utc>>,
+    /// Deletions that wait for a person.
+    pub held_sweeps: Vec<HeldSweep>,
     /// Everything was listed.
     pub listed_all: bool,
 }
@@ -191,7 +193,7 @@ pub trait RunStore: Send + Sync {
     async fn begin_pull(&self, fence: Fence, run: &str, mode: PullMode) -> Result<()>;
 
     /// Ends or pauses a run, and sets what the connection shows of it.
-    async fn end_run(&self, fence: Fence, run: Run, end: RunEnd, now: DateTime<Utc>) -> Result<Run>;
+    async fn end_run(&self, fence: Fence, run: &str, end: RunEnd, now: DateTime<Utc>) -> Result<Run>;
 
     /// Ends a run that nobody works on (queued or parked). Says whether there was one to end.
     async fn cancel_waiting_run(&self, id: &str, now: DateTime<Utc>) -> Result<bool>;

@@ -125,7 +125,8 @@ impl RunStore for SqliteStore {
         .await
     }
 
-    async fn end_run(&self, fence: Fence, run: Run, end: RunEnd, now: DateTime<Utc>) -> Result<Run> {
+    async fn end_run(&self, fence: Fence, run: &str, end: RunEnd, now: DateTime<Utc>) -> Result<Run> {
+        let run = run.to_owned();
         self.write_fenced(fence, move |tx| {
             let ended = matches!(
                 end.state,
@@ -133,29 +134,29 @@ impl RunStore for SqliteStore {
             );
             let succeeded = matches!(end.state, State::Succeeded | State::SucceededWithErrors);
             tx.execute(
-                "UPDATE runs SET state = :state, ended_at = :ended_at, resume_at = :resume_at, counts = :counts, \
+                "UPDATE runs SET state = :state, ended_at = :ended_at, resume_at = :resume_at, \
                  error = :error, held_sweeps = :held_sweeps WHERE id = :id",
                 named_params! {
                     ":state": number(end.state), ":ended_at": ended.then(|| micros(now)),
-                    ":resume_at": end.resume_at.map(micros), ":counts": to_json("counts", &run.counts)?,
+                    ":resume_at": end.resume_at.map(micros),
                     ":error": end.error.map(|error| to_json("error", &error)).transpose()?,
-                    ":held_sweeps": to_json("held_sweeps", &run.held_sweeps)?, ":id": run.id,
+                    ":held_sweeps": to_json("held_sweeps", &end.held_sweeps)?, ":id": run,
                 },
             )?;
             tx.execute(
                 "UPDATE connections SET \
-                 next_run_at = CASE WHEN :ended THEN :next_run_at ELSE next_run_at END, \
+                 next_run_at = CASE WHEN next_run_at > :retry_at THEN :retry_at ELSE next_run_at END, \
                  last_success_at = CASE WHEN :succeeded THEN :now ELSE last_success_at END, \
                  last_full_at = CASE WHEN :listed_all THEN :now ELSE last_full_at END, \
                  failures = CASE WHEN :succeeded THEN 0 WHEN :failed THEN failures + 1 ELSE failures END \
                  WHERE pk = :key",
                 named_params! {
-                    ":ended": ended, ":succeeded": succeeded, ":failed": end.state == State::Failed,
-                    ":next_run_at": end.next_run_at.map(micros), ":listed_all": end.listed_all, ":now": micros(now),
+                    ":succeeded": succeeded, ":failed": end.state == State::Failed,
+                    ":retry_at": end.retry_at.map(micros), ":listed_all": end.listed_all, ":now": micros(now),
                     ":key": fence.connection.0,
                 },
             )?;
-            by_id(tx, &run.id)?.ok_or(StoreError::Missing("run"))
+            by_id(tx, &run)?.ok_or(StoreError::Missing("run"))
         })
         .await
     }

@@ -1,0 +1,200 @@
+//! Fetches one document's bytes into a temporary file and has its text extracted.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures::StreamExt;
+use prost_types::Struct;
+use superfasttt_extract::{ExtractError, Hints, Pool};
+use superfasttt_proto::CONTRACT_REVISION;
+use superfasttt_proto::connector::v1::{
+    Credential, DocumentEnvelope, FetchContentRequest, Reason, fetch_content_response::Kind,
+};
+use superfasttt_proto::error::{ConnectorError, reason_info};
+use tempfile::NamedTempFile;
+use tokio::io::AsyncWriteExt;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::config::ContentConfig;
+use crate::store::runs::RunCounts;
+use crate::sync::change::{Text, violation};
+use crate::sync::envelope::text_hash;
+use crate::sync::port::Session;
+
+/// How much was fetched for a run.
+#[derive(Debug, Default)]
+pub struct ContentTotals {
+    /// Times that content was fetched.
+    pub fetched: AtomicU64,
+    /// Bytes of content.
+    pub bytes: AtomicU64,
+    /// Bytes of text.
+    pub text_bytes: AtomicU64,
+}
+
+impl ContentTotals {
+    /// Goes on from what an earlier attempt of the run did.
+    pub fn restore(&self, counts: &RunCounts) {
+        self.fetched.store(counts.contents_fetched, Ordering::Relaxed);
+        self.bytes.store(counts.content_bytes, Ordering::Relaxed);
+        self.text_bytes.store(counts.text_bytes, Ordering::Relaxed);
+    }
+}
+
+/// What a run's documents are fetched with.
+#[derive(Clone)]
+pub struct Source {
+    /// The connector.
+    pub session: Arc<dyn Session>,
+    /// The connection's settings.
+    pub settings: Struct,
+    /// What to authenticate with.
+    pub credential: Option<Credential>,
+    /// What the run has fetched so far.
+    pub totals: Arc<ContentTotals>,
+}
+
+/// Fetches and extracts, for every run of this process together.
+#[derive(Debug)]
+pub struct Fetcher {
+    pool: Pool,
+    places: Arc<Semaphore>,
+    folder: PathBuf,
+    timeout: Duration,
+    max_bytes: u64,
+}
+
+impl Fetcher {
+    /// Extracts with `pool`; keeps bytes in `folder` for as long as that takes.
+    pub fn new(pool: Pool, config: &ContentConfig, folder: PathBuf) -> Self {
+        Self {
+            pool,
+            places: Arc::new(Semaphore::new(config.concurrent_fetches)),
+            folder,
+            timeout: config.fetch_timeout,
+            max_bytes: config.max_bytes.as_u64(),
+        }
+    }
+
+    /// Waits for one of the places for fetching. They are given in the order in which they are asked for, so whoever
+    /// asks in stream order can wait for results in stream order.
+    pub async fn place(&self) -> OwnedSemaphorePermit {
+        self.places.clone().acquire_owned().await.expect("the semaphore is never closed")
+    }
+
+    /// Stops the extraction workers.
+    pub async fn shutdown(&self) {
+        self.pool.shutdown().await;
+    }
+
+    /// Fetches a document's bytes and reads their text. What went wrong is part of the answer.
+    pub async fn text(&self, source: &Source, envelope: &DocumentEnvelope) -> Text {
+        source.totals.fetched.fetch_add(1, Ordering::Relaxed);
+        let fetched = tokio::time::timeout(self.timeout, self.bytes(source, envelope)).await;
+        let fetched = fetched.unwrap_or_else(|_| {
+            let waited = humantime::format_duration(self.timeout);
+            Err(ConnectorError::new(Reason::SourceUnavailable, format!("the content did not arrive within {waited}")))
+        });
+        match fetched {
+            Ok(fetched) => self.extract(source, envelope, fetched).await,
+            Err(error) if reason_info(error.reason).retryable || error.reason == Reason::Internal => Text::Failed(error),
+            Err(error) => Text::Unreadable(Some(error)),
+        }
+    }
+
+    async fn extract(&self, source: &Source, envelope: &DocumentEnvelope, fetched: Fetched) -> Text {
+        let media_type = Some(fetched.media_type).filter(|media_type| !media_type.is_empty());
+        let hints = Hints { media_type, file_name: Some(file_name(envelope)) };
+        match self.pool.extract(fetched.file.path(), hints).await {
+            Ok(extracted) => {
+                source.totals.text_bytes.fetch_add(extracted.text.len() as u64, Ordering::Relaxed);
+                Text::Known {
+                    hash: text_hash(&extracted.text),
+                    text: extracted.text,
+                    truncated: extracted.truncated,
+                    version: fetched.version,
+                }
+            }
+            // A picture has no text; that is no fault that a person should hear of.
+            Err(ExtractError::Unsupported { .. }) => Text::Unreadable(None),
+            Err(error) => {
+                let permanent = error.is_permanent();
+                let reason = match &error {
+                    ExtractError::TooLarge { .. } => Reason::ContentTooLarge,
+                    ExtractError::Unavailable { .. } => Reason::Internal,
+                    _ => Reason::ContentUnreadable,
+                };
+                let told = ConnectorError::new(reason, error.to_string()).with_code(format!("text.{}", error.code()));
+                if permanent { Text::Unreadable(Some(told)) } else { Text::Failed(told) }
+            }
+        }
+    }
+
+    async fn bytes(&self, source: &Source, envelope: &DocumentEnvelope) -> Result<Fetched, ConnectorError> {
+        let request = FetchContentRequest {
+            settings: Some(source.settings.clone()),
+            credential: source.credential.clone(),
+            contract_revision: CONTRACT_REVISION,
+            id: envelope.id.clone(),
+            content_ref: envelope.content_ref.clone(),
+            version: envelope.version.clone(),
+            max_bytes: self.max_bytes,
+        };
+        let mut messages = source.session.fetch_content(request).await?;
+        let Some(Kind::Header(header)) = messages.next().await.transpose()?.and_then(|message| message.kind) else {
+            return Err(violation("content without a header"));
+        };
+        if header.length_bytes.is_some_and(|length| length > self.max_bytes) {
+            return Err(self.too_large());
+        }
+        let file = NamedTempFile::new_in(&self.folder).map_err(|error| cannot_keep(&error))?;
+        let mut writer = tokio::fs::File::from_std(file.reopen().map_err(|error| cannot_keep(&error))?);
+        let mut length = 0;
+        while let Some(message) = messages.next().await.transpose()? {
+            let Some(Kind::Chunk(chunk)) = message.kind else {
+                return Err(violation("something else than a chunk in the middle of content"));
+            };
+            length += chunk.len() as u64;
+            if length > self.max_bytes {
+                return Err(self.too_large());
+            }
+            writer.write_all(&chunk).await.map_err(|error| cannot_keep(&error))?;
+        }
+        writer.flush().await.map_err(|error| cannot_keep(&error))?;
+        if header.length_bytes.is_some_and(|promised| promised != length) {
+            return Err(ConnectorError::new(Reason::SourceUnavailable, "the content was cut off on its way"));
+        }
+        source.totals.bytes.fetch_add(length, Ordering::Relaxed);
+        let version = if header.version.is_empty() { envelope.version.clone() } else { header.version };
+        let media_type =
+            if header.media_type.is_empty() { envelope.media_type.clone() } else { header.media_type };
+        Ok(Fetched { file, version, media_type })
+    }
+
+    fn too_large(&self) -> ConnectorError {
+        let message = format!(
+            "the content is over the limit of {} bytes: an administrator may raise content.max_bytes",
+            self.max_bytes
+        );
+        ConnectorError::new(Reason::ContentTooLarge, message)
+    }
+}
+
+/// A document's bytes.
+struct Fetched {
+    file: NamedTempFile,
+    version: String,
+    media_type: String,
+}
+
+/// The name that says most about what the bytes are.
+fn file_name(envelope: &DocumentEnvelope) -> String {
+    let name = if envelope.locator.is_empty() { &envelope.title } else { &envelope.locator };
+    name.rsplit('/').next().unwrap_or(name).to_owned()
+}
+
+fn cannot_keep(error: &std::io::Error) -> ConnectorError {
+    ConnectorError::new(Reason::Internal, format!("the content could not be kept for extraction: {error}"))
+}

@@ -1,0 +1,110 @@
+//! Where a reader stands in the feed, as clients carry it: opaque to them, `<epoch>-<offset>` in hexadecimal here. A
+//! position inside a snapshot is `<epoch>-s`: it says that the snapshot has to be begun again.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::store::feed::FeedBounds;
+
+/// Where a reader stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Position {
+    /// Nothing was read yet.
+    Beginning,
+    /// Everything up to an offset was processed.
+    After {
+        /// Of which history.
+        epoch: i64,
+        /// Up to where.
+        offset: i64,
+    },
+    /// A snapshot was begun and not ended.
+    InSnapshot {
+        /// Of which history.
+        epoch: i64,
+    },
+}
+
+/// A text that is no position of this server's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a position that this server gave")]
+pub struct UnknownPosition;
+
+impl Position {
+    /// The offset to go on from; `None` where only a snapshot helps: the position is of another history, beyond the
+    /// head, inside a snapshot, or behind tombstones that are forgotten.
+    pub fn resume(self, bounds: FeedBounds) -> Option<i64> {
+        match self {
+            Position::Beginning => Some(0),
+            Position::InSnapshot { .. } => None,
+            Position::After { epoch, offset } => {
+                let known = epoch == bounds.epoch && offset <= bounds.head;
+                (known && (offset == 0 || offset >= bounds.floor)).then_some(offset)
+            }
+        }
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Position::Beginning => Ok(()),
+            Position::After { epoch, offset } => write!(formatter, "{epoch:x}-{offset:x}"),
+            Position::InSnapshot { epoch } => write!(formatter, "{epoch:x}-s"),
+        }
+    }
+}
+
+impl FromStr for Position {
+    type Err = UnknownPosition;
+
+    fn from_str(text: &str) -> Result<Self, UnknownPosition> {
+        if text.is_empty() {
+            return Ok(Position::Beginning);
+        }
+        let number = |text: &str| i64::from_str_radix(text, 16).ok().filter(|number| *number >= 0);
+        let (epoch, offset) = text.split_once('-').ok_or(UnknownPosition)?;
+        let epoch = number(epoch).ok_or(UnknownPosition)?;
+        if offset == "s" {
+            return Ok(Position::InSnapshot { epoch });
+        }
+        Ok(Position::After { epoch, offset: number(offset).ok_or(UnknownPosition)? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_position_comes_back_as_it_was_given(epoch in 1..i64::MAX, offset in 0..i64::MAX) {
+            for position in [Position::After { epoch, offset }, Position::InSnapshot { epoch }, Position::Beginning] {
+                prop_assert_eq!(position.to_string().parse(), Ok(position));
+            }
+        }
+
+        #[test]
+        fn other_texts_are_refused_without_panic(text in "\\PC*") {
+            let parsed: Result<Position, _> = text.parse();
+            if let Ok(position) = parsed {
+                prop_assert_eq!(position.to_string().parse(), Ok(position));
+            }
+        }
+    }
+
+    #[test]
+    fn only_what_can_be_gone_on_from_is() {
+        let bounds = FeedBounds { epoch: 7, head: 100, floor: 20 };
+        let after = |epoch, offset| Position::After { epoch, offset };
+        assert_eq!(Position::Beginning.resume(bounds), Some(0));
+        assert_eq!(after(7, 100).resume(bounds), Some(100));
+        assert_eq!(after(7, 20).resume(bounds), Some(20));
+        assert_eq!(after(7, 19).resume(bounds), None, "behind the tombstones that are kept");
+        assert_eq!(after(7, 101).resume(bounds), None, "beyond the head");
+        assert_eq!(after(8, 50).resume(bounds), None, "of another history");
+        assert_eq!(Position::InSnapshot { epoch: 7 }.resume(bounds), None);
+    }
+}

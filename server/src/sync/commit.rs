@@ -1,0 +1,441 @@
+//! Commits the parts of a pull: in stream order, as many at once as are ready, each group in one transaction with the
+//! cursors that cover it.
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use superfasttt_proto::connector::v1::{PullMode, Reason, log_record::Level, scope_removed::Cause};
+use superfasttt_proto::error::{ConnectorError, reason_info};
+use tokio::sync::mpsc;
+
+use super::RunContext;
+use super::change::{Change, Document, Part, PartEnd, Text, item_error};
+use super::plan::{Plan, cannot_ask};
+use super::run::Stop;
+use super::scopes::Scopes;
+use crate::content::{ContentTotals, Pending};
+use crate::store::StoreError;
+use crate::store::documents::{Commit, ContainerPut};
+use crate::store::item_errors::{ItemError, Shield, Target};
+use crate::store::runs::RunCounts;
+
+/// How a pull went.
+#[derive(Debug, Default)]
+pub struct PullOutcome {
+    /// Why it was cut; `None` where it ended by itself.
+    pub cut: Option<ConnectorError>,
+    /// Something was read of it.
+    pub received: bool,
+    /// A checkpoint was committed that moved a cursor.
+    pub progressed: bool,
+    /// Scopes that want another pull at once.
+    pub has_more: BTreeSet<String>,
+    /// Scopes that stopped, and why.
+    pub scope_errors: Vec<(String, ConnectorError)>,
+    /// Ids that were answered, whatever the answer.
+    pub answered: HashSet<String>,
+}
+
+/// Commits one run's parts.
+#[derive(Debug)]
+pub struct Committer {
+    context: Arc<RunContext>,
+    totals: Arc<ContentTotals>,
+    /// Where the scopes stand.
+    pub scopes: Scopes,
+    /// What the run did so far.
+    pub counts: RunCounts,
+    /// What only `present` named and what has to be asked for: scope and id.
+    pub wanted: Vec<(String, String)>,
+    /// Item errors stand in the store, so that reading an item has to clear them.
+    errors_stand: bool,
+    /// Failures that count towards the share over which the run fails.
+    failures: u64,
+}
+
+/// Changes that will be committed together.
+#[derive(Default)]
+struct Group {
+    parts: Vec<Part>,
+    changes: usize,
+    bytes: usize,
+}
+
+impl Committer {
+    /// Begins with what is stored.
+    pub fn new(
+        context: Arc<RunContext>,
+        totals: Arc<ContentTotals>,
+        scopes: Scopes,
+        counts: RunCounts,
+        errors_stand: bool,
+    ) -> Self {
+        Self { context, totals, scopes, counts, wanted: Vec::new(), errors_stand, failures: 0 }
+    }
+
+    /// Commits everything that a pull brings.
+    ///
+    /// # Errors
+    /// [`Stop`] where the run cannot go on: what was not committed is forgotten.
+    pub async fn run(
+        &mut self,
+        mode: PullMode,
+        mut pending: mpsc::Receiver<Pending>,
+    ) -> Result<PullOutcome, Stop> {
+        let mut outcome = PullOutcome::default();
+        let mut group = Group::default();
+        let limits = self.context.limits;
+        loop {
+            let next = match pending.try_recv() {
+                Ok(next) => Some(next),
+                Err(mpsc::error::TryRecvError::Disconnected) => None,
+                Err(mpsc::error::TryRecvError::Empty) => {
+                    self.flush(mode, &mut group, &mut outcome).await?;
+                    pending.recv().await
+                }
+            };
+            let part = match next {
+                None => return Err(Stop::Cancelled),
+                Some(Pending::Ended(end)) => {
+                    self.flush(mode, &mut group, &mut outcome).await?;
+                    outcome.cut = end.err();
+                    return Ok(outcome);
+                }
+                Some(Pending::Ready(part)) => part,
+                Some(Pending::Fetching(fetching)) => {
+                    if !fetching.is_finished() {
+                        self.flush(mode, &mut group, &mut outcome).await?;
+                    }
+                    fetching.await.map_err(|error| {
+                        Stop::Failed(ConnectorError::new(Reason::Internal, format!("fetching failed: {error}")))
+                    })?
+                }
+            };
+            outcome.received = true;
+            self.take(mode, part, &mut group, &mut outcome).await?;
+            if group.changes >= limits.commit_max_changes || group.bytes >= limits.commit_max_bytes {
+                self.flush(mode, &mut group, &mut outcome).await?;
+            }
+        }
+    }
+
+    /// Adds a part to the group. A deletion of more than one named document, or the end of a scope, needs everything
+    /// before it to be in the store: then the group is committed first.
+    async fn take(
+        &mut self,
+        mode: PullMode,
+        mut part: Part,
+        group: &mut Group,
+        outcome: &mut PullOutcome,
+    ) -> Result<(), Stop> {
+        while let Some(place) = part.changes.iter().position(is_wide) {
+            let rest = part.changes.split_off(place + 1);
+            let wide = part.changes.pop();
+            let before = Part {
+                scope: part.scope.clone(),
+                changes: std::mem::take(&mut part.changes),
+                end: PartEnd::None,
+                message_bytes: std::mem::take(&mut part.message_bytes),
+                permit: part.permit.clone(),
+            };
+            group.add(before);
+            self.flush(mode, group, outcome).await?;
+            if let Some(Change::Deletion { target, with_descendants }) = wide {
+                let changes = self.deletions(&part.scope, target, with_descendants).await?;
+                let permit = part.permit.clone();
+                let scope = part.scope.clone();
+                group.add(Part { scope, changes, end: PartEnd::None, message_bytes: 0, permit });
+            }
+            part.changes = rest;
+        }
+        let removed = match part.end {
+            PartEnd::ScopeRemoved(cause) => Some((part.scope.clone(), cause)),
+            _ => None,
+        };
+        group.add(part);
+        if let Some((scope, cause)) = removed {
+            self.flush(mode, group, outcome).await?;
+            self.remove_scope(&scope, cause).await?;
+        }
+        Ok(())
+    }
+
+    /// The deletions that a deletion by locator, or of a subtree, comes to.
+    async fn deletions(
+        &self,
+        scope: &str,
+        target: Target,
+        with_descendants: bool,
+    ) -> Result<Vec<Change>, StoreError> {
+        let (store, key) = (&self.context.store, self.context.fence.connection);
+        let id = match target {
+            Target::Id(id) => id,
+            Target::Locator(locator) => match store.id_of_locator(key, scope, &locator).await? {
+                Some(id) => id,
+                None => return Ok(Vec::new()),
+            },
+            Target::Unnamed => return Ok(Vec::new()),
+        };
+        let mut ids = if with_descendants { store.descendants(key, scope, &id).await? } else { Vec::new() };
+        ids.push(id);
+        let deletion = |id| Change::Deletion { target: Target::Id(id), with_descendants: false };
+        Ok(ids.into_iter().map(deletion).collect())
+    }
+
+    /// Deletes what a removed scope owns.
+    async fn remove_scope(&mut self, scope: &str, cause: Cause) -> Result<(), Stop> {
+        let context = self.context.clone();
+        let (store, key) = (&context.store, context.fence.connection);
+        loop {
+            let owned = store.absent(key, scope, i64::MAX, "", context.limits.sweep_batch).await?;
+            if owned.is_empty() {
+                break;
+            }
+            self.counts.deleted += owned.len() as u64;
+            let keys = owned.into_iter().map(|document| document.key).collect();
+            store.bury(context.fence, keys, &context.run, self.counts, context.clock.now()).await?;
+            context.report.counts(self.counts);
+        }
+        store.remove_scope(context.fence, scope).await?;
+        self.scopes.remove(scope);
+        let fields = [("scope", scope.to_owned()), ("cause", cause.as_str_name().to_owned())];
+        context.report.log(Level::Info, "the source says that a scope is gone", fields);
+        Ok(())
+    }
+
+    /// Makes the group true.
+    async fn flush(&mut self, mode: PullMode, group: &mut Group, outcome: &mut PullOutcome) -> Result<(), Stop> {
+        if group.parts.is_empty() {
+            return Ok(());
+        }
+        let group = std::mem::take(group);
+        let context = self.context.clone();
+        let now = context.clock.now();
+        let mut plan = self.picture(&group).await?;
+        let mut commit = Commit { run: context.run.clone(), ..Commit::default() };
+        let mut counts = self.counts;
+        // A group that fails must leave no trace, here either.
+        let mut scopes = self.scopes.clone();
+        let mut changed_scopes = BTreeSet::new();
+        let mut has_more = outcome.has_more.clone();
+        let mut progressed = false;
+        let mut failures = self.failures;
+        // They are given back when the commit is done.
+        let mut permits = Vec::new();
+        for part in group.parts {
+            counts.pages += u64::from(part.message_bytes > 0);
+            counts.message_bytes += part.message_bytes;
+            counts.changes += part.changes.len() as u64;
+            permits.extend(part.permit);
+            let (state, new) = scopes.met(&part.scope, mode, now);
+            if new {
+                changed_scopes.insert(part.scope.to_string());
+            }
+            let generation = state.generation;
+            for change in part.changes {
+                if let Some(id) = id_of(&change) {
+                    if mode == PullMode::Targeted {
+                        outcome.answered.insert(id.to_owned());
+                    }
+                }
+                match change {
+                    Change::Document(document) => plan.document(&part.scope, generation, *document),
+                    Change::Present { id, version } => plan.present(&part.scope, generation, &id, &version),
+                    Change::Permissions { id, permissions } => {
+                        plan.permissions(&part.scope, generation, &id, permissions);
+                    }
+                    Change::Deletion { target: Target::Id(id), .. } => {
+                        plan.deletion(&part.scope, &id);
+                        commit.removed_containers.push((part.scope.to_string(), id));
+                    }
+                    // `take` has turned these into deletions by id.
+                    Change::Deletion { .. } => {}
+                    Change::Container { id, parent_id, name, locator } => {
+                        let scope = part.scope.to_string();
+                        commit.containers.push(ContainerPut { id, scope, parent_id, name, locator, generation });
+                    }
+                    Change::ItemError(error) => {
+                        failures += 1;
+                        counts.item_errors += 1;
+                        if error.target == Target::Unnamed {
+                            state.listing_unreliable = true;
+                            changed_scopes.insert(part.scope.to_string());
+                        }
+                        commit.shields.push(shield(&error));
+                        commit.item_errors.push(error);
+                    }
+                }
+            }
+            match part.end {
+                PartEnd::None | PartEnd::ScopeRemoved(_) => {}
+                PartEnd::Checkpoint(checkpoint) => {
+                    let scope = part.scope.to_string();
+                    if checkpoint.has_more { has_more.insert(scope.clone()) } else { has_more.remove(&scope) };
+                    progressed |= scopes.checkpoint(&scope, mode, checkpoint, now);
+                    changed_scopes.insert(scope);
+                }
+                PartEnd::ScopeError(error) => {
+                    has_more.remove(&*part.scope);
+                    outcome.scope_errors.push((part.scope.to_string(), error));
+                }
+            }
+        }
+        let planned = plan.finish();
+        failures += planned.failed_contents;
+        counts.created += planned.created;
+        counts.updated += planned.updated;
+        counts.unchanged += planned.unchanged;
+        counts.deleted += planned.deleted;
+        counts.contents_without_text += planned.without_text;
+        counts.item_errors += planned.failed_contents;
+        counts.contents_fetched = self.totals.fetched.load(Ordering::Relaxed);
+        counts.content_bytes = self.totals.bytes.load(Ordering::Relaxed);
+        counts.text_bytes = self.totals.text_bytes.load(Ordering::Relaxed);
+        self.check_share(failures, &counts)?;
+        for (scope, id) in planned.wanted {
+            if context.capabilities.targeted {
+                self.wanted.push((scope, id));
+            } else {
+                counts.item_errors += 1;
+                let error = cannot_ask(&scope, id);
+                commit.shields.push(shield(&error));
+                commit.item_errors.push(error);
+            }
+        }
+        self.errors_stand |= !commit.item_errors.is_empty() || !planned.content_errors.is_empty();
+        if self.errors_stand {
+            commit.cleared_items = planned.cleared;
+        }
+        commit.item_errors.extend(planned.content_errors);
+        commit.documents = planned.writes;
+        commit.states = changed_scopes.iter().filter_map(|scope| scopes.get(scope).cloned()).collect();
+        commit.counts = counts;
+        self.log_errors(&commit.item_errors);
+        context.store.commit(context.fence, commit, now).await?;
+        drop(permits);
+        self.scopes = scopes;
+        self.counts = counts;
+        self.failures = failures;
+        outcome.progressed |= progressed;
+        outcome.has_more = has_more;
+        context.report.counts(counts);
+        Ok(())
+    }
+
+    /// What is stored of the documents that a group names.
+    async fn picture(&self, group: &Group) -> Result<Plan, StoreError> {
+        let (store, key) = (&self.context.store, self.context.fence.connection);
+        let mut ids = Vec::with_capacity(group.changes);
+        let mut permissions = Vec::new();
+        for change in group.parts.iter().flat_map(|part| &part.changes) {
+            if let Some(id) = id_of(change) {
+                ids.push(id.to_owned());
+            }
+            if let Change::Permissions { id, .. } = change {
+                permissions.push(id.as_str());
+            }
+        }
+        let mut plan = Plan::new(if ids.is_empty() { Vec::new() } else { store.stored_documents(key, ids).await? });
+        let keys: Vec<_> = permissions.iter().filter_map(|id| Some((*id, plan.key(id)?))).collect();
+        if !keys.is_empty() {
+            let envelopes = store.stored_envelopes(keys.iter().map(|(_, key)| *key).collect()).await?;
+            for (key, envelope) in envelopes {
+                if let Some((id, _)) = keys.iter().find(|(_, wanted)| *wanted == key) {
+                    plan.know_envelope(id, envelope);
+                }
+            }
+        }
+        Ok(plan)
+    }
+
+    /// Fails the run where too large a share of the items could not be read: before the failing group is committed, so
+    /// that no cursor passes it.
+    fn check_share(&self, failures: u64, counts: &RunCounts) -> Result<(), Stop> {
+        let limits = &self.context.limits;
+        let read = counts.created + counts.updated + counts.unchanged + counts.deleted;
+        let share = failures as f64 / (failures + read).max(1) as f64;
+        if failures <= limits.item_error_min || share <= limits.item_error_share {
+            return Ok(());
+        }
+        let message = format!(
+            "{failures} items could not be read, {:.0} % of what was seen; over {:.0} % and {} the run stops, because \
+             something larger must be wrong: look at the item errors of the connection",
+            share * 100.0,
+            limits.item_error_share * 100.0,
+            limits.item_error_min
+        );
+        Err(Stop::Failed(ConnectorError::new(Reason::TooManyItemErrors, message)))
+    }
+
+    fn log_errors(&self, errors: &[ItemError]) {
+        for error in errors {
+            let item = match &error.target {
+                Target::Id(name) | Target::Locator(name) => name.clone(),
+                Target::Unnamed => String::new(),
+            };
+            let reason = reason_info(error.reason);
+            let fields = [
+                ("item", item),
+                ("scope", error.scope.clone()),
+                ("reason", reason.name.to_owned()),
+                ("code", error.code.clone()),
+                ("actor", reason.actor.as_str().to_owned()),
+            ];
+            self.context.report.log(Level::Warn, format!("an item could not be read: {}", error.message), fields);
+        }
+    }
+}
+
+impl Group {
+    fn add(&mut self, part: Part) {
+        self.changes += part.changes.len();
+        self.bytes += part.changes.iter().map(weight).sum::<usize>();
+        self.parts.push(part);
+    }
+}
+
+/// About how many bytes a change writes.
+fn weight(change: &Change) -> usize {
+    match change {
+        Change::Document(document) => document.encoded.len() + text_weight(document),
+        _ => 64,
+    }
+}
+
+fn text_weight(document: &Document) -> usize {
+    match &document.text {
+        Text::Known { text, .. } => text.len(),
+        _ => 0,
+    }
+}
+
+/// A deletion that needs the store to know what it means.
+fn is_wide(change: &Change) -> bool {
+    matches!(change, Change::Deletion { target, with_descendants } if *with_descendants || !matches!(target, Target::Id(_)))
+}
+
+/// The id of the document that a change is about.
+fn id_of(change: &Change) -> Option<&str> {
+    match change {
+        Change::Document(document) => Some(&document.envelope.id),
+        Change::Present { id, .. } | Change::Permissions { id, .. } => Some(id),
+        Change::Deletion { target: Target::Id(id), .. } => Some(id),
+        Change::ItemError(ItemError { target: Target::Id(id), .. }) => Some(id),
+        Change::Deletion { .. } | Change::Container { .. } | Change::ItemError(_) => None,
+    }
+}
+
+fn shield(error: &ItemError) -> Shield {
+    Shield {
+        scope: error.scope.clone(),
+        target: error.target.clone(),
+        with_descendants: error.with_descendants,
+    }
+}
+
+/// The error of an id that a targeted pull did not answer.
+pub fn unanswered(scope: &str, id: String) -> ItemError {
+    let error = ConnectorError::new(Reason::ProtocolViolation, "the connector was asked for it and did not answer");
+    item_error(scope, Target::Id(id), false, error)
+}

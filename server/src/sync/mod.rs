@@ -1,0 +1,107 @@
+//! A run: the stream of a connector becomes documents in the store.
+//!
+//! `run` drives one run from its claim to its end; `pull` reads the stream, `change` checks what comes, the content
+//! stage (`crate::content`) adds texts, `commit` writes groups of changes with the cursors that cover them, by what
+//! `plan` decides; `scopes` is where cursors and listings stand, `sweep` deletes by absence, `outcome` says what a
+//! failure leads to, `report` tells those who watch.
+
+pub mod change;
+pub mod commit;
+pub mod envelope;
+pub mod json;
+pub mod outcome;
+pub mod plan;
+pub mod port;
+pub mod pull;
+pub mod report;
+pub mod run;
+pub mod scopes;
+pub mod sweep;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use superfasttt_proto::connector::v1::Capabilities;
+
+use crate::clock::SharedClock;
+use crate::config::Config;
+use crate::store::{Fence, Store};
+use report::Report;
+
+/// What bounds a run.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Changes in one transaction.
+    pub commit_max_changes: usize,
+    /// Bytes in one transaction.
+    pub commit_max_bytes: usize,
+    /// The share of item errors over which a run fails.
+    pub item_error_share: f64,
+    /// And so many of them at least.
+    pub item_error_min: u64,
+    /// The share of deletions by absence over which a person is asked.
+    pub sweep_share: f64,
+    /// And so many of them at least.
+    pub sweep_min: u64,
+    /// Or everything, when it is so many at least.
+    pub sweep_all_min: u64,
+    /// Documents that are swept in one transaction.
+    pub sweep_batch: usize,
+    /// How long a connector may say nothing.
+    pub stall_timeout: Duration,
+    /// How often a pull is tried again within a run.
+    pub retry_attempts: u32,
+    /// The first pause before trying again; it doubles.
+    pub retry_backoff_initial: Duration,
+    /// The longest pause.
+    pub retry_backoff_max: Duration,
+    /// Lines of log that are kept of a run.
+    pub log_max_records: u64,
+}
+
+impl Limits {
+    /// As they are configured.
+    pub fn new(config: &Config) -> Self {
+        let sync = &config.sync;
+        Self {
+            commit_max_changes: sync.commit_max_changes,
+            commit_max_bytes: sync.commit_max_bytes.as_usize(),
+            item_error_share: sync.item_error_share,
+            item_error_min: sync.item_error_min,
+            sweep_share: sync.sweep_share,
+            sweep_min: sync.sweep_min,
+            sweep_all_min: sync.sweep_all_min,
+            sweep_batch: 500,
+            stall_timeout: sync.stall_timeout,
+            retry_attempts: sync.retry_attempts,
+            retry_backoff_initial: sync.retry_backoff_initial,
+            retry_backoff_max: sync.retry_backoff_max,
+            log_max_records: config.runs.log_max_records,
+        }
+    }
+}
+
+/// What every part of one run needs.
+#[derive(Clone)]
+pub struct RunContext {
+    /// Where it is written.
+    pub store: Arc<dyn Store>,
+    /// The right to write.
+    pub fence: Fence,
+    /// The run's id.
+    pub run: String,
+    /// What the connector can do.
+    pub capabilities: Capabilities,
+    /// What bounds the run.
+    pub limits: Limits,
+    /// What time it is.
+    pub clock: SharedClock,
+    /// Who listens.
+    pub report: Arc<Report>,
+}
+
+impl std::fmt::Debug for RunContext {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("RunContext").field("run", &self.run).field("fence", &self.fence).finish_non_exhaustive()
+    }
+}
