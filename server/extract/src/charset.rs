@@ -42,23 +42,27 @@ fn guess(bytes: &[u8]) -> &'static Encoding {
     detector.guess(Some(b"fr"), Utf8Detection::Deny)
 }
 
-/// UTF-16 without a mark: text in it has zero bytes on one side of most units, and never whole zero units.
+/// UTF-16 without a mark: in text of most languages the high byte of nearly every unit is zero, the low one never,
+/// and no unit is a control character.
 pub(crate) fn evident_utf16(bytes: &[u8]) -> Option<&'static Encoding> {
     let sample = &bytes[..bytes.len().min(4096) & !1];
     let units = sample.len() / 2;
-    if units < 2 {
-        return None;
-    }
-    let count =
-        |test: fn(u8, u8) -> bool| sample.chunks_exact(2).filter(|unit| test(unit[0], unit[1])).count();
-    let zero_first = count(|first, second| first == 0 && second != 0);
-    let zero_second = count(|first, second| first != 0 && second == 0);
-    let zero_both = count(|first, second| first == 0 && second == 0);
-    let most = units * 7 / 10;
-    match (zero_first, zero_second) {
-        _ if zero_both > 0 => None,
-        (first, second) if first >= most.max(1) && second == 0 => Some(UTF_16BE),
-        (first, second) if second >= most.max(1) && first == 0 => Some(UTF_16LE),
+    let fits = |from_bytes: fn([u8; 2]) -> u16| {
+        let mut latin = 0;
+        for unit in sample.chunks_exact(2).map(|unit| from_bytes([unit[0], unit[1]])) {
+            match unit {
+                9 | 10 | 13 | 0x20..=0x7e | 0xa0..=0xff => latin += 1,
+                0..=0xff => return false,
+                _ if unit & 0xff == 0 => return false,
+                _ => {}
+            }
+        }
+        latin * 10 >= units * 7
+    };
+    match units {
+        0..3 => None,
+        _ if fits(u16::from_le_bytes) => Some(UTF_16LE),
+        _ if fits(u16::from_be_bytes) => Some(UTF_16BE),
         _ => None,
     }
 }

@@ -52,12 +52,9 @@ pub enum ExtractError {
     },
     /// Reading needed more memory than a worker may use.
     #[error(
-        "reading the text took over {limit_bytes} bytes of memory: its owner must split the document, or an administrator raise the memory limit"
+        "reading the text took more memory than a reader may use: its owner must split the document, or an administrator raise the memory limit"
     )]
-    OutOfMemory {
-        /// The worker's memory limit, in bytes.
-        limit_bytes: u64,
-    },
+    OutOfMemory,
     /// The worker died while it read this document.
     #[error(
         "the text reader stopped on this document ({how}): an administrator should report it to the maintainers, name and details are kept"
@@ -93,7 +90,7 @@ impl ExtractError {
             Self::Damaged { .. } => "damaged",
             Self::TooLarge { .. } => "too_large",
             Self::TimedOut { .. } => "timed_out",
-            Self::OutOfMemory { .. } => "out_of_memory",
+            Self::OutOfMemory => "out_of_memory",
             Self::Crashed { .. } => "crashed",
             Self::Unavailable { .. } => "unavailable",
         }
@@ -101,6 +98,16 @@ impl ExtractError {
 
     pub(crate) fn damaged(reason: &'static str) -> Self {
         Self::Damaged { reason: reason.into() }
+    }
+
+    /// The verdict of a failed read: readers that grow a buffer report the lack of memory as an I/O error.
+    pub(crate) fn of_read(error: &std::io::Error, otherwise: Self) -> Self {
+        if error.kind() == std::io::ErrorKind::OutOfMemory { Self::OutOfMemory } else { otherwise }
+    }
+
+    /// The file itself could not be read.
+    pub(crate) fn unreadable(error: &std::io::Error) -> Self {
+        Self::of_read(error, Self::unavailable("the file could not be read", error))
     }
 
     pub(crate) fn unavailable(what: &str, error: &dyn std::fmt::Display) -> Self {
@@ -120,7 +127,7 @@ mod tests {
             ExtractError::damaged("cut short"),
             ExtractError::TooLarge { what: "the file".into(), limit: 1 },
             ExtractError::TimedOut { limit_ms: 1 },
-            ExtractError::OutOfMemory { limit_bytes: 1 },
+            ExtractError::OutOfMemory,
             ExtractError::Crashed { how: "signal 11".into() },
             ExtractError::Unavailable { reason: "no worker".into() },
         ];

@@ -68,18 +68,23 @@ pub struct Extracted {
 /// # Errors
 /// See [`ExtractError`]; only [`ExtractError::Unavailable`] can go away by itself.
 pub fn extract(input: &Path, hints: &Hints, limits: &Limits) -> Result<Extracted, ExtractError> {
+    contained(|| extract_here(input, hints, limits))
+}
+
+/// Runs a reader on a thread with a large stack, where a panic ends the reader and not the process.
+fn contained<T: Send>(read: impl FnOnce() -> Result<T, ExtractError> + Send) -> Result<T, ExtractError> {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new()
             .name("extract".to_owned())
             .stack_size(STACK_BYTES)
-            .spawn_scoped(scope, || extract_here(input, hints, limits))
+            .spawn_scoped(scope, read)
             .map_err(|error| ExtractError::unavailable("no thread could be started", &error))?;
         thread.join().unwrap_or(Err(ExtractError::damaged("its reader failed on it")))
     })
 }
 
 fn extract_here(path: &Path, hints: &Hints, limits: &Limits) -> Result<Extracted, ExtractError> {
-    let unreadable = |error| ExtractError::unavailable("the file could not be read", &error);
+    let unreadable = |error: std::io::Error| ExtractError::unreadable(&error);
     let mut file = File::open(path).map_err(unreadable)?;
     let metadata = file.metadata().map_err(unreadable)?;
     if !metadata.is_file() {
@@ -155,6 +160,12 @@ mod tests {
             let error = extract(file.path(), &hints, &Limits::default()).unwrap_err();
             assert_eq!(error.code(), "too_large", "{name}");
         }
+    }
+
+    #[test]
+    fn a_panic_in_a_reader_is_a_verdict_on_the_document() {
+        let read = contained(|| -> Result<(), _> { panic!("as a parser might") });
+        assert_eq!(read.unwrap_err().code(), "damaged");
     }
 
     #[test]

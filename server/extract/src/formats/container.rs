@@ -52,7 +52,9 @@ pub(super) fn entry(archive: &mut Archive, name: &str) -> Result<Option<Vec<u8>>
         Err(error) => return Err(verdict(error)),
     };
     let mut bytes = Vec::new();
-    entry.read_to_end(&mut bytes).map_err(|_| ExtractError::damaged("a part of it does not unpack"))?;
+    entry.read_to_end(&mut bytes).map_err(|error| {
+        ExtractError::of_read(&error, ExtractError::damaged("a part of it does not unpack"))
+    })?;
     Ok(Some(bytes))
 }
 

@@ -35,7 +35,7 @@ impl Source<'_> {
             .by_ref()
             .take(max_bytes)
             .read_to_end(&mut bytes)
-            .map_err(|error| ExtractError::unavailable("the file could not be read", &error))?;
+            .map_err(|error| ExtractError::unreadable(&error))?;
         Ok(bytes)
     }
 

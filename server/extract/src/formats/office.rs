@@ -109,9 +109,12 @@ fn write_table(table: &Table, text: &mut Text, depth: u32) {
 }
 
 fn verdict(error: Error) -> ExtractError {
+    if let Error::Io(error) = &error {
+        return ExtractError::of_read(error, ExtractError::damaged("the container cannot be read"));
+    }
     match error.kind() {
         ErrorKind::Encrypted => ExtractError::Encrypted,
-        ErrorKind::ZipArchive | ErrorKind::Io => ExtractError::damaged("the container cannot be read"),
+        ErrorKind::ZipArchive => ExtractError::damaged("the container cannot be read"),
         ErrorKind::XmlParse => ExtractError::damaged("a part of it is not well-formed XML"),
         ErrorKind::MissingComponent => ExtractError::damaged("a part that it needs is missing"),
         _ => ExtractError::damaged("its structure cannot be read"),

@@ -62,7 +62,7 @@ pub(super) fn read(source: &mut Source<'_>, text: &mut Text) -> Result<(), Extra
 }
 
 fn has_end(source: &mut Source<'_>) -> Result<bool, ExtractError> {
-    let failed = |error| ExtractError::unavailable("the file could not be read", &error);
+    let failed = |error: std::io::Error| ExtractError::unreadable(&error);
     let length = source.file.seek(SeekFrom::End(0)).map_err(failed)?;
     let tail_length = TAIL_BYTES.min(i64::try_from(length).unwrap_or(i64::MAX));
     source.file.seek(SeekFrom::End(-tail_length)).map_err(failed)?;
@@ -72,9 +72,11 @@ fn has_end(source: &mut Source<'_>) -> Result<bool, ExtractError> {
 }
 
 fn verdict(error: unpdf::Error) -> ExtractError {
+    if let unpdf::Error::Io(error) = &error {
+        return ExtractError::unreadable(error);
+    }
     match error.kind() {
         ErrorKind::Encrypted | ErrorKind::InvalidPassword => ExtractError::Encrypted,
-        ErrorKind::Io => ExtractError::unavailable("the file could not be read", &error),
         ErrorKind::MissingObject => ExtractError::damaged("an object that it needs is missing"),
         _ => ExtractError::damaged("its structure cannot be read"),
     }
