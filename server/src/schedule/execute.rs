@@ -125,9 +125,9 @@ impl Scheduler {
                     let error = RunError::from(error);
                     RunError { message: format!("scope {scope:?}: {}", error.message), ..error }
                 });
+                log_end(report, &finished);
                 end.held_sweeps = finished.held_sweeps;
                 end.listed_all = finished.listed_all;
-                log_end(report, &finished);
             }
             Err(Stop::Fenced) => return Ok(None),
             Err(Stop::Cancelled) if self.drain.is_cancelled() => {
