@@ -3,3 +3,4 @@
 pub mod catalog;
 pub mod clock;
 pub mod config;
+pub mod process;
