@@ -144,7 +144,7 @@ impl Running {
     /// Waits for the end of the process; for ever where there is none here.
     pub(super) async fn ended(&self) -> Exit {
         let Some(process) = &self.process else { return std::future::pending().await };
-        process.ended().await
+        process.end().await
     }
 
     pub(super) fn lease_taken(&self) {
@@ -201,13 +201,15 @@ impl Process {
         });
     }
 
-    /// Waits for the end of the process.
-    pub(super) async fn ended(&self) -> Exit {
+    /// Waits for the end of the process, without holding it.
+    pub(super) fn end(&self) -> impl Future<Output = Exit> + Send + 'static {
         let mut exit = self.exit.clone();
-        match exit.wait_for(Option::is_some).await {
-            Ok(exit) => exit.clone().unwrap_or_else(lost),
-            // The runtime shuts down and took the watching task with it.
-            Err(_) => lost(),
+        async move {
+            match exit.wait_for(Option::is_some).await {
+                Ok(exit) => exit.clone().unwrap_or_else(lost),
+                // The runtime shuts down and took the watching task with it.
+                Err(_) => lost(),
+            }
         }
     }
 }

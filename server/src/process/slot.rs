@@ -150,8 +150,8 @@ impl Slot {
                     state.running = Some(Arc::clone(&running));
                     state.enter(ProcessState::Ready);
                 }
-                if running.process.is_some() {
-                    self.follow(running, starter.config.clone());
+                if let Some(process) = &running.process {
+                    self.follow(&running, process.end(), starter.config.clone());
                 }
                 Ok(lease)
             }
@@ -170,11 +170,17 @@ impl Slot {
         state.enter(ProcessState::Stopped);
     }
 
-    fn follow(self: &Arc<Self>, running: Arc<Running>, config: ProcessConfig) {
-        let slot = Arc::downgrade(self);
+    /// Notes the end of the process when it comes. Holds nothing: a process that nobody holds is stopped.
+    fn follow(
+        self: &Arc<Self>,
+        running: &Arc<Running>,
+        end: impl Future<Output = Exit> + Send + 'static,
+        config: ProcessConfig,
+    ) {
+        let (slot, running) = (Arc::downgrade(self), Arc::downgrade(running));
         tokio::spawn(async move {
-            let exit = running.ended().await;
-            if let Some(slot) = slot.upgrade() {
+            let exit = end.await;
+            if let (Some(slot), Some(running)) = (slot.upgrade(), running.upgrade()) {
                 slot.process_ended(&running, &exit, &config);
             }
         });

@@ -1,7 +1,7 @@
 //! One start of a connector: launch or reach it, and wait until it is ready.
 
-use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -26,6 +26,9 @@ use crate::config::ProcessConfig;
 
 /// A Unix socket's path ends here, on every system that we know.
 const MAX_SOCKET_PATH_BYTES: usize = 100;
+
+/// Short: the whole path has to be.
+const SOCKET_NAME: &str = "s";
 
 /// What a process was started from: another stamp, another process.
 #[derive(Clone, Debug)]
@@ -136,7 +139,7 @@ impl Starter {
             failed(id, format!("connector {id:?} cannot be started: {program}: {error}"))
         };
         let folder = self.socket_folder().map_err(cannot)?;
-        let socket = folder.path().join("s");
+        let socket = folder.path().join(SOCKET_NAME);
         let token = new_token().map_err(cannot)?;
         let group = self.group(id);
         let join_file = group.as_ref().map(Group::join_file).transpose().map_err(cannot)?;
@@ -163,7 +166,7 @@ impl Starter {
         let ready = tokio::select! {
             // An end is told rather than the broken connection that it leaves.
             biased;
-            exit = process.ended() => {
+            exit = process.end() => {
                 Err(format!("before it was ready it {}", exit.how()))
             }
             ready = self.until_ready(&channel, &bearer) => ready,
@@ -212,14 +215,16 @@ impl Starter {
 
     /// A fresh folder for one socket, closed to others and removed with its process.
     fn socket_folder(&self) -> std::io::Result<TempDir> {
-        let prefix = socket_folder_prefix(std::process::id());
-        let fits = |folder: &TempDir| folder.path().as_os_str().len() + "/s".len() <= MAX_SOCKET_PATH_BYTES;
-        let folder = tempfile::Builder::new().prefix(&prefix).tempdir_in(&self.runtime_dir)?;
-        let folder = if fits(&folder) {
-            folder
-        } else {
-            tempfile::Builder::new().prefix(&prefix).tempdir_in("/tmp")?
+        let folder_in = |parent: &Path| {
+            tempfile::Builder::new()
+                .prefix(&socket_folder_prefix(std::process::id()))
+                .permissions(std::fs::Permissions::from_mode(0o700))
+                .tempdir_in(parent)
         };
+        let mut folder = folder_in(&self.runtime_dir)?;
+        if folder.path().join(SOCKET_NAME).as_os_str().len() > MAX_SOCKET_PATH_BYTES {
+            folder = folder_in(Path::new("/tmp"))?;
+        }
         if let Some(run_as) = self.run_as {
             nix::unistd::chown(folder.path(), Some(run_as.uid), Some(run_as.gid))?;
         }
