@@ -6,6 +6,7 @@ pub mod clock;
 pub mod config;
 pub mod content;
 pub mod documents;
+pub mod process;
 pub mod schedule;
 pub mod store;
 pub mod sync;
