@@ -92,7 +92,7 @@ impl Listing {
     /// How each listing ended whose end the author declared.
     pub(crate) fn take_ends(&mut self) -> Vec<ListingEnd> {
         let records = std::mem::take(&mut self.scopes).into_iter();
-        records.filter_map(|(scope, record)| Some(record.end_of(scope)?)).collect()
+        records.filter_map(|(scope, record)| record.end_of(scope)).collect()
     }
 
     fn record(&mut self, scope: &Arc<str>) -> &mut ScopeRecord {

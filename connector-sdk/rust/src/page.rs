@@ -68,11 +68,6 @@ impl OpenPage {
         self.bytes += framed_len(change_bytes);
     }
 
-    /// Whether no further change can join.
-    pub(crate) fn is_full(&self) -> bool {
-        self.changes.len() >= self.limits.max_changes || self.bytes >= self.limits.max_bytes
-    }
-
     /// Takes what is there as a page, if anything is there.
     pub(crate) fn take(&mut self) -> Option<Page> {
         if self.is_empty() {

@@ -267,25 +267,21 @@ impl<C: Connector> Sink<C> {
     }
 
     async fn push(&self, kind: change::Kind) -> Result<(), ConnectorError> {
-        let (mut change, bytes) = limits::fit(kind);
+        let (change, bytes) = limits::fit(kind);
         let unnamed = matches!(&change.kind, Some(change::Kind::ItemError(error)) if error.target.is_none());
         if unnamed {
             self.state().listing.skipped_unnamed(&self.scope);
         }
         loop {
-            let (pushed, full) = {
+            {
                 let mut state = self.state();
-                let has_room = state.page.has_room(&self.scope, bytes);
-                if has_room {
-                    state.page.push(&self.scope, std::mem::take(&mut change), bytes);
+                if state.page.has_room(&self.scope, bytes) {
+                    state.page.push(&self.scope, change, bytes);
+                    return Ok(());
                 }
-                (has_room, state.page.is_full())
-            };
-            match (pushed, full) {
-                (true, false) => return Ok(()),
-                (true, true) => return self.flush().await,
-                (false, _) => self.flush().await?,
             }
+            // A full page goes out when the next change comes, so that a checkpoint can still join it.
+            self.flush().await?;
         }
     }
 

@@ -10,8 +10,8 @@ use tonic::metadata::MetadataValue;
 
 /// Cargo builds examples before it runs integration tests, beside the folder of this test's binary.
 fn example() -> Command {
-    let test = std::env::current_exe().unwrap();
-    let target: PathBuf = test.parent().unwrap().parent().unwrap().into();
+    let test = std::env::current_exe().expect("a test knows its own binary");
+    let target: PathBuf = test.ancestors().skip(2).take(1).collect();
     let mut command = Command::new(target.join("examples/notes"));
     command.env_clear();
     command
