@@ -1,1 +1,83 @@
-//! What an author imports.
+//! What the author of a connector imports.
+//!
+//! A connector reads one kind of source and yields documents. The author writes [`Connector::pull`], which reads
+//! the source and gives items to a [`Sink`], and [`Connector::normalize`], which makes an envelope of an item.
+//! Everything else is here: serving on the socket, the token check, health, reflection, page splitting, the order
+//! of checkpoints, raw items or envelopes as asked, errors, panics, cancellation and logs.
+//!
+//! # A first connector
+//!
+//! The manifest says who the connector is and what it can do. It lies beside the program as `manifest.json`:
+//!
+//! ```json
+//! {
+//!   "id": "notes",
+//!   "name": "Notes",
+//!   "auth": { "type": "none" },
+//!   "sync": { "mode": "full", "frequency": "15m" },
+//!   "capabilities": ["full_listing"],
+//!   "settings": {
+//!     "type": "object",
+//!     "required": ["file"],
+//!     "properties": { "file": { "type": "string", "title": "File with one note a line" } }
+//!   }
+//! }
+//! ```
+//!
+//! The program (`examples/notes`; a test runs it):
+//!
+//! ```ignore
+#![doc = include_str!("../examples/notes/main.rs")]
+//! ```
+//!
+//! Three things to know about `pull`:
+//!
+//! - **It may be cut anywhere**, and is then called again with the cursor of the last checkpoint that was
+//!   committed: [`Pull::cursor`]. Sending something twice is harmless.
+//! - **One bad item ends nothing.** Give [`Sink::item_error`] and go on; what failed is not taken as deleted.
+//! - **Absence means deletion** only after [`Sink::complete_listing`]. Call it when you are sure that everything
+//!   was named.
+//!
+//! # Trying it
+//!
+//! [`testing`] drives a connector in a test, over the real protocol and without a process. `connectorctl dev PATH`
+//! runs its folder alone and prints what it yields.
+
+mod auth;
+mod checks;
+mod connector;
+mod content;
+mod credential;
+mod item;
+mod limits;
+mod listing;
+mod manifest;
+mod normalizing;
+mod page;
+mod request;
+mod serve;
+mod service;
+mod sink;
+mod stream;
+pub mod testing;
+mod values;
+
+pub use checks::Checks;
+pub use connector::Connector;
+pub use content::ContentWriter;
+pub use credential::Credential;
+pub use item::{Item, ItemKey, Target};
+pub use manifest::ManifestError;
+pub use request::{Action, Discover, Event, FetchContent, Mode, Pull, SigningSecret, TestConnection};
+pub use serve::{ServeError, ServeOptions, serve, serve_with};
+pub use sink::Sink;
+pub use values::{Metadata, json_to_struct, struct_to_json};
+
+pub use prost_types::{Struct, Timestamp};
+pub use superfasttt_proto::connector::v1::{
+    AccountIdentity, Container, ContentHeader, DiscoverResponse, DocumentEnvelope, HandleEventResponse,
+    HttpAnswer, Permissions, Reason, Resource, log_record::Level as LogLevel,
+    scope_removed::Cause as RemovalCause,
+};
+pub use superfasttt_proto::error::ConnectorError;
+pub use tokio_util::sync::CancellationToken;

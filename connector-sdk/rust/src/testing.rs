@@ -1,0 +1,229 @@
+//! Drive a connector in a test: the real service and a real client over a pipe in memory.
+//!
+//! ```no_run
+//! # use superfasttt_connector::{Connector, testing};
+//! # async fn test<C: Connector>(my_connector: C) {
+//! let mut client = testing::connect(my_connector).await;
+//! let request = testing::full_pull(serde_json::json!({"root": "/srv/documents"}));
+//! let pulled = testing::collect_pull(&mut client, request).await;
+//! assert_eq!(pulled.error, None);
+//! assert_eq!(pulled.documents().count(), 3);
+//! # }
+//! ```
+
+use std::future::pending;
+
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt;
+use hyper_util::rt::TokioIo;
+use prost_types::Struct;
+use superfasttt_proto::CONTRACT_REVISION;
+use superfasttt_proto::connector::v1::{
+    self, Change, Checkpoint, ContentHeader, DocumentEnvelope, FetchContentRequest, ItemError, Page,
+    PullMode, PullRequest, PullResponse, RawItem, change, connector_client::ConnectorClient,
+    fetch_content_response, pull_response,
+};
+use superfasttt_proto::error::ConnectorError;
+use tonic::metadata::MetadataValue;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status};
+
+use crate::connector::Connector;
+use crate::serve::serve_on;
+use crate::values::json_to_struct;
+
+const TOKEN: &str = "token-of-a-test";
+const PIPE_BYTES: usize = 1024 * 1024;
+
+/// Adds the token to every call.
+#[derive(Clone)]
+pub struct WithToken(MetadataValue<tonic::metadata::Ascii>);
+
+impl tonic::service::Interceptor for WithToken {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        request.metadata_mut().insert("authorization", self.0.clone());
+        Ok(request)
+    }
+}
+
+/// A client whose calls are let in.
+pub type Client = ConnectorClient<InterceptedService<Channel, WithToken>>;
+
+/// Serves `connector` over a pipe in memory and connects a client. The service ends with the client.
+///
+/// # Panics
+///
+/// When the connector cannot be served, for example because its manifest is broken.
+pub async fn connect<C: Connector>(connector: C) -> Client {
+    let channel = channel(connector).await;
+    let bearer = MetadataValue::from_static("Bearer token-of-a-test");
+    ConnectorClient::with_interceptor(channel, WithToken(bearer)).max_decoding_message_size(4 * 1024 * 1024)
+}
+
+/// The same without the token: a channel for any service beside the connector's, and for calls to be refused.
+///
+/// # Panics
+///
+/// When the connector cannot be served.
+pub async fn channel<C: Connector>(connector: C) -> Channel {
+    let (client_end, server_end) = tokio::io::duplex(PIPE_BYTES);
+    let incoming = tokio_stream::once(Ok::<_, std::io::Error>(server_end));
+    tokio::spawn(async move {
+        // A refused manifest shows in the client's next call too; here it is told in words.
+        if let Err(error) =
+            serve_on(connector, TOKEN, incoming.chain(futures::stream::pending()), pending()).await
+        {
+            panic!("the connector cannot be served: {error}");
+        }
+    });
+    let mut client_end = Some(client_end);
+    Endpoint::from_static("http://connector.invalid")
+        .connect_with_connector(tower::service_fn(move |_| {
+            let end = client_end.take().map(TokioIo::new);
+            async move { end.ok_or_else(|| std::io::Error::other("the connector has ended")) }
+        }))
+        .await
+        .unwrap_or_else(|error| panic!("the connector does not answer: {error}"))
+}
+
+/// A FULL pull from nothing.
+///
+/// # Panics
+///
+/// When `settings` is not a JSON object.
+pub fn full_pull(settings: serde_json::Value) -> PullRequest {
+    PullRequest {
+        settings: Some(settings_struct(settings)),
+        mode: PullMode::Full.into(),
+        contract_revision: CONTRACT_REVISION,
+        ..PullRequest::default()
+    }
+}
+
+/// Settings as they travel.
+///
+/// # Panics
+///
+/// When `settings` is not a JSON object.
+pub fn settings_struct(settings: serde_json::Value) -> Struct {
+    match settings {
+        serde_json::Value::Object(fields) => json_to_struct(fields),
+        other => panic!("settings are a JSON object, not {other}"),
+    }
+}
+
+/// Everything that a pull brought, in order.
+#[derive(Debug, Default)]
+pub struct Pulled {
+    /// The messages of the stream.
+    pub responses: Vec<PullResponse>,
+    /// The error that it ended with.
+    pub error: Option<ConnectorError>,
+}
+
+impl Pulled {
+    /// The pages, in order.
+    pub fn pages(&self) -> impl Iterator<Item = &Page> {
+        self.responses.iter().filter_map(|response| match &response.kind {
+            Some(pull_response::Kind::Page(page)) => Some(page),
+            _ => None,
+        })
+    }
+
+    /// The changes of all pages, in order.
+    pub fn changes(&self) -> impl Iterator<Item = &change::Kind> {
+        self.pages().flat_map(|page| &page.changes).filter_map(|change: &Change| change.kind.as_ref())
+    }
+
+    /// The envelopes, in order.
+    pub fn documents(&self) -> impl Iterator<Item = &DocumentEnvelope> {
+        self.changes().filter_map(|kind| match kind {
+            change::Kind::Document(document) => Some(document),
+            _ => None,
+        })
+    }
+
+    /// The raw items, in order.
+    pub fn raw_items(&self) -> impl Iterator<Item = &RawItem> {
+        self.changes().filter_map(|kind| match kind {
+            change::Kind::Raw(raw) => Some(raw),
+            _ => None,
+        })
+    }
+
+    /// The folders and the like, in order.
+    pub fn containers(&self) -> impl Iterator<Item = &v1::Container> {
+        self.changes().filter_map(|kind| match kind {
+            change::Kind::Container(container) => Some(container),
+            _ => None,
+        })
+    }
+
+    /// The items that failed, in order.
+    pub fn item_errors(&self) -> impl Iterator<Item = &ItemError> {
+        self.changes().filter_map(|kind| match kind {
+            change::Kind::ItemError(error) => Some(error),
+            _ => None,
+        })
+    }
+
+    /// The checkpoints with their scopes, in order.
+    pub fn checkpoints(&self) -> impl Iterator<Item = (&str, &Checkpoint)> {
+        self.pages().filter_map(|page| Some((page.scope.as_str(), page.checkpoint.as_ref()?)))
+    }
+
+    /// The lines for the run's log, in order.
+    pub fn logs(&self) -> impl Iterator<Item = &str> {
+        self.responses.iter().filter_map(|response| match &response.kind {
+            Some(pull_response::Kind::Log(record)) => Some(record.message.as_str()),
+            _ => None,
+        })
+    }
+}
+
+/// Pulls to the end and keeps everything.
+pub async fn collect_pull(client: &mut Client, request: PullRequest) -> Pulled {
+    let mut pulled = Pulled::default();
+    let mut stream = match client.pull(request).await {
+        Ok(response) => response.into_inner(),
+        Err(status) => {
+            pulled.error = Some(ConnectorError::from_status(&status));
+            return pulled;
+        }
+    };
+    loop {
+        match stream.message().await {
+            Ok(Some(response)) => pulled.responses.push(response),
+            Ok(None) => return pulled,
+            Err(status) => {
+                pulled.error = Some(ConnectorError::from_status(&status));
+                return pulled;
+            }
+        }
+    }
+}
+
+/// Fetches a document's bytes to the end.
+///
+/// # Errors
+///
+/// What the connector answered.
+pub async fn fetch_content(
+    client: &mut Client,
+    request: FetchContentRequest,
+) -> Result<(ContentHeader, Bytes), ConnectorError> {
+    let read = async {
+        let mut stream = client.fetch_content(request).await?.into_inner();
+        let (mut header, mut bytes) = (ContentHeader::default(), BytesMut::new());
+        while let Some(response) = stream.message().await? {
+            match response.kind {
+                Some(fetch_content_response::Kind::Header(first)) => header = first,
+                Some(fetch_content_response::Kind::Chunk(chunk)) => bytes.extend_from_slice(&chunk),
+                None => {}
+            }
+        }
+        Ok((header, bytes.freeze()))
+    };
+    read.await.map_err(|status: Status| ConnectorError::from_status(&status))
+}
