@@ -2,6 +2,9 @@
 
 use std::path::PathBuf;
 
+use protox::prost_reflect::prost_types::field_descriptor_proto::Type;
+use protox::prost_reflect::prost_types::FileDescriptorSet;
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=superfasttt");
     let files = proto_files("superfasttt".into())?;
@@ -18,8 +21,35 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         // A chunk of a document shares the frame that it came in.
         .bytes(".superfasttt.connector.v1.FetchContentResponse")
         .bytes(".superfasttt.connector.v1.RawItem")
-        .compile_fds(descriptors)?;
+        .compile_fds(descriptors.clone())?;
+    let served = out_dir.join("served");
+    std::fs::create_dir_all(&served)?;
+    tonic_prost_build::configure()
+        .out_dir(served)
+        .build_client(false)
+        .bytes(".superfasttt.control.v1.FeedEntry")
+        .extern_path(".superfasttt.connector.v1", "crate::connector::v1")
+        .compile_fds(with_encoded_documents(descriptors))?;
     Ok(())
+}
+
+/// The document service as the server serves it: a document is stored encoded, and on the wire an embedded message is
+/// its bytes, so it is sent as it is stored, without being decoded and encoded again for each reader.
+fn with_encoded_documents(mut descriptors: FileDescriptorSet) -> FileDescriptorSet {
+    const FILES: [&str; 4] = [
+        "google/protobuf/struct.proto",
+        "google/protobuf/timestamp.proto",
+        "superfasttt/connector/v1/document.proto",
+        "superfasttt/control/v1/document.proto",
+    ];
+    descriptors.file.retain(|file| FILES.contains(&file.name()));
+    let messages = descriptors.file.iter_mut().flat_map(|file| &mut file.message_type);
+    let entries = messages.filter(|message| message.name() == "FeedEntry");
+    for field in entries.flat_map(|message| &mut message.field).filter(|field| field.name() == "document") {
+        field.set_type(Type::Bytes);
+        field.type_name = None;
+    }
+    descriptors
 }
 
 /// Every `.proto` under `folder`, in a stable order.

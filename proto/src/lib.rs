@@ -30,6 +30,13 @@ pub mod control {
     pub mod v1 {
         tonic::include_proto!("superfasttt.control.v1");
     }
+
+    /// `DocumentService` of package `superfasttt.control.v1` for the one who serves it: the same on the wire, with a
+    /// document as its encoded bytes.
+    #[allow(missing_docs, clippy::all, clippy::allow_attributes_without_reason, reason = "generated; the comments are in the .proto files")]
+    pub mod served {
+        include!(concat!(env!("OUT_DIR"), "/served/superfasttt.control.v1.rs"));
+    }
 }
 
 /// The descriptors of every file of the contract and what it imports: an encoded

@@ -15,6 +15,7 @@ mod lease;
 mod memory;
 mod output;
 mod running;
+mod session;
 mod slot;
 mod start;
 mod status;

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use chrono::TimeDelta;
+use futures::StreamExt;
 use serde_json::Value;
 use superfasttt_proto::connector::v1::{Capabilities, Reason, log_record::Level};
 use superfasttt_proto::control::v1::run::State;
 use superfasttt_proto::error::{ConnectorError, reason_info};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::Scheduler;
 use crate::catalog::{AuthKind, Manifest, apply_defaults};
@@ -68,6 +70,11 @@ impl Scheduler {
         let manifest = self.manifest(&connection)?;
         report.log(Level::Info, "the run began", [("attempt", run.attempts.to_string())]);
         let session = self.connectors.open(&connection).await?;
+        let (lines, voice) = (session.stderr(), report.clone());
+        let _stderr = AbortOnDropHandle::new(tokio::spawn(lines.for_each(move |line| {
+            voice.stderr(line);
+            std::future::ready(())
+        })));
         let settings = apply_defaults(&manifest, &Value::Object(connection.settings.clone()));
         let settings = json::to_struct(settings.as_object().unwrap_or(&connection.settings));
         let context = RunContext {

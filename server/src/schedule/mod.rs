@@ -5,6 +5,8 @@ mod deletion;
 mod execute;
 mod upkeep;
 
+pub(crate) use execute::capabilities;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

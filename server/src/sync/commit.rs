@@ -234,10 +234,8 @@ impl Committer {
             }
             let generation = state.generation;
             for change in part.changes {
-                if let Some(id) = id_of(&change) {
-                    if mode == PullMode::Targeted {
-                        outcome.answered.insert(id.to_owned());
-                    }
+                if let Some(id) = id_of(&change).filter(|_| mode == PullMode::Targeted) {
+                    outcome.answered.insert(id.to_owned());
                 }
                 match change {
                     Change::Document(document) => plan.document(&part.scope, generation, *document),

@@ -40,4 +40,8 @@ pub trait Session: Send + Sync {
 
     /// Lists what a person may pick.
     async fn discover(&self, request: DiscoverRequest) -> Result<DiscoverResponse, ConnectorError>;
+
+    /// What the connector's process writes to stderr from here on. Other connections that share the process may be
+    /// what it writes about.
+    fn stderr(&self) -> BoxStream<'static, String>;
 }

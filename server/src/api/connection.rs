@@ -1,0 +1,513 @@
+//! `ConnectionService`: connections are made, changed, tried and deleted.
+
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use ring::digest::{SHA256, digest};
+use serde_json::{Map, Value};
+use superfasttt_proto::CONTRACT_REVISION;
+use superfasttt_proto::connector::v1::{self as contract, check::Outcome};
+use superfasttt_proto::control::v1::connection_service_server::ConnectionService;
+use superfasttt_proto::control::v1::*;
+use tonic::{Request, Response, Status};
+
+use super::error::ApiError;
+use super::{Api, convert, page};
+use crate::catalog::{AuthKind, Frequency, Manifest, apply_defaults, validate_settings};
+use crate::schedule::new_id;
+use crate::store::connections::{
+    Connection as Stored, ConnectionChange, ConnectionFilter, NewConnection, Schedule as StoredSchedule,
+};
+use crate::sync::json::{from_struct, to_struct};
+use crate::sync::port::{Connectors, Session};
+
+const DEFAULT_ORGANIZATION: &str = "default";
+const MAX_REQUEST_ID_BYTES: usize = 64;
+const MAX_INTERVAL_S: i64 = 366 * 24 * 3600;
+
+#[tonic::async_trait]
+impl ConnectionService for Api {
+    async fn create_connection(
+        &self,
+        request: Request<CreateConnectionRequest>,
+    ) -> Result<Response<CreateConnectionResponse>, Status> {
+        let request = request.into_inner();
+        let hash = digest(&SHA256, &prost::Message::encode_to_vec(&request)).as_ref().to_vec();
+        let asked = request.connection.unwrap_or_default();
+        let mut faults = Vec::new();
+        let organization = organization(&asked.organization, &mut faults);
+        check_name(&asked.name, &mut faults);
+        if asked.keep_raw {
+            faults.push(fault("connection.keep_raw", "is not served by this version"));
+        }
+        if request.request_id.len() > MAX_REQUEST_ID_BYTES {
+            faults.push(fault("request_id", "must be at most 64 bytes"));
+        }
+        let settings = asked.settings.as_ref().map(from_struct).unwrap_or_default();
+        let manifest = self.manifest(&asked.connector, &mut faults);
+        let mut schedule = StoredSchedule::default();
+        if let Some(manifest) = &manifest {
+            check_settings(manifest, &settings, &mut faults);
+            schedule = schedule_of(asked.schedule.as_ref(), Some(manifest), &mut faults);
+        }
+        refuse(faults)?;
+        let now = self.clock.now();
+        let new = NewConnection {
+            id: new_id(),
+            organization,
+            connector: asked.connector,
+            name: asked.name,
+            settings,
+            schedule,
+            disabled: request.disabled,
+            next_run_at: Some(now),
+            request: (!request.request_id.is_empty()).then_some((request.request_id, hash)),
+        };
+        let made = self.store.create_connection(new, now).await.map_err(ApiError::from)?;
+        self.scheduler.wake();
+        Ok(Response::new(CreateConnectionResponse { connection: Some(self.show(&made).await?) }))
+    }
+
+    async fn get_connection(
+        &self,
+        request: Request<GetConnectionRequest>,
+    ) -> Result<Response<GetConnectionResponse>, Status> {
+        let found = self.connection(&request.into_inner().connection).await?;
+        Ok(Response::new(GetConnectionResponse { connection: Some(self.show(&found).await?) }))
+    }
+
+    async fn list_connections(
+        &self,
+        request: Request<ListConnectionsRequest>,
+    ) -> Result<Response<ListConnectionsResponse>, Status> {
+        let request = request.into_inner();
+        let limit = page::size(request.page_size)?;
+        let filters = ["connections", &request.organization, &request.connector];
+        let after = page::key(&filters, &request.page_token)?.unwrap_or_default();
+        let filter =
+            ConnectionFilter { organization: request.organization.clone(), connector: request.connector.clone() };
+        let listed = self.store.connections(filter, &after, limit).await.map_err(ApiError::from)?;
+        let mut connections = Vec::with_capacity(listed.items.len());
+        for found in &listed.items {
+            connections.push(self.show(found).await?);
+        }
+        let next_page_token = listed.next.map(|key| page::token(&filters, &key)).unwrap_or_default();
+        Ok(Response::new(ListConnectionsResponse { connections, next_page_token }))
+    }
+
+    async fn update_connection(
+        &self,
+        request: Request<UpdateConnectionRequest>,
+    ) -> Result<Response<UpdateConnectionResponse>, Status> {
+        let request = request.into_inner();
+        let asked = request.connection.unwrap_or_default();
+        let found = self.connection(&asked.id).await.map_err(|error| match error {
+            ApiError::Invalid(_) => ApiError::field("connection.id", "is required: the server's id"),
+            error => error,
+        })?;
+        let mask = request.update_mask.unwrap_or_default().paths;
+        let change = self.change(&found, &asked, &mask)?;
+        let revision = revision(&asked.etag, "connection.etag")?;
+        let changed =
+            self.store.update_connection(&found.id, revision, change, self.clock.now()).await.map_err(ApiError::from)?;
+        self.scheduler.wake();
+        Ok(Response::new(UpdateConnectionResponse { connection: Some(self.show(&changed).await?) }))
+    }
+
+    async fn delete_connection(
+        &self,
+        request: Request<DeleteConnectionRequest>,
+    ) -> Result<Response<DeleteConnectionResponse>, Status> {
+        let request = request.into_inner();
+        let found = self.connection(&request.connection).await?;
+        let revision = revision(&request.etag, "etag")?;
+        let deleting =
+            self.store.begin_deletion(&found.id, revision, self.clock.now()).await.map_err(ApiError::from)?;
+        if found.deleting_at.is_none() {
+            self.scheduler.spawn_deletion(deleting.clone());
+        }
+        Ok(Response::new(DeleteConnectionResponse { connection: Some(self.show(&deleting).await?) }))
+    }
+
+    async fn test_connection(
+        &self,
+        request: Request<TestConnectionRequest>,
+    ) -> Result<Response<TestConnectionResponse>, Status> {
+        let target = match request.into_inner().target {
+            Some(test_connection_request::Target::Connection(id)) => self.connection(&id).await?,
+            Some(test_connection_request::Target::Draft(draft)) => self.draft(draft)?,
+            None => return Err(ApiError::field("target", "is required: connection or draft").into()),
+        };
+        let (session, settings) = self.session(&target).await?;
+        let answer = session
+            .test_connection(contract::TestConnectionRequest {
+                settings: Some(settings),
+                credential: None,
+                contract_revision: CONTRACT_REVISION,
+            })
+            .await
+            .map_err(ApiError::from)?;
+        let failed = |check: &contract::Check| matches!(check.outcome(), Outcome::Failed | Outcome::Unspecified);
+        Ok(Response::new(TestConnectionResponse {
+            ok: !answer.checks.iter().any(failed),
+            checks: answer.checks,
+            account: answer.account,
+        }))
+    }
+
+    async fn discover_resources(
+        &self,
+        request: Request<DiscoverResourcesRequest>,
+    ) -> Result<Response<DiscoverResourcesResponse>, Status> {
+        let request = request.into_inner();
+        let target = match request.target {
+            Some(discover_resources_request::Target::Connection(id)) => self.connection(&id).await?,
+            Some(discover_resources_request::Target::Draft(draft)) => self.draft(draft)?,
+            None => return Err(ApiError::field("target", "is required: connection or draft").into()),
+        };
+        let mut faults = Vec::new();
+        let manifest = self.manifest(&target.connector, &mut faults);
+        refuse(faults)?;
+        if manifest.is_some_and(|manifest| !manifest.capabilities.discover) {
+            let message = format!("the connector {:?} cannot list resources", target.connector);
+            return Err(ApiError::Precondition(message).into());
+        }
+        let (session, settings) = self.session(&target).await?;
+        let answer = session
+            .discover(contract::DiscoverRequest {
+                settings: Some(settings),
+                credential: None,
+                contract_revision: CONTRACT_REVISION,
+                picker: request.picker,
+                parent_id: request.parent_id,
+                query: request.query,
+                page_size: page::size(request.page_size)? as i32,
+                page_token: request.page_token,
+            })
+            .await
+            .map_err(ApiError::from)?;
+        Ok(Response::new(DiscoverResourcesResponse {
+            resources: answer.resources,
+            next_page_token: answer.next_page_token,
+        }))
+    }
+
+    async fn enable_connection(
+        &self,
+        request: Request<EnableConnectionRequest>,
+    ) -> Result<Response<EnableConnectionResponse>, Status> {
+        let now = self.clock.now();
+        let change =
+            ConnectionChange { disabled: Some(false), next_run_at: Some(Some(now)), ..ConnectionChange::default() };
+        let changed = self.switch(&request.into_inner().connection, |stored| stored.disabled, change).await?;
+        Ok(Response::new(EnableConnectionResponse { connection: Some(changed) }))
+    }
+
+    async fn disable_connection(
+        &self,
+        request: Request<DisableConnectionRequest>,
+    ) -> Result<Response<DisableConnectionResponse>, Status> {
+        let id = request.into_inner().connection;
+        let change = ConnectionChange { disabled: Some(true), ..ConnectionChange::default() };
+        let changed = self.switch(&id, |stored| !stored.disabled, change).await?;
+        let key = self.connection(&id).await?.key;
+        if let Some(run) = self.store.active_run(key).await.map_err(ApiError::from)?
+            && !self.store.cancel_waiting_run(&run.id, self.clock.now()).await.map_err(ApiError::from)?
+        {
+            self.scheduler.stop(&run.id);
+        }
+        Ok(Response::new(DisableConnectionResponse { connection: Some(changed) }))
+    }
+
+    async fn pause_connection(
+        &self,
+        request: Request<PauseConnectionRequest>,
+    ) -> Result<Response<PauseConnectionResponse>, Status> {
+        let change = ConnectionChange { paused: Some(true), ..ConnectionChange::default() };
+        let changed = self.switch(&request.into_inner().connection, |stored| !stored.paused, change).await?;
+        Ok(Response::new(PauseConnectionResponse { connection: Some(changed) }))
+    }
+
+    async fn resume_connection(
+        &self,
+        request: Request<ResumeConnectionRequest>,
+    ) -> Result<Response<ResumeConnectionResponse>, Status> {
+        let change = ConnectionChange { paused: Some(false), ..ConnectionChange::default() };
+        let changed = self.switch(&request.into_inner().connection, |stored| stored.paused, change).await?;
+        Ok(Response::new(ResumeConnectionResponse { connection: Some(changed) }))
+    }
+
+    async fn set_default_connection(
+        &self,
+        _request: Request<SetDefaultConnectionRequest>,
+    ) -> Result<Response<SetDefaultConnectionResponse>, Status> {
+        Err(ApiError::NotServed("SetDefaultConnection").into())
+    }
+
+    async fn resolve_connection(
+        &self,
+        request: Request<ResolveConnectionRequest>,
+    ) -> Result<Response<ResolveConnectionResponse>, Status> {
+        let request = request.into_inner();
+        let organization = match request.organization.as_str() {
+            "" => DEFAULT_ORGANIZATION,
+            organization => organization,
+        };
+        let name = match request.by {
+            Some(resolve_connection_request::By::Name(name)) => name,
+            Some(resolve_connection_request::By::Category(_)) => {
+                return Err(ApiError::NotServed("ResolveConnection by category").into());
+            }
+            None => return Err(ApiError::field("by", "is required: name or category").into()),
+        };
+        let found = self.store.connection_by_name(organization, &name).await.map_err(ApiError::from)?;
+        let found = found.ok_or_else(|| ApiError::not_found("connection", &name))?;
+        Ok(Response::new(ResolveConnectionResponse { connection: Some(self.show(&found).await?) }))
+    }
+
+    async fn import_connections(
+        &self,
+        _request: Request<ImportConnectionsRequest>,
+    ) -> Result<Response<ImportConnectionsResponse>, Status> {
+        Err(ApiError::NotServed("ImportConnections").into())
+    }
+
+    async fn export_connections(
+        &self,
+        _request: Request<ExportConnectionsRequest>,
+    ) -> Result<Response<ExportConnectionsResponse>, Status> {
+        Err(ApiError::NotServed("ExportConnections").into())
+    }
+}
+
+impl Api {
+    /// A connection as a message.
+    async fn show(&self, stored: &Stored) -> Result<Connection, ApiError> {
+        let totals = self.store.connection_totals(stored.key).await?;
+        let last_run = match &stored.last_run {
+            Some(id) => self.store.run(id).await?,
+            None => None,
+        };
+        let manifest = self.catalog.get(&stored.connector).and_then(|entry| entry.manifest.clone());
+        let needs_credential = manifest.is_some_and(|manifest| manifest.auth.kind != AuthKind::None);
+        Ok(convert::connection(stored, totals, last_run.as_ref(), needs_credential))
+    }
+
+    /// Makes a change unless it is made already.
+    async fn switch(
+        &self,
+        id: &str,
+        applies: fn(&Stored) -> bool,
+        change: ConnectionChange,
+    ) -> Result<Connection, ApiError> {
+        let mut found = self.connection(id).await?;
+        if found.deleting_at.is_some() {
+            return Err(ApiError::Precondition("the connection is being deleted".to_owned()));
+        }
+        if applies(&found) {
+            found = self.store.update_connection(&found.id, None, change, self.clock.now()).await?;
+            self.scheduler.wake();
+        }
+        self.show(&found).await
+    }
+
+    /// What the fields of a mask change.
+    fn change(&self, found: &Stored, asked: &Connection, mask: &[String]) -> Result<ConnectionChange, ApiError> {
+        let mut change = ConnectionChange::default();
+        let mut faults = Vec::new();
+        if found.deleting_at.is_some() {
+            return Err(ApiError::Precondition("the connection is being deleted".to_owned()));
+        }
+        if mask.is_empty() {
+            faults.push(fault("update_mask", "is required: name the fields to change"));
+        }
+        let manifest = self.manifest(&found.connector, &mut faults);
+        let asked_settings = asked.settings.as_ref().map(from_struct).unwrap_or_default();
+        let mut settings: Option<Map<String, Value>> = None;
+        for path in mask {
+            match path.split_once('.').unwrap_or((path, "")) {
+                ("name", "") => {
+                    check_name(&asked.name, &mut faults);
+                    change.name = Some(asked.name.clone());
+                }
+                ("settings", "") => settings = Some(asked_settings.clone()),
+                ("settings", name) if !name.contains('.') => {
+                    let settings = settings.get_or_insert_with(|| found.settings.clone());
+                    match asked_settings.get(name) {
+                        Some(value) => settings.insert(name.to_owned(), value.clone()),
+                        None => settings.remove(name),
+                    };
+                }
+                ("schedule", "") => {
+                    let schedule = schedule_of(asked.schedule.as_ref(), manifest.as_deref(), &mut faults);
+                    change.schedule = Some(schedule);
+                    let next = schedule.interval_s.map(|seconds| self.clock.now() + TimeDelta::seconds(seconds));
+                    change.next_run_at = Some(next);
+                }
+                ("keep_raw", "") if !asked.keep_raw => {}
+                ("keep_raw", "") => faults.push(fault("connection.keep_raw", "is not served by this version")),
+                _ => faults.push(fault(
+                    "update_mask",
+                    &format!("{path:?} cannot be changed; name, settings, settings.<field>, schedule and keep_raw can"),
+                )),
+            }
+        }
+        if let (Some(settings), Some(manifest)) = (&settings, &manifest) {
+            check_settings(manifest, settings, &mut faults);
+        }
+        refuse(faults)?;
+        if settings.as_ref().is_some_and(|settings| *settings != found.settings) {
+            // A person wants to see what the new settings bring.
+            change.next_run_at = Some(Some(self.clock.now()));
+        }
+        change.settings = settings;
+        Ok(change)
+    }
+
+    /// The connector's manifest; a fault where it has none that works.
+    fn manifest(&self, connector: &str, faults: &mut Vec<(String, String)>) -> Option<Arc<Manifest>> {
+        if connector.is_empty() {
+            faults.push(fault("connection.connector", "is required: the id of a connector"));
+            return None;
+        }
+        let Some(entry) = self.catalog.get(connector) else {
+            let known: Vec<_> = self.catalog.list().iter().map(|entry| entry.id.clone()).collect();
+            let text = format!("there is no connector {connector:?}; there are: {}", known.join(", "));
+            faults.push(fault("connection.connector", &text));
+            return None;
+        };
+        if entry.manifest.is_none() {
+            let text = format!("the manifest of {connector:?} is not valid: look at the connector for what to mend");
+            faults.push(fault("connection.connector", &text));
+        }
+        entry.manifest.clone()
+    }
+
+    /// A connection that is not saved.
+    fn draft(&self, draft: Connection) -> Result<Stored, ApiError> {
+        let mut faults = Vec::new();
+        let organization = organization(&draft.organization, &mut faults);
+        self.manifest(&draft.connector, &mut faults);
+        refuse(faults)?;
+        let now = self.clock.now();
+        Ok(Stored {
+            key: crate::store::ConnectionKey(0),
+            id: format!("draft-{}", new_id()),
+            organization,
+            connector: draft.connector,
+            name: draft.name,
+            settings: draft.settings.as_ref().map(from_struct).unwrap_or_default(),
+            schedule: StoredSchedule::default(),
+            disabled: false,
+            paused: false,
+            deleting_at: None,
+            revision: 0,
+            fence: 0,
+            synced_settings: None,
+            next_run_at: None,
+            last_full_at: None,
+            last_run: None,
+            last_success_at: None,
+            failures: 0,
+            created_at: now,
+            updated_at: now,
+        })
+    }
+
+    /// The connector of a connection, and the settings that it is given.
+    async fn session(&self, target: &Stored) -> Result<(Arc<dyn Session>, prost_types::Struct), ApiError> {
+        let mut faults = Vec::new();
+        let manifest = self.manifest(&target.connector, &mut faults);
+        refuse(faults)?;
+        let settings = Value::Object(target.settings.clone());
+        let settings = manifest.map_or(settings.clone(), |manifest| apply_defaults(&manifest, &settings));
+        let session = self.host.open(target).await?;
+        Ok((session, to_struct(settings.as_object().unwrap_or(&target.settings))))
+    }
+}
+
+fn fault(field: &str, text: &str) -> (String, String) {
+    (field.to_owned(), text.to_owned())
+}
+
+fn refuse(faults: Vec<(String, String)>) -> Result<(), ApiError> {
+    if faults.is_empty() { Ok(()) } else { Err(ApiError::Invalid(faults)) }
+}
+
+fn check_name(name: &str, faults: &mut Vec<(String, String)>) {
+    let letters = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || "-_".contains(letter);
+    let begins_well = name.starts_with(|letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit());
+    if name.is_empty() {
+        faults.push(fault("connection.name", "is required"));
+    } else if name.len() > 63 || !name.chars().all(letters) || !begins_well {
+        let text = "must be 1 to 63 of a-z, 0-9, \"-\" and \"_\", beginning with a letter or digit";
+        faults.push(fault("connection.name", text));
+    }
+}
+
+fn organization(organization: &str, faults: &mut Vec<(String, String)>) -> String {
+    if organization.is_empty() {
+        return DEFAULT_ORGANIZATION.to_owned();
+    }
+    let letters = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '-';
+    if organization.len() > 63 || !organization.chars().all(letters) {
+        faults.push(fault("connection.organization", "must be 1 to 63 of a-z, 0-9 and \"-\""));
+    }
+    organization.to_owned()
+}
+
+fn check_settings(manifest: &Manifest, settings: &Map<String, Value>, faults: &mut Vec<(String, String)>) {
+    let complete = apply_defaults(manifest, &Value::Object(settings.clone()));
+    if let Err(problems) = validate_settings(manifest, &complete) {
+        let named = problems.into_iter().map(|problem| {
+            let field = if problem.field.is_empty() { String::new() } else { format!(".{}", problem.field) };
+            (format!("connection.settings{field}"), problem.message)
+        });
+        faults.extend(named);
+    }
+}
+
+/// The schedule that was asked for, else the manifest's.
+fn schedule_of(
+    asked: Option<&Schedule>,
+    manifest: Option<&Manifest>,
+    faults: &mut Vec<(String, String)>,
+) -> StoredSchedule {
+    let mut seconds = |field: &str, duration: &prost_types::Duration| {
+        let field = format!("connection.schedule.{field}");
+        if (1..=MAX_INTERVAL_S).contains(&duration.seconds) && duration.nanos == 0 {
+            return Some(duration.seconds);
+        }
+        faults.push((field, "must be a whole number of seconds, 1 second to 366 days".to_owned()));
+        None
+    };
+    if let Some(asked) = asked {
+        let schedule = StoredSchedule {
+            interval_s: asked.interval.as_ref().and_then(|interval| seconds("interval", interval)),
+            full_interval_s: asked.full_interval.as_ref().and_then(|interval| seconds("full_interval", interval)),
+        };
+        if !asked.cron.is_empty() {
+            faults.push(fault("connection.schedule.cron", "is not served by this version: use an interval"));
+        }
+        return schedule;
+    }
+    let every = |frequency: &Frequency| match frequency {
+        Frequency::Every(interval) => i64::try_from(interval.as_secs()).ok(),
+        Frequency::Cron(_) => None,
+    };
+    let Some(sync) = manifest.map(|manifest| &manifest.sync) else { return StoredSchedule::default() };
+    StoredSchedule {
+        // A manifest's cron times are not followed yet; such a connection syncs each hour.
+        interval_s: every(&sync.frequency).or(Some(3600)),
+        full_interval_s: sync.full_frequency.as_ref().and_then(every),
+    }
+}
+
+/// The revision in an etag; `None` where none was given.
+fn revision(etag: &str, field: &str) -> Result<Option<i64>, ApiError> {
+    if etag.is_empty() {
+        return Ok(None);
+    }
+    let number = etag.trim_matches('"').parse();
+    number.map(Some).map_err(|_| ApiError::field(field, "is not an etag that this server gave"))
+}

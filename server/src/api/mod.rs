@@ -1,0 +1,66 @@
+//! The control API: one thin file per service. Each parses a request, calls the domain, and maps the answer; `error` is
+//! the one table from failures to statuses, `convert` the one place where domain types become messages.
+
+mod admin;
+mod catalog;
+mod connection;
+mod convert;
+mod document;
+mod error;
+mod page;
+mod sync;
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use superfasttt_proto::control::v1::admin_service_server::AdminServiceServer;
+use superfasttt_proto::control::v1::catalog_service_server::CatalogServiceServer;
+use superfasttt_proto::control::v1::connection_service_server::ConnectionServiceServer;
+use superfasttt_proto::control::served::document_service_server::DocumentServiceServer;
+use superfasttt_proto::control::v1::sync_service_server::SyncServiceServer;
+use tonic::service::RoutesBuilder;
+
+use crate::catalog::Catalog;
+use crate::clock::SharedClock;
+use crate::process::ProcessHost;
+use crate::schedule::Scheduler;
+use crate::store::Store;
+use crate::store::connections::Connection;
+use error::ApiError;
+
+/// What the services share.
+#[derive(Clone)]
+pub struct Api {
+    /// Where everything is kept.
+    pub store: Arc<dyn Store>,
+    /// What time it is.
+    pub clock: SharedClock,
+    /// What connectors there are.
+    pub catalog: Arc<Catalog>,
+    /// Their processes.
+    pub host: ProcessHost,
+    /// Who works.
+    pub scheduler: Arc<Scheduler>,
+    /// When the process was started.
+    pub started_at: DateTime<Utc>,
+}
+
+impl Api {
+    /// Adds the services that are served.
+    pub fn add_to(&self, routes: &mut RoutesBuilder) {
+        routes
+            .add_service(CatalogServiceServer::new(self.clone()))
+            .add_service(ConnectionServiceServer::new(self.clone()))
+            .add_service(SyncServiceServer::new(self.clone()))
+            .add_service(DocumentServiceServer::new(self.clone()))
+            .add_service(AdminServiceServer::new(self.clone()));
+    }
+
+    /// The connection of an id, or why there is none.
+    async fn connection(&self, id: &str) -> Result<Connection, ApiError> {
+        if id.is_empty() {
+            return Err(ApiError::field("connection", "is required: the server's id of a connection"));
+        }
+        self.store.connection(id).await?.ok_or_else(|| ApiError::not_found("connection", id))
+    }
+}

@@ -1,0 +1,233 @@
+//! `SyncService`: runs, their logs, item errors and sync states.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use futures::{Stream, StreamExt, stream};
+use superfasttt_proto::control::v1::run::{State, Trigger};
+use superfasttt_proto::control::v1::sync_service_server::SyncService;
+use superfasttt_proto::control::v1::*;
+use tonic::{Request, Response, Status};
+
+use super::error::ApiError;
+use super::{Api, convert, page};
+use crate::schedule::new_id;
+use crate::store::runs::{Queued, Run as StoredRun};
+use crate::sync::report::LiveRun;
+
+/// The shortest time between two messages of a watched run.
+const WATCH_EVERY: Duration = Duration::from_millis(250);
+
+#[tonic::async_trait]
+impl SyncService for Api {
+    async fn start_sync(&self, request: Request<StartSyncRequest>) -> Result<Response<StartSyncResponse>, Status> {
+        let request = request.into_inner();
+        let (run, already_running) = self.queue(&request.connection, request.full).await?;
+        Ok(Response::new(StartSyncResponse { run: Some(convert::run(&run)), already_running }))
+    }
+
+    async fn cancel_run(&self, request: Request<CancelRunRequest>) -> Result<Response<CancelRunResponse>, Status> {
+        let run = self.stored_run(&request.into_inner().run).await?;
+        let waiting = self.store.cancel_waiting_run(&run.id, self.clock.now()).await.map_err(ApiError::from)?;
+        if !waiting {
+            self.scheduler.stop(&run.id);
+        }
+        let run = self.stored_run(&run.id).await?;
+        Ok(Response::new(CancelRunResponse { run: Some(convert::run(&run)) }))
+    }
+
+    async fn get_run(&self, request: Request<GetRunRequest>) -> Result<Response<GetRunResponse>, Status> {
+        let run = self.stored_run(&request.into_inner().run).await?;
+        let run = match self.scheduler.live().get(&run.id) {
+            Some(report) => convert::live_run(&report.watch().borrow()),
+            None => convert::run(&run),
+        };
+        Ok(Response::new(GetRunResponse { run: Some(run) }))
+    }
+
+    async fn list_runs(&self, request: Request<ListRunsRequest>) -> Result<Response<ListRunsResponse>, Status> {
+        let request = request.into_inner();
+        let limit = page::size(request.page_size)?;
+        let filters = ["runs", &request.connection];
+        let before = page::key(&filters, &request.page_token)?;
+        let connection = match request.connection.as_str() {
+            "" => None,
+            id => Some(self.connection(id).await?.key),
+        };
+        let listed = self.store.runs(connection, before, limit).await.map_err(ApiError::from)?;
+        Ok(Response::new(ListRunsResponse {
+            runs: listed.items.iter().map(convert::run).collect(),
+            next_page_token: listed.next.map(|key| page::token(&filters, &key)).unwrap_or_default(),
+        }))
+    }
+
+    type WatchRunStream = Pin<Box<dyn Stream<Item = Result<WatchRunResponse, Status>> + Send>>;
+
+    async fn watch_run(
+        &self,
+        request: Request<WatchRunRequest>,
+    ) -> Result<Response<Self::WatchRunStream>, Status> {
+        let id = request.into_inner().run;
+        self.stored_run(&id).await?;
+        let watched = stream::unfold(Some((self.clone(), id, None)), |state| async move {
+            let (api, id, last) = state?;
+            match api.next_of_run(&id, last).await {
+                Ok(live) => {
+                    let ended = has_ended(live.run.state);
+                    let message = WatchRunResponse { run: Some(convert::live_run(&live)) };
+                    Some((Ok(message), (!ended).then_some((api, id, Some(live)))))
+                }
+                Err(error) => Some((Err(Status::from(error)), None)),
+            }
+        });
+        Ok(Response::new(watched.boxed()))
+    }
+
+    async fn list_run_logs(
+        &self,
+        request: Request<ListRunLogsRequest>,
+    ) -> Result<Response<ListRunLogsResponse>, Status> {
+        let request = request.into_inner();
+        let limit = page::size(request.page_size)?;
+        let run = self.stored_run(&request.run).await?;
+        let level = request.min_level.to_string();
+        let filters = ["run_logs", &request.run, &level];
+        let after = page::key(&filters, &request.page_token)?.unwrap_or_default();
+        let after = if after.is_empty() { 0 } else { after.parse().map_err(|_| bad_token())? };
+        let min_level = convert::min_level(request.min_level);
+        let (listed, dropped) =
+            self.store.run_log(&run.id, min_level, after, limit).await.map_err(ApiError::from)?;
+        let last = listed.items.last().map_or(after, |line| line.seq);
+        let more = listed.next.is_some() || !has_ended(run.state);
+        Ok(Response::new(ListRunLogsResponse {
+            records: listed.items.into_iter().map(convert::log_record).collect(),
+            next_page_token: if more { page::token(&filters, &last.to_string()) } else { String::new() },
+            dropped,
+        }))
+    }
+
+    async fn list_item_errors(
+        &self,
+        request: Request<ListItemErrorsRequest>,
+    ) -> Result<Response<ListItemErrorsResponse>, Status> {
+        let request = request.into_inner();
+        let limit = page::size(request.page_size)?;
+        let connection = self.connection(&request.connection).await?;
+        let filters = ["item_errors", &request.connection];
+        let before = page::key(&filters, &request.page_token)?;
+        let before = before.map(|key| key.parse()).transpose().map_err(|_| bad_token())?;
+        let listed = self.store.item_errors(connection.key, before, limit).await.map_err(ApiError::from)?;
+        Ok(Response::new(ListItemErrorsResponse {
+            item_errors: listed.items.into_iter().map(convert::item_error).collect(),
+            next_page_token: listed.next.map(|key| page::token(&filters, &key.to_string())).unwrap_or_default(),
+        }))
+    }
+
+    async fn retry_item_errors(
+        &self,
+        _request: Request<RetryItemErrorsRequest>,
+    ) -> Result<Response<RetryItemErrorsResponse>, Status> {
+        Err(ApiError::NotServed("RetryItemErrors").into())
+    }
+
+    async fn get_sync_state(
+        &self,
+        request: Request<GetSyncStateRequest>,
+    ) -> Result<Response<GetSyncStateResponse>, Status> {
+        let connection = self.connection(&request.into_inner().connection).await?;
+        let states = self.store.sync_states(connection.key).await.map_err(ApiError::from)?;
+        let scopes = states.into_iter().map(convert::scope_state).collect();
+        Ok(Response::new(GetSyncStateResponse { scopes }))
+    }
+
+    async fn reset_sync_state(
+        &self,
+        request: Request<ResetSyncStateRequest>,
+    ) -> Result<Response<ResetSyncStateResponse>, Status> {
+        let request = request.into_inner();
+        let connection = self.connection(&request.connection).await?;
+        let active = self.store.active_run(connection.key).await.map_err(ApiError::from)?;
+        if let Some(run) = active.filter(|run| run.state == State::Running) {
+            let message = format!("run {} is under way: wait for it or cancel it first", run.id);
+            return Err(ApiError::Precondition(message).into());
+        }
+        self.store.reset_sync_states(connection.key, request.scopes).await.map_err(ApiError::from)?;
+        let states = self.store.sync_states(connection.key).await.map_err(ApiError::from)?;
+        let scopes = states.into_iter().map(convert::scope_state).collect();
+        Ok(Response::new(ResetSyncStateResponse { scopes }))
+    }
+
+    async fn approve_deletions(
+        &self,
+        request: Request<ApproveDeletionsRequest>,
+    ) -> Result<Response<ApproveDeletionsResponse>, Status> {
+        let request = request.into_inner();
+        let connection = self.connection(&request.connection).await?;
+        let approved = self.store.approve_held(connection.key, request.scopes).await.map_err(ApiError::from)?;
+        if approved.is_empty() {
+            return Ok(Response::new(ApproveDeletionsResponse::default()));
+        }
+        // What is still absent is found by listing once more.
+        let (run, _) = self.queue(&connection.id, true).await?;
+        Ok(Response::new(ApproveDeletionsResponse {
+            run: Some(convert::run(&run)),
+            approved: approved.iter().filter_map(convert::held_sweep).collect(),
+        }))
+    }
+}
+
+impl Api {
+    /// Asks for a run now; says whether one was under way.
+    async fn queue(&self, connection: &str, full: bool) -> Result<(StoredRun, bool), ApiError> {
+        let connection = self.connection(connection).await?;
+        if connection.deleting_at.is_some() {
+            return Err(ApiError::Precondition("the connection is being deleted".to_owned()));
+        }
+        if connection.disabled {
+            return Err(ApiError::Precondition("the connection is disabled: enable it first".to_owned()));
+        }
+        let queued =
+            self.store.queue_run(new_id(), connection.key, Trigger::Manual, full, self.clock.now()).await?;
+        self.scheduler.wake();
+        Ok(match queued {
+            Queued::New(run) => (run, false),
+            Queued::Existing(run) => (run, true),
+        })
+    }
+
+    async fn stored_run(&self, id: &str) -> Result<StoredRun, ApiError> {
+        if id.is_empty() {
+            return Err(ApiError::field("run", "is required: the server's id of a run"));
+        }
+        self.store.run(id).await?.ok_or_else(|| ApiError::not_found("run", id))
+    }
+
+    /// The run once it differs from `last`: followed live where it is under way here, else looked at again and again.
+    async fn next_of_run(&self, id: &str, last: Option<LiveRun>) -> Result<LiveRun, ApiError> {
+        if last.is_some() {
+            tokio::time::sleep(WATCH_EVERY).await;
+        }
+        loop {
+            let now = match self.scheduler.live().get(id) {
+                Some(report) => report.watch().borrow().clone(),
+                None => {
+                    let run = self.stored_run(id).await?;
+                    let progress = last.as_ref().and_then(|last| last.progress.clone());
+                    LiveRun { run, progress }
+                }
+            };
+            if last.as_ref() != Some(&now) {
+                return Ok(now);
+            }
+            tokio::time::sleep(WATCH_EVERY).await;
+        }
+    }
+}
+
+fn has_ended(state: State) -> bool {
+    matches!(state, State::Succeeded | State::SucceededWithErrors | State::Failed | State::Cancelled)
+}
+
+fn bad_token() -> ApiError {
+    ApiError::field("page_token", "is not a token of this server for the same request")
+}
