@@ -13,12 +13,8 @@ use workers::Program;
 
 /// A page that takes a debug build seconds to read, and then gives little text.
 fn slow_page() -> tempfile::NamedTempFile {
-    let mut file = tempfile::NamedTempFile::new().unwrap();
-    for _ in 0..20_000 {
-        file.write_all(&b"<i class='a'>\n</i>".repeat(30)).unwrap();
-    }
-    file.write_all(b"<p>fin").unwrap();
-    file
+    let page = [b"<i class='a'>\n</i>".repeat(600_000), b"<p>fin".to_vec()].concat();
+    file_of(&page)
 }
 
 #[tokio::test]
