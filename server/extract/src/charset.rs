@@ -9,6 +9,9 @@ use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
 /// How much of a text the guess looks at; more makes it slower, not better.
 const GUESS_BYTES: usize = 1 << 20;
 
+/// With fewer bytes above ASCII than this, a guess needs a nudge.
+const ACCENTS_TO_JUDGE_BY: usize = 100;
+
 /// Decodes `bytes`, which may have been cut anywhere. `declared` is the label in a media type or in the document.
 pub(crate) fn decode<'a>(bytes: &'a [u8], declared: Option<&str>) -> Cow<'a, str> {
     if let Some((encoding, mark_length)) = Encoding::for_bom(bytes) {
@@ -37,9 +40,11 @@ pub(crate) fn decode<'a>(bytes: &'a [u8], declared: Option<&str>) -> Cow<'a, str
 fn guess(bytes: &[u8]) -> &'static Encoding {
     let mut detector = EncodingDetector::new(Iso2022JpDetection::Allow);
     detector.feed(&bytes[..bytes.len().min(GUESS_BYTES)], bytes.len() <= GUESS_BYTES);
-    // The French top-level domain tips short, undecided texts towards Windows-1252; a longer Russian or Greek
-    // text still wins over it.
-    detector.guess(Some(b"fr"), Utf8Detection::Deny)
+    // The French top-level domain tips texts with few accents towards Windows-1252, which most of them are in. With more
+    // to judge by, the letters speak for themselves.
+    let accents = bytes.iter().filter(|byte| !byte.is_ascii()).take(ACCENTS_TO_JUDGE_BY).count();
+    let top_level_domain = (accents < ACCENTS_TO_JUDGE_BY).then_some(&b"fr"[..]);
+    detector.guess(top_level_domain, Utf8Detection::Deny)
 }
 
 /// UTF-16 without a mark: in text of most languages the high byte of nearly every unit is zero, the low one never,
@@ -108,7 +113,7 @@ fn multi_byte_characters(valid: &[u8]) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use encoding_rs::{WINDOWS_1251, WINDOWS_1252};
+    use encoding_rs::{WINDOWS_1250, WINDOWS_1251, WINDOWS_1252};
 
     use super::*;
 
@@ -144,6 +149,10 @@ mod tests {
     fn the_guess_is_not_french_for_everything() {
         let russian = "Общество с ограниченной ответственностью «Ромашка» сообщает о собрании";
         assert_eq!(decode(&WINDOWS_1251.encode(russian).0, None), russian);
+        let polish = "Pamiętaj, że przewodnik został zaprojektowany do nauki poprzez ćwiczenia. ".repeat(40);
+        assert_eq!(decode(&WINDOWS_1250.encode(&polish).0, None), polish);
+        let french = "Le règlement s’applique à l’été : « œuvre », 12 €, à Nîmes et à Besançon. ".repeat(40);
+        assert_eq!(decode(&WINDOWS_1252.encode(&french).0, None), french);
     }
 
     #[test]

@@ -13,12 +13,8 @@ use workers::Program;
 
 /// A page that takes a debug build seconds to read, and then gives little text.
 fn slow_page() -> tempfile::NamedTempFile {
-    let mut file = tempfile::NamedTempFile::new().unwrap();
-    for _ in 0..20_000 {
-        file.write_all(&b"<i class='a'>\n</i>".repeat(30)).unwrap();
-    }
-    file.write_all(b"<p>fin").unwrap();
-    file
+    let page = [b"<i class='a'>\n</i>".repeat(600_000), b"<p>fin".to_vec()].concat();
+    file_of(&page)
 }
 
 #[tokio::test]
@@ -94,12 +90,15 @@ async fn a_document_over_its_memory_is_given_up_and_the_pool_goes_on() {
 async fn a_worker_killed_from_outside_costs_the_document_nothing() {
     let program = Program::worker();
     let pool = program.pool(|_| {});
+    // A worker that is up already, so that it is the document's and not its start that is cut off.
+    pool.extract(file_of(b"bonjour").path(), Hints::default()).await.unwrap();
+    let pid = program.pids()[0];
     let slow = slow_page();
     let document = tokio::spawn({
         let (pool, path) = (pool.clone(), slow.path().to_owned());
         async move { pool.extract(&path, named("slow.html")).await }
     });
-    let pid = program.wait_for_workers(1).await[0];
+    tokio::task::yield_now().await;
     program.kill(pid);
     assert_eq!(document.await.unwrap().unwrap().text, "fin");
 }

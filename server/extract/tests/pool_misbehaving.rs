@@ -17,7 +17,7 @@ const READY: &str = "printf '\\000\\000\\000\\021{\"reply\":\"ready\"}'; head -c
 
 async fn verdict(script: &str) -> ExtractError {
     let (_program, config) = Program::script(&format!("{READY} {script}"));
-    Pool::new(config).extract(file_of(b"x\n").path(), Hints::default()).await.unwrap_err()
+    Pool::new(config).extract(file_of(b"x\n").path(), Hints::default()).await.expect_err("it gives no text")
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use process::{Failure, Process};
 /// How the workers are started, and what they and their documents may cost.
 #[derive(Debug, Clone)]
 pub struct PoolConfig {
-    /// The program that runs [`worker::main`](crate::worker::main), normally the server's own.
+    /// The absolute path of the program that runs [`worker::main`](crate::worker::main), normally the server's own.
     pub program: PathBuf,
     /// Its arguments, normally the hidden sub-command alone.
     pub args: Vec<String>,

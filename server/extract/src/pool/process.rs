@@ -117,6 +117,8 @@ impl Process {
         hints: &Hints,
         config: &PoolConfig,
     ) -> std::io::Result<Result<Extracted, ExtractError>> {
+        // The worker runs in another folder.
+        let file = std::path::absolute(file)?;
         let path = file.as_os_str().as_bytes();
         let request = Request { path_bytes: path.len(), hints: bounded(hints), limits: config.limits() };
         self.input.write_all(&frame::header(&request)?).await?;
