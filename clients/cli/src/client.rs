@@ -19,7 +19,7 @@ use crate::trust;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a silent connection lives before it is asked whether it still does.
-const KEEP_ALIVE: Duration = Duration::from_secs(20);
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 /// Where the server is and what it wants to see.
 pub struct Target {

@@ -96,7 +96,7 @@ pub fn explain(status: &Status, server: &str) -> Vec<String> {
         details.error_info().filter(|info| info.domain == ERROR_DOMAIN).map(|info| info.reason.as_str());
     let mut lines = match (status.code(), reason) {
         (Code::Unauthenticated, None) => vec![
-            format!("{server} refused the token: {}", status.message()),
+            format!("{server} refuses calls without the right token: {}", status.message()),
             "give the one that connectord was configured with, by CONNECTORCTL_TOKEN or --token".to_owned(),
         ],
         (Code::Unimplemented, _) if status.message().is_empty() => {
@@ -140,7 +140,10 @@ fn explain_transport(status: &Status, server: &str) -> Option<Vec<String>> {
             "it may have been stopped; try again".to_owned(),
         ]);
     }
-    Some(vec![format!("lost the connection to {server}: {cause}"), "try again".to_owned()])
+    Some(vec![
+        format!("lost the connection to {server}: {cause}"),
+        "try again; if it stays so, what listens there is not connectord".to_owned(),
+    ])
 }
 
 /// The `google.rpc` details, a line each.

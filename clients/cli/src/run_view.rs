@@ -28,6 +28,7 @@ pub struct RunView {
     bar: Option<ProgressBar>,
     run: Option<Run>,
     rate: Rate,
+    began: Instant,
     last_line: Option<Instant>,
     lost: bool,
 }
@@ -45,7 +46,15 @@ impl RunView {
             );
             bar
         });
-        Self { name: printable(name), bar, run: None, rate: Rate::default(), last_line: None, lost: false }
+        Self {
+            name: printable(name),
+            bar,
+            run: None,
+            rate: Rate::default(),
+            began: Instant::now(),
+            last_line: None,
+            lost: false,
+        }
     }
 
     /// The run has changed.
@@ -69,7 +78,9 @@ impl RunView {
     /// Time has passed.
     pub fn tick(&self) {
         if let (Some(bar), Some(run)) = (&self.bar, &self.run) {
-            let lines = describe(run, self.rate.per_second(Instant::now()));
+            let mut lines = describe(run, self.rate.per_second(Instant::now()));
+            let watched = Duration::from_secs(self.began.elapsed().as_secs());
+            lines[0].push_str(&format!(", {}", human::duration(watched)));
             bar.set_message(format!("{}: {}", self.name, lines.join("\n  ")));
             bar.tick();
         }

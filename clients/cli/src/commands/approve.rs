@@ -10,7 +10,7 @@ use crate::output::note;
 use crate::resolve::connection_id;
 
 const EXAMPLES: &str = "\
-When a sync finds that many documents are gone from the source at once, their deletion waits for a person: an
+When a sync finds that many documents are gone from the source at once, their deletion waits for a person: an \
 unmounted disk looks just like that. An approval deletes only what is still absent then.
 
 Examples:

@@ -1,7 +1,6 @@
 //! `connectors`: the kinds of sources that the server knows.
 
 use superfasttt_proto::connector::v1::Capabilities;
-use superfasttt_proto::control::v1::connector::State;
 use superfasttt_proto::control::v1::{
     Connector, ConnectorProcess, GetConnectorRequest, ListConnectorsRequest,
 };
@@ -17,7 +16,7 @@ use crate::resolve::empty_answer;
 const EXAMPLES: &str = "\
 Examples:
   connectorctl connectors list
-  connectorctl connectors show filesystem          its settings, what it can do, what is wrong with it
+  connectorctl connectors show filesystem     its settings, what it can do, its problems
   connectorctl -o json connectors show filesystem | jq .settingsSchema";
 
 /// What to do with connectors.
@@ -117,10 +116,7 @@ async fn show(context: &mut Context, connector: String) -> Result<()> {
 }
 
 fn state(connector: &Connector) -> String {
-    match connector.state() {
-        State::Unspecified => human::NOTHING.to_owned(),
-        state => word(state.as_str_name(), "STATE_"),
-    }
+    word(connector.state().as_str_name(), "STATE_")
 }
 
 fn capabilities(can: Capabilities) -> String {

@@ -1,6 +1,5 @@
 //! `credentials`: how a connection's credential does; never what it is.
 
-use superfasttt_proto::control::v1::credential_status::State;
 use superfasttt_proto::control::v1::{CredentialStatus, GetCredentialRequest, RevokeCredentialRequest};
 
 use crate::context::Context;
@@ -57,13 +56,7 @@ fn print(context: &mut Context, credential: &CredentialStatus) -> Result<()> {
     }
     let now = human::now();
     let mut table = Table::fields();
-    table.field(
-        "state",
-        match credential.state() {
-            State::Unspecified => human::NOTHING.to_owned(),
-            state => word(state.as_str_name(), "STATE_"),
-        },
-    );
+    table.field("state", word(credential.state().as_str_name(), "STATE_"));
     table.field("auth", human::or_dash(&credential.auth_type));
     if let Some(account) = &credential.account {
         table.field(

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use superfasttt_proto::connector::v1::PullMode;
 use superfasttt_proto::control::v1::run::{State, Trigger};
 use superfasttt_proto::control::v1::{CancelRunRequest, GetRunRequest, HeldSweep, ListRunsRequest, Run};
 
@@ -201,10 +200,7 @@ pub fn held_line(sweep: &HeldSweep) -> String {
 }
 
 fn mode(run: &Run) -> String {
-    match run.mode() {
-        PullMode::Unspecified => human::NOTHING.to_owned(),
-        mode => word(mode.as_str_name(), "PULL_MODE_"),
-    }
+    word(run.mode().as_str_name(), "PULL_MODE_")
 }
 
 fn took(run: &Run) -> Option<Duration> {

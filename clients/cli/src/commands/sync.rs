@@ -19,7 +19,7 @@ Examples:
   connectorctl sync docs --full --wait     list everything, also where the source tells its changes
   connectorctl -o json sync docs --wait | jq .counts
 
-With --wait: exit 0 when the sync went through (perhaps with item errors), 1 when it failed or was cancelled.
+With --wait: exit 0 when the sync went through (perhaps with item errors), 1 when it failed or was cancelled. \
 Ctrl-C stops the waiting, not the sync.";
 
 /// Which connection, and how.

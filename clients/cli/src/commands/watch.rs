@@ -18,13 +18,13 @@ use crate::watch_run::Retry;
 
 const EXAMPLES: &str = "\
 Examples:
-  connectorctl documents watch                             every document, then every change as it comes
+  connectorctl documents watch                    every document, then every change
   connectorctl documents watch --connection docs --until-caught-up
   connectorctl -o json documents watch --consumer search --commit --content | your-indexer
   connectorctl -o json documents watch --position \"$LAST\"
 
-As JSON: {\"connection\":…,\"position\":…,\"document\":{…}} for a document, \"tombstone\":{\"id\":…} in its place when
-it is gone; between {\"snapshot\":\"begin\"} and {\"snapshot\":\"end\"} comes the whole present state, and what was not
+As JSON: {\"connection\":…,\"position\":…,\"document\":{…}} for a document, \"tombstone\":{\"id\":…} in its place when \
+it is gone; between {\"snapshot\":\"begin\"} and {\"snapshot\":\"end\"} comes the whole present state, and what was not \
 in it is gone. Delivery is at least once.";
 
 /// Which part of the feed, from where.

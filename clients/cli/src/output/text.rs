@@ -38,9 +38,13 @@ pub fn shorten(text: &str, length: usize) -> String {
     short
 }
 
-/// An enum's value for a person: `STATE_NEEDS_CREDENTIAL` without `STATE_` is "needs credential".
+/// An enum's value for a person: `STATE_NEEDS_CREDENTIAL` without `STATE_` is "needs credential", and one that is
+/// not set is a dash.
 pub fn word(name: &str, prefix: &str) -> String {
-    name.strip_prefix(prefix).unwrap_or(name).to_lowercase().replace('_', " ")
+    match name.strip_prefix(prefix).unwrap_or(name) {
+        "UNSPECIFIED" => "-".to_owned(),
+        name => name.to_lowercase().replace('_', " "),
+    }
 }
 
 #[cfg(test)]
@@ -63,5 +67,6 @@ mod tests {
     #[test]
     fn enum_values_read_as_words() {
         assert_eq!(word("STATE_NEEDS_CREDENTIAL", "STATE_"), "needs credential");
+        assert_eq!(word("STATE_UNSPECIFIED", "STATE_"), "-");
     }
 }

@@ -21,9 +21,9 @@ Examples:
   connectorctl connections create --connector filesystem --name docs --set root=./docs
   connectorctl connections create --connector filesystem --name notes --set root=/srv/notes \\
       --set include='*.md,*.txt' --frequency 1h --full-frequency 1d
-  connectorctl connections create --connector filesystem --name archive --set root=/srv --frequency off
+  connectorctl connections create --connector filesystem --name old --set root=/srv --frequency off
 
-Values are read as the connector's settings ask for: texts as they are, lists as JSON or with commas, paths
+Values are read as the connector's settings ask for: texts as they are, lists as JSON or with commas, paths \
 from the folder you are in. `connectorctl connectors show ID` lists the settings.";
 
 /// Beneath the help of `update`.

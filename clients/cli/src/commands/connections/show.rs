@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use superfasttt_proto::control::v1::connection::State;
 use superfasttt_proto::control::v1::{Connection, Schedule};
 
 use crate::context::Context;
@@ -82,10 +81,7 @@ pub fn table(connections: Vec<Connection>) -> Table {
 }
 
 fn state(connection: &Connection) -> String {
-    match connection.state() {
-        State::Unspecified => human::NOTHING.to_owned(),
-        state => word(state.as_str_name(), "STATE_"),
-    }
+    word(connection.state().as_str_name(), "STATE_")
 }
 
 fn schedule(schedule: Option<&Schedule>) -> String {
