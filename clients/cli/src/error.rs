@@ -58,6 +58,13 @@ pub fn report(error: &Error, server: &str) -> ExitCode {
         Error::ReaderGone => return ExitCode::SUCCESS,
         Error::Said => return ExitCode::FAILURE,
         Error::Usage(message) => (ExitCode::from(2), vec![message.clone(), "see --help".to_owned()]),
+        Error::Unreachable(cause) if cause.contains("certificate") => (
+            ExitCode::FAILURE,
+            vec![
+                format!("cannot trust {server}: {cause}"),
+                "name the certificate of its authority with --ca-file or CONNECTORCTL_CA_FILE".to_owned(),
+            ],
+        ),
         Error::Unreachable(cause) => (
             ExitCode::FAILURE,
             vec![
