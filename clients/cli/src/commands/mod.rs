@@ -1,0 +1,16 @@
+//! One file per group of commands: its arguments, what it asks the server, and how the answer is shown.
+
+pub mod approve;
+pub mod completions;
+pub mod connections;
+pub mod connectors;
+pub mod consumers;
+pub mod credentials;
+pub mod documents;
+pub mod item_errors;
+pub mod run_logs;
+pub mod runs;
+pub mod state;
+pub mod status;
+pub mod sync;
+pub mod watch;

@@ -1,0 +1,110 @@
+//! `sync`: asking for a run now, and waiting for it.
+
+use superfasttt_proto::connector::v1::PullMode;
+use superfasttt_proto::control::v1::run::State;
+use superfasttt_proto::control::v1::{Run, StartSyncRequest};
+
+use crate::commands::runs;
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::output::{human, note};
+use crate::resolve::{connection_id, empty_answer};
+use crate::run_view::RunView;
+use crate::watch_run::{Followed, follow};
+
+const EXAMPLES: &str = "\
+Examples:
+  connectorctl sync docs                   ask for a sync and come back at once
+  connectorctl sync docs --wait            show how it goes until it has ended
+  connectorctl sync docs --full --wait     list everything, also where the source tells its changes
+  connectorctl -o json sync docs --wait | jq .counts
+
+With --wait: exit 0 when the sync went through (perhaps with item errors), 1 when it failed or was cancelled. \
+Ctrl-C stops the waiting, not the sync.";
+
+/// Which connection, and how.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// The connection's name or id
+    connection: String,
+    /// List everything, also where the source tells its changes
+    #[arg(long)]
+    full: bool,
+    /// Wait until the sync has ended, and show how it goes
+    #[arg(long, short)]
+    wait: bool,
+}
+
+/// `sync CONNECTION [--full] [--wait]`.
+pub async fn run(context: &mut Context, args: Args) -> Result<()> {
+    let connection = connection_id(context, &args.connection).await?;
+    let mut run = start(context, &connection, args.full, &args.connection).await?;
+    if !args.wait {
+        if context.out.is_json() {
+            return context.out.message(&run);
+        }
+        runs::print(context, &run)?;
+        note(&format!("follow it with `connectorctl sync {} --wait`", args.connection));
+        return Ok(());
+    }
+    let is_full = |run: &Run| matches!(run.mode(), PullMode::Full | PullMode::Unspecified);
+    if args.full && !is_full(&run) {
+        note("it is not a full one; a full one is asked for when it has ended");
+        wait(context, &run.id, &args.connection).await?;
+        run = start(context, &connection, args.full, &args.connection).await?;
+    }
+    let ended = wait(context, &run.id, &args.connection).await?;
+    finish(context, &ended)
+}
+
+async fn start(context: &Context, connection: &str, full: bool, name: &str) -> Result<Run> {
+    let request = StartSyncRequest { connection: connection.to_owned(), full };
+    let answer = context.client.sync().start_sync(request).await?.into_inner();
+    let run = answer.run.ok_or_else(|| empty_answer("StartSync"))?;
+    if answer.already_running && run.state() != State::Queued {
+        let began = human::relative(run.started_at.as_ref(), human::now());
+        note(&format!(
+            "{name}: a sync is under way already (began {began}); what changed since may need another one"
+        ));
+    }
+    Ok(run)
+}
+
+/// Shows a run until it has ended.
+///
+/// # Errors
+///
+/// The server is lost for good, or the person leaves before the run has ended.
+pub async fn wait(context: &Context, run: &str, name: &str) -> Result<Run> {
+    let mut view = RunView::new(name);
+    let followed = follow(&context.client, run, &mut view).await;
+    view.close();
+    match followed? {
+        Followed::Ended(run) => Ok(*run),
+        Followed::Left => {
+            note(&format!("stopped waiting; the sync goes on (run {run})"));
+            note(&format!("  see it:  connectorctl runs show {run}"));
+            note(&format!("  stop it: connectorctl runs cancel {run}"));
+            Err(Error::Said)
+        }
+    }
+}
+
+/// Prints how a run ended; an error where it did not go through.
+pub fn finish(context: &mut Context, run: &Run) -> Result<()> {
+    runs::print(context, run)?;
+    context.out.flush()?;
+    let message = |what: &str| match &run.error {
+        Some(error) if !error.message.is_empty() => format!("the sync {what}: {}", error.message),
+        _ => format!("the sync {what}"),
+    };
+    match run.state() {
+        State::Failed => {
+            let error = Error::Failed(message("failed"));
+            Err(error)
+        }
+        State::Cancelled => Err(Error::Failed(message("was cancelled"))),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,12 @@
+//! The real binary against a server with canned answers: what people type, and what they and their programs see.
+
+#![expect(clippy::unwrap_used, reason = "a panic is the failure report, in the helpers of tests too")]
+
+mod connections;
+mod documents;
+mod errors;
+mod fake;
+mod runs;
+mod support;
+mod sync_wait;
+mod watch;
