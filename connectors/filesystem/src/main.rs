@@ -1,1 +1,7 @@
-fn main() {}
+//! The program that connectord starts.
+
+use connector_filesystem::Filesystem;
+
+fn main() -> std::process::ExitCode {
+    superfasttt_connector::serve(Filesystem)
+}
