@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use protox::prost_reflect::prost_types::field_descriptor_proto::Type;
 use protox::prost_reflect::prost_types::FileDescriptorSet;
+use protox::prost_reflect::prost_types::field_descriptor_proto::Type;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=superfasttt");

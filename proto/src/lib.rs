@@ -33,7 +33,12 @@ pub mod control {
 
     /// `DocumentService` of package `superfasttt.control.v1` for the one who serves it: the same on the wire, with a
     /// document as its encoded bytes.
-    #[allow(missing_docs, clippy::all, clippy::allow_attributes_without_reason, reason = "generated; the comments are in the .proto files")]
+    #[allow(
+        missing_docs,
+        clippy::all,
+        clippy::allow_attributes_without_reason,
+        reason = "generated; the comments are in the .proto files"
+    )]
     pub mod served {
         include!(concat!(env!("OUT_DIR"), "/served/superfasttt.control.v1.rs"));
     }

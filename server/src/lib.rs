@@ -9,5 +9,6 @@ pub mod content;
 pub mod documents;
 pub mod process;
 pub mod schedule;
+pub mod serve;
 pub mod store;
 pub mod sync;

@@ -1,1 +1,90 @@
-fn main() {}
+//! connectord: reads arguments and configuration, then serves.
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use clap::Parser;
+use connectord::config::{
+    Args, Command, Config, ConfigCommand, DEFAULT_FILE, Environment, LogConfig, LogFormat,
+};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    // Before anything else: a worker reads hostile input, and needs nothing of what follows.
+    if std::env::args().nth(1).as_deref() == Some("extract-worker") {
+        return superfasttt_extract::worker::main();
+    }
+    // Before threads: secrets leave the environment, where child processes and other readers would see them.
+    let environment = Environment::take();
+    let args = Args::parse();
+    if args.command == Some(Command::Config(ConfigCommand::Default)) {
+        return print(DEFAULT_FILE);
+    }
+    let config = match Config::load(&args, &environment) {
+        Ok(config) => config,
+        Err(error) => return fail(&error),
+    };
+    if args.command == Some(Command::Config(ConfigCommand::Check)) {
+        return print("the configuration can be used\n");
+    }
+    start_log(&config.log);
+    if let Err(error) = connectord::process::set_non_dumpable() {
+        tracing::warn!(%error, "other processes of this user may read this one's memory");
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error),
+    };
+    match runtime.block_on(run(config)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&format!("{error:#}")),
+    }
+}
+
+/// Serves until a signal; a second one ends the process at once.
+async fn run(config: Config) -> anyhow::Result<()> {
+    let shutdown = CancellationToken::new();
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let told = shutdown.clone();
+    tokio::spawn(async move {
+        for begun in [false, true] {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            if begun {
+                std::process::exit(130);
+            }
+            told.cancel();
+        }
+    });
+    connectord::serve::serve(config, shutdown).await
+}
+
+fn start_log(config: &LogConfig) {
+    // `Config::load` has checked the filter.
+    let filter = EnvFilter::try_new(&config.filter).unwrap_or_default();
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
+    match config.format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().init(),
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "what a person asked for goes to stdout")]
+fn print(text: &str) -> ExitCode {
+    print!("{text}");
+    ExitCode::SUCCESS
+}
+
+#[expect(clippy::print_stderr, reason = "the log may not have begun")]
+fn fail(error: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("connectord: {error}");
+    ExitCode::FAILURE
+}

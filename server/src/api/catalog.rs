@@ -29,7 +29,8 @@ impl CatalogService for Api {
         let after = page::key(&["connectors"], &request.page_token)?;
         let entries = self.catalog.list();
         let mut rest = entries.iter().filter(|entry| after.as_ref().is_none_or(|after| entry.id > *after));
-        let connectors: Vec<_> = rest.by_ref().take(limit).map(|entry| self.connector(entry, false)).collect();
+        let connectors: Vec<_> =
+            rest.by_ref().take(limit).map(|entry| self.connector(entry, false)).collect();
         let next_page_token = match (connectors.last(), rest.next()) {
             (Some(last), Some(_)) => page::token(&["connectors"], &last.id),
             _ => String::new(),
@@ -68,8 +69,13 @@ impl Api {
             });
         }
         let processes = self.host.status(&entry.id).into_iter().map(process).collect();
-        let mut connector =
-            Connector { id: entry.id.clone(), state: state.into(), problems, processes, ..Connector::default() };
+        let mut connector = Connector {
+            id: entry.id.clone(),
+            state: state.into(),
+            problems,
+            processes,
+            ..Connector::default()
+        };
         if let Some(manifest) = &entry.manifest {
             connector.name.clone_from(&manifest.name);
             connector.description.clone_from(&manifest.description);

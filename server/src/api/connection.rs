@@ -84,8 +84,10 @@ impl ConnectionService for Api {
         let limit = page::size(request.page_size)?;
         let filters = ["connections", &request.organization, &request.connector];
         let after = page::key(&filters, &request.page_token)?.unwrap_or_default();
-        let filter =
-            ConnectionFilter { organization: request.organization.clone(), connector: request.connector.clone() };
+        let filter = ConnectionFilter {
+            organization: request.organization.clone(),
+            connector: request.connector.clone(),
+        };
         let listed = self.store.connections(filter, &after, limit).await.map_err(ApiError::from)?;
         let mut connections = Vec::with_capacity(listed.items.len());
         for found in &listed.items {
@@ -108,8 +110,11 @@ impl ConnectionService for Api {
         let mask = request.update_mask.unwrap_or_default().paths;
         let change = self.change(&found, &asked, &mask)?;
         let revision = revision(&asked.etag, "connection.etag")?;
-        let changed =
-            self.store.update_connection(&found.id, revision, change, self.clock.now()).await.map_err(ApiError::from)?;
+        let changed = self
+            .store
+            .update_connection(&found.id, revision, change, self.clock.now())
+            .await
+            .map_err(ApiError::from)?;
         self.scheduler.wake();
         Ok(Response::new(UpdateConnectionResponse { connection: Some(self.show(&changed).await?) }))
     }
@@ -147,7 +152,8 @@ impl ConnectionService for Api {
             })
             .await
             .map_err(ApiError::from)?;
-        let failed = |check: &contract::Check| matches!(check.outcome(), Outcome::Failed | Outcome::Unspecified);
+        let failed =
+            |check: &contract::Check| matches!(check.outcome(), Outcome::Failed | Outcome::Unspecified);
         Ok(Response::new(TestConnectionResponse {
             ok: !answer.checks.iter().any(failed),
             checks: answer.checks,
@@ -197,8 +203,11 @@ impl ConnectionService for Api {
         request: Request<EnableConnectionRequest>,
     ) -> Result<Response<EnableConnectionResponse>, Status> {
         let now = self.clock.now();
-        let change =
-            ConnectionChange { disabled: Some(false), next_run_at: Some(Some(now)), ..ConnectionChange::default() };
+        let change = ConnectionChange {
+            disabled: Some(false),
+            next_run_at: Some(Some(now)),
+            ..ConnectionChange::default()
+        };
         let changed = self.switch(&request.into_inner().connection, |stored| stored.disabled, change).await?;
         Ok(Response::new(EnableConnectionResponse { connection: Some(changed) }))
     }
@@ -312,7 +321,12 @@ impl Api {
     }
 
     /// What the fields of a mask change.
-    fn change(&self, found: &Stored, asked: &Connection, mask: &[String]) -> Result<ConnectionChange, ApiError> {
+    fn change(
+        &self,
+        found: &Stored,
+        asked: &Connection,
+        mask: &[String],
+    ) -> Result<ConnectionChange, ApiError> {
         let mut change = ConnectionChange::default();
         let mut faults = Vec::new();
         if found.deleting_at.is_some() {
@@ -377,7 +391,8 @@ impl Api {
             return None;
         };
         if entry.manifest.is_none() {
-            let text = format!("the manifest of {connector:?} is not valid: look at the connector for what to mend");
+            let text =
+                format!("the manifest of {connector:?} is not valid: look at the connector for what to mend");
             faults.push(fault("connection.connector", &text));
         }
         entry.manifest.clone()
@@ -435,7 +450,8 @@ fn refuse(faults: Vec<(String, String)>) -> Result<(), ApiError> {
 }
 
 fn check_name(name: &str, faults: &mut Vec<(String, String)>) {
-    let letters = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || "-_".contains(letter);
+    let letters =
+        |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || "-_".contains(letter);
     let begins_well = name.starts_with(|letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit());
     if name.is_empty() {
         faults.push(fault("connection.name", "is required"));
@@ -484,7 +500,10 @@ fn schedule_of(
     if let Some(asked) = asked {
         let schedule = StoredSchedule {
             interval_s: asked.interval.as_ref().and_then(|interval| seconds("interval", interval)),
-            full_interval_s: asked.full_interval.as_ref().and_then(|interval| seconds("full_interval", interval)),
+            full_interval_s: asked
+                .full_interval
+                .as_ref()
+                .and_then(|interval| seconds("full_interval", interval)),
         };
         if !asked.cron.is_empty() {
             faults.push(fault("connection.schedule.cron", "is not served by this version: use an interval"));

@@ -101,8 +101,14 @@ fn connection_state(
 /// What happened, who must act and how.
 fn advice(error: &RunError) -> String {
     let reason = error.reason();
-    format!("{} ({}): {} must act: {}", error.message, error.reason, reason_info(reason).actor.as_str(), fix(reason))
-        .replace(": nobody must act: nothing: ", ": nobody must act: ")
+    format!(
+        "{} ({}): {} must act: {}",
+        error.message,
+        error.reason,
+        reason_info(reason).actor.as_str(),
+        fix(reason)
+    )
+    .replace(": nobody must act: nothing: ", ": nobody must act: ")
 }
 
 fn schedule(schedule: Schedule) -> v1::Schedule {

@@ -51,7 +51,8 @@ impl DocumentService for Api {
         let filter = self.filter(&request.connection, &request.organization).await?;
         let texts = if request.include_content { Texts::ChangedAfter(-1) } else { Texts::Omit };
         let limit = ReadLimit { rows, ..BATCH };
-        let (rows, more) = self.store.list_documents(filter, after, texts, limit).await.map_err(ApiError::from)?;
+        let (rows, more) =
+            self.store.list_documents(filter, after, texts, limit).await.map_err(ApiError::from)?;
         let last = rows.last().map(|row| format!("{}.{}", row.connection_key.0, row.id));
         let next_page_token = match last {
             Some(last) if more => page::token(&filters, &last),
@@ -71,7 +72,8 @@ impl DocumentService for Api {
         let request = request.into_inner();
         let connection = self.connection(&request.connection).await?;
         let text = self.store.text(connection.key, &request.document).await.map_err(ApiError::from)?;
-        let text = text.ok_or_else(|| ApiError::not_found("document", &request.document))?.unwrap_or_default();
+        let text =
+            text.ok_or_else(|| ApiError::not_found("document", &request.document))?.unwrap_or_default();
         let parts = stream::unfold((text, 0), |(text, from)| async move {
             let to = text.floor_char_boundary(from + TEXT_PART_BYTES);
             let part = text.get(from..to).filter(|part| !part.is_empty())?.to_owned();
@@ -97,7 +99,8 @@ impl DocumentService for Api {
                 .await
                 .map_err(ApiError::from)?;
             if filter != FeedFilter::default() && filter != consumer.filter {
-                let message = "a consumer's connection and organization are fixed by its first use: use another name";
+                let message =
+                    "a consumer's connection and organization are fixed by its first use: use another name";
                 return Err(ApiError::Precondition(message.to_owned()).into());
             }
             filter = consumer.filter;
@@ -141,7 +144,11 @@ impl DocumentService for Api {
                 crate::store::StoreError::Missing(_) => ApiError::not_found("consumer", &request.consumer),
                 error => ApiError::from(error),
             })?;
-        let lag = self.store.feed_lag(consumer.filter, lag_offset(position, bounds)).await.map_err(ApiError::from)?;
+        let lag = self
+            .store
+            .feed_lag(consumer.filter, lag_offset(position, bounds))
+            .await
+            .map_err(ApiError::from)?;
         Ok(Response::new(CommitPositionResponse { position: consumer.position, lag }))
     }
 }
@@ -171,8 +178,10 @@ fn check_consumer(name: &str) -> Result<(), ApiError> {
 
 /// The key of a document after which a page begins.
 fn after(key: &str) -> Result<(ConnectionKey, String), ApiError> {
-    let parsed = key.split_once('.').and_then(|(connection, id)| Some((connection.parse().ok()?, id.to_owned())));
-    let (connection, id) = parsed.ok_or_else(|| ApiError::field("page_token", "is not a token of this server"))?;
+    let parsed =
+        key.split_once('.').and_then(|(connection, id)| Some((connection.parse().ok()?, id.to_owned())));
+    let (connection, id) =
+        parsed.ok_or_else(|| ApiError::field("page_token", "is not a token of this server"))?;
     Ok((ConnectionKey(connection), id))
 }
 

@@ -76,18 +76,27 @@ impl From<ApiError> for Status {
         let info = |reason: &str| ErrorDetails::with_error_info(reason, ERROR_DOMAIN, HashMap::new());
         match error {
             ApiError::Invalid(faults) => {
-                let text = faults.iter().map(|(field, fault)| format!("{field}: {fault}")).collect::<Vec<_>>();
+                let text =
+                    faults.iter().map(|(field, fault)| format!("{field}: {fault}")).collect::<Vec<_>>();
                 let mut details = info("INVALID_ARGUMENT");
-                details.set_bad_request(faults.into_iter().map(|(field, fault)| FieldViolation::new(field, fault)).collect::<Vec<_>>());
+                details.set_bad_request(
+                    faults
+                        .into_iter()
+                        .map(|(field, fault)| FieldViolation::new(field, fault))
+                        .collect::<Vec<_>>(),
+                );
                 Status::with_error_details(Code::InvalidArgument, text.join("; "), details)
             }
             ApiError::NotFound { kind, id } => {
-                let text = if id.is_empty() { format!("no such {kind}") } else { format!("no {kind} {id:?}") };
+                let text =
+                    if id.is_empty() { format!("no such {kind}") } else { format!("no {kind} {id:?}") };
                 let mut details = info("NOT_FOUND");
                 details.set_resource_info(kind, id, "", text.clone());
                 Status::with_error_details(Code::NotFound, text, details)
             }
-            ApiError::Taken(text) => Status::with_error_details(Code::AlreadyExists, text, info("ALREADY_EXISTS")),
+            ApiError::Taken(text) => {
+                Status::with_error_details(Code::AlreadyExists, text, info("ALREADY_EXISTS"))
+            }
             ApiError::Precondition(text) => {
                 Status::with_error_details(Code::FailedPrecondition, text, info("FAILED_PRECONDITION"))
             }

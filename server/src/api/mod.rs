@@ -7,18 +7,25 @@ mod connection;
 mod convert;
 mod document;
 mod error;
+pub mod health;
+pub mod listener;
+mod not_served;
 mod page;
 mod sync;
 
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use superfasttt_proto::control::served::document_service_server::DocumentServiceServer;
+use superfasttt_proto::control::v1::action_service_server::ActionServiceServer;
 use superfasttt_proto::control::v1::admin_service_server::AdminServiceServer;
 use superfasttt_proto::control::v1::catalog_service_server::CatalogServiceServer;
 use superfasttt_proto::control::v1::connection_service_server::ConnectionServiceServer;
-use superfasttt_proto::control::served::document_service_server::DocumentServiceServer;
+use superfasttt_proto::control::v1::credential_service_server::CredentialServiceServer;
+use superfasttt_proto::control::v1::sink_service_server::SinkServiceServer;
 use superfasttt_proto::control::v1::sync_service_server::SyncServiceServer;
-use tonic::service::RoutesBuilder;
+use tonic::server::NamedService;
+use tonic::service::Routes;
 
 use crate::catalog::Catalog;
 use crate::clock::SharedClock;
@@ -27,6 +34,7 @@ use crate::schedule::Scheduler;
 use crate::store::Store;
 use crate::store::connections::Connection;
 use error::ApiError;
+use not_served::NotServed;
 
 /// What the services share.
 #[derive(Clone)]
@@ -46,14 +54,29 @@ pub struct Api {
 }
 
 impl Api {
-    /// Adds the services that are served.
-    pub fn add_to(&self, routes: &mut RoutesBuilder) {
-        routes
+    /// The names of all services of the contract.
+    pub const SERVICES: [&str; 8] = [
+        CatalogServiceServer::<Api>::NAME,
+        ConnectionServiceServer::<Api>::NAME,
+        SyncServiceServer::<Api>::NAME,
+        DocumentServiceServer::<Api>::NAME,
+        AdminServiceServer::<Api>::NAME,
+        CredentialServiceServer::<NotServed>::NAME,
+        ActionServiceServer::<NotServed>::NAME,
+        SinkServiceServer::<NotServed>::NAME,
+    ];
+
+    /// All services of the contract.
+    pub fn routes(&self) -> Routes {
+        Routes::default()
             .add_service(CatalogServiceServer::new(self.clone()))
             .add_service(ConnectionServiceServer::new(self.clone()))
             .add_service(SyncServiceServer::new(self.clone()))
             .add_service(DocumentServiceServer::new(self.clone()))
-            .add_service(AdminServiceServer::new(self.clone()));
+            .add_service(AdminServiceServer::new(self.clone()))
+            .add_service(CredentialServiceServer::new(NotServed))
+            .add_service(ActionServiceServer::new(NotServed))
+            .add_service(SinkServiceServer::new(NotServed))
     }
 
     /// The connection of an id, or why there is none.

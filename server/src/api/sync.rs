@@ -20,15 +20,22 @@ const WATCH_EVERY: Duration = Duration::from_millis(250);
 
 #[tonic::async_trait]
 impl SyncService for Api {
-    async fn start_sync(&self, request: Request<StartSyncRequest>) -> Result<Response<StartSyncResponse>, Status> {
+    async fn start_sync(
+        &self,
+        request: Request<StartSyncRequest>,
+    ) -> Result<Response<StartSyncResponse>, Status> {
         let request = request.into_inner();
         let (run, already_running) = self.queue(&request.connection, request.full).await?;
         Ok(Response::new(StartSyncResponse { run: Some(convert::run(&run)), already_running }))
     }
 
-    async fn cancel_run(&self, request: Request<CancelRunRequest>) -> Result<Response<CancelRunResponse>, Status> {
+    async fn cancel_run(
+        &self,
+        request: Request<CancelRunRequest>,
+    ) -> Result<Response<CancelRunResponse>, Status> {
         let run = self.stored_run(&request.into_inner().run).await?;
-        let waiting = self.store.cancel_waiting_run(&run.id, self.clock.now()).await.map_err(ApiError::from)?;
+        let waiting =
+            self.store.cancel_waiting_run(&run.id, self.clock.now()).await.map_err(ApiError::from)?;
         if !waiting {
             self.scheduler.stop(&run.id);
         }
@@ -45,7 +52,10 @@ impl SyncService for Api {
         Ok(Response::new(GetRunResponse { run: Some(run) }))
     }
 
-    async fn list_runs(&self, request: Request<ListRunsRequest>) -> Result<Response<ListRunsResponse>, Status> {
+    async fn list_runs(
+        &self,
+        request: Request<ListRunsRequest>,
+    ) -> Result<Response<ListRunsResponse>, Status> {
         let request = request.into_inner();
         let limit = page::size(request.page_size)?;
         let filters = ["runs", &request.connection];
@@ -119,7 +129,10 @@ impl SyncService for Api {
         let listed = self.store.item_errors(connection.key, before, limit).await.map_err(ApiError::from)?;
         Ok(Response::new(ListItemErrorsResponse {
             item_errors: listed.items.into_iter().map(convert::item_error).collect(),
-            next_page_token: listed.next.map(|key| page::token(&filters, &key.to_string())).unwrap_or_default(),
+            next_page_token: listed
+                .next
+                .map(|key| page::token(&filters, &key.to_string()))
+                .unwrap_or_default(),
         }))
     }
 
@@ -163,7 +176,8 @@ impl SyncService for Api {
     ) -> Result<Response<ApproveDeletionsResponse>, Status> {
         let request = request.into_inner();
         let connection = self.connection(&request.connection).await?;
-        let approved = self.store.approve_held(connection.key, request.scopes).await.map_err(ApiError::from)?;
+        let approved =
+            self.store.approve_held(connection.key, request.scopes).await.map_err(ApiError::from)?;
         if approved.is_empty() {
             return Ok(Response::new(ApproveDeletionsResponse::default()));
         }

@@ -95,11 +95,16 @@ impl Fetcher {
         let fetched = tokio::time::timeout(self.timeout, self.bytes(source, envelope)).await;
         let fetched = fetched.unwrap_or_else(|_| {
             let waited = humantime::format_duration(self.timeout);
-            Err(ConnectorError::new(Reason::SourceUnavailable, format!("the content did not arrive within {waited}")))
+            Err(ConnectorError::new(
+                Reason::SourceUnavailable,
+                format!("the content did not arrive within {waited}"),
+            ))
         });
         match fetched {
             Ok(fetched) => self.extract(source, envelope, fetched).await,
-            Err(error) if reason_info(error.reason).retryable || error.reason == Reason::Internal => Text::Failed(error),
+            Err(error) if reason_info(error.reason).retryable || error.reason == Reason::Internal => {
+                Text::Failed(error)
+            }
             Err(error) => Text::Unreadable(Some(error)),
         }
     }
@@ -126,7 +131,8 @@ impl Fetcher {
                     ExtractError::Unavailable { .. } => Reason::Internal,
                     _ => Reason::ContentUnreadable,
                 };
-                let told = ConnectorError::new(reason, error.to_string()).with_code(format!("text.{}", error.code()));
+                let told = ConnectorError::new(reason, error.to_string())
+                    .with_code(format!("text.{}", error.code()));
                 if permanent { Text::Unreadable(Some(told)) } else { Text::Failed(told) }
             }
         }
@@ -143,7 +149,8 @@ impl Fetcher {
             max_bytes: self.max_bytes,
         };
         let mut messages = source.session.fetch_content(request).await?;
-        let Some(Kind::Header(header)) = messages.next().await.transpose()?.and_then(|message| message.kind) else {
+        let Some(Kind::Header(header)) = messages.next().await.transpose()?.and_then(|message| message.kind)
+        else {
             return Err(violation("content without a header"));
         };
         if header.length_bytes.is_some_and(|length| length > self.max_bytes) {

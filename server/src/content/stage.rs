@@ -97,7 +97,8 @@ async fn split(store: &dyn Store, connection: ConnectionKey, part: Part) -> Resu
         let version = &document.envelope.version;
         let stored = held.get(&document.envelope.id);
         !version.is_empty()
-            && stored.is_some_and(|(held, state)| held.as_ref() == Some(version) && *state != ContentState::Stale)
+            && stored
+                .is_some_and(|(held, state)| held.as_ref() == Some(version) && *state != ContentState::Stale)
     };
     let Part { scope, changes, end, message_bytes, permit } = part;
     let new_part = |message_bytes| Part {

@@ -46,7 +46,13 @@ pub struct Batch {
 
 impl Watch {
     /// Reads on from a position.
-    pub fn new(store: Arc<dyn Store>, filter: FeedFilter, position: Position, texts: bool, limit: ReadLimit) -> Self {
+    pub fn new(
+        store: Arc<dyn Store>,
+        filter: FeedFilter,
+        position: Position,
+        texts: bool,
+        limit: ReadLimit,
+    ) -> Self {
         let changes = store.feed_changes();
         Self { store, changes, filter, texts, limit, position, snapshot: None, offset: 0 }
     }

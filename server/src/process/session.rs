@@ -46,7 +46,10 @@ impl Session for ProcessSession {
         self.messages(answer).await
     }
 
-    async fn test_connection(&self, request: TestConnectionRequest) -> Result<TestConnectionResponse, ConnectorError> {
+    async fn test_connection(
+        &self,
+        request: TestConnectionRequest,
+    ) -> Result<TestConnectionResponse, ConnectorError> {
         match self.lease.client().test_connection(request).await {
             Ok(answer) => Ok(answer.into_inner()),
             Err(status) => Err(explain(&self.lease, status).await),
@@ -101,7 +104,8 @@ impl ProcessSession {
 
 /// What a failed call means.
 async fn explain(lease: &Lease, status: Status) -> ConnectorError {
-    let transport = matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Internal | Code::Cancelled);
+    let transport =
+        matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Internal | Code::Cancelled);
     if transport
         && status.details().is_empty()
         && let Some(crash) = lease.failure().await

@@ -87,14 +87,16 @@ impl Scheduler {
             report: report.clone(),
         };
         let bytes = (self.in_flight.clone(), self.config.sync.in_flight_bytes.as_usize());
-        let mut runner = Runner::new(context, connection, settings, session, self.fetcher.clone(), bytes).await?;
+        let mut runner =
+            Runner::new(context, connection, settings, session, self.fetcher.clone(), bytes).await?;
         runner.run().await
     }
 
     fn manifest(&self, connection: &Connection) -> Result<Arc<Manifest>, ConnectorError> {
         let entry = self.catalog.get(&connection.connector);
         let manifest = entry.and_then(|entry| entry.manifest.clone()).ok_or_else(|| {
-            let message = format!("there is no connector {:?} in the catalogue any more", connection.connector);
+            let message =
+                format!("there is no connector {:?} in the catalogue any more", connection.connector);
             ConnectorError::new(Reason::NotFound, message)
         })?;
         if manifest.auth.kind != AuthKind::None {
@@ -170,7 +172,8 @@ impl Scheduler {
         if treatment(error.reason) != Treatment::Retry {
             return Ok(None);
         }
-        let failures = self.store.connection_by_key(fence.connection).await?.map_or(0, |found| found.failures);
+        let failures =
+            self.store.connection_by_key(fence.connection).await?.map_or(0, |found| found.failures);
         let attempt = u32::try_from(failures).unwrap_or(u32::MAX).saturating_add(1);
         let initial = self.limits.retry_backoff_max;
         let pause = backoff(attempt, initial, initial.saturating_mul(64), error);

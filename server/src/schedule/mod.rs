@@ -145,7 +145,8 @@ impl Scheduler {
             });
         }
         let next = self.store.next_due().await?;
-        let until_due = next.map_or(LONGEST_SLEEP, |next| (next - self.clock.now()).to_std().unwrap_or_default());
+        let until_due =
+            next.map_or(LONGEST_SLEEP, |next| (next - self.clock.now()).to_std().unwrap_or_default());
         // Due now and not begun means that every place is taken: the end of a run wakes the loop.
         let floor = self.config.sync.schedule_poll;
         Ok(until_due.clamp(floor.min(LONGEST_SLEEP), LONGEST_SLEEP))

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use prost::Message;
 use superfasttt_proto::connector::v1::{
-    Checkpoint, DocumentEnvelope, Page, Permissions, Reason, change::Kind, deletion, item_error, scope_removed,
+    Checkpoint, DocumentEnvelope, Page, Permissions, Reason, change::Kind, deletion, item_error,
+    scope_removed,
 };
 use superfasttt_proto::error::ConnectorError;
 use tokio::sync::OwnedSemaphorePermit;
@@ -217,7 +218,12 @@ pub fn item_error(scope: &str, target: Target, with_descendants: bool, error: Co
         reason: error.reason,
         code: cut(error.code, 128),
         message: cut(error.message, 2048),
-        metadata: error.metadata.into_iter().take(16).map(|(name, value)| (cut(name, 256), cut(value, 256))).collect(),
+        metadata: error
+            .metadata
+            .into_iter()
+            .take(16)
+            .map(|(name, value)| (cut(name, 256), cut(value, 256)))
+            .collect(),
     }
 }
 

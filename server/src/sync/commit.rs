@@ -108,7 +108,10 @@ impl Committer {
                         self.flush(mode, &mut group, &mut outcome).await?;
                     }
                     fetching.await.map_err(|error| {
-                        Stop::Failed(ConnectorError::new(Reason::Internal, format!("fetching failed: {error}")))
+                        Stop::Failed(ConnectorError::new(
+                            Reason::Internal,
+                            format!("fetching failed: {error}"),
+                        ))
                     })?
                 }
             };
@@ -205,7 +208,12 @@ impl Committer {
     }
 
     /// Makes the group true.
-    async fn flush(&mut self, mode: PullMode, group: &mut Group, outcome: &mut PullOutcome) -> Result<(), Stop> {
+    async fn flush(
+        &mut self,
+        mode: PullMode,
+        group: &mut Group,
+        outcome: &mut PullOutcome,
+    ) -> Result<(), Stop> {
         if group.parts.is_empty() {
             return Ok(());
         }
@@ -251,7 +259,14 @@ impl Committer {
                     Change::Deletion { .. } => {}
                     Change::Container { id, parent_id, name, locator } => {
                         let scope = part.scope.to_string();
-                        commit.containers.push(ContainerPut { id, scope, parent_id, name, locator, generation });
+                        commit.containers.push(ContainerPut {
+                            id,
+                            scope,
+                            parent_id,
+                            name,
+                            locator,
+                            generation,
+                        });
                     }
                     Change::ItemError(error) => {
                         failures += 1;
@@ -269,7 +284,11 @@ impl Committer {
                 PartEnd::None | PartEnd::ScopeRemoved(_) => {}
                 PartEnd::Checkpoint(checkpoint) => {
                     let scope = part.scope.to_string();
-                    if checkpoint.has_more { has_more.insert(scope.clone()) } else { has_more.remove(&scope) };
+                    if checkpoint.has_more {
+                        has_more.insert(scope.clone())
+                    } else {
+                        has_more.remove(&scope)
+                    };
                     progressed |= scopes.checkpoint(&scope, mode, checkpoint, now);
                     changed_scopes.insert(scope);
                 }
@@ -334,7 +353,8 @@ impl Committer {
                 permissions.push(id.as_str());
             }
         }
-        let mut plan = Plan::new(if ids.is_empty() { Vec::new() } else { store.stored_documents(key, ids).await? });
+        let mut plan =
+            Plan::new(if ids.is_empty() { Vec::new() } else { store.stored_documents(key, ids).await? });
         let keys: Vec<_> = permissions.iter().filter_map(|id| Some((*id, plan.key(id)?))).collect();
         if !keys.is_empty() {
             let envelopes = store.stored_envelopes(keys.iter().map(|(_, key)| *key).collect()).await?;
@@ -380,7 +400,11 @@ impl Committer {
                 ("code", error.code.clone()),
                 ("actor", reason.actor.as_str().to_owned()),
             ];
-            self.context.report.log(Level::Warn, format!("an item could not be read: {}", error.message), fields);
+            self.context.report.log(
+                Level::Warn,
+                format!("an item could not be read: {}", error.message),
+                fields,
+            );
         }
     }
 }
@@ -434,6 +458,7 @@ fn shield(error: &ItemError) -> Shield {
 
 /// The error of an id that a targeted pull did not answer.
 pub fn unanswered(scope: &str, id: String) -> ItemError {
-    let error = ConnectorError::new(Reason::ProtocolViolation, "the connector was asked for it and did not answer");
+    let error =
+        ConnectorError::new(Reason::ProtocolViolation, "the connector was asked for it and did not answer");
     item_error(scope, Target::Id(id), false, error)
 }

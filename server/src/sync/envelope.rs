@@ -24,7 +24,9 @@ const MAX_PRINCIPALS: usize = 10_000;
 pub fn check_id(id: &str) -> Result<(), String> {
     match id.len() {
         0 => Err("an item without id".to_owned()),
-        length if length > MAX_ID_BYTES => Err(format!("an id of {length} bytes; the limit is {MAX_ID_BYTES}")),
+        length if length > MAX_ID_BYTES => {
+            Err(format!("an id of {length} bytes; the limit is {MAX_ID_BYTES}"))
+        }
         _ => Ok(()),
     }
 }

@@ -102,6 +102,10 @@ pub struct RunContext {
 
 impl std::fmt::Debug for RunContext {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("RunContext").field("run", &self.run).field("fence", &self.fence).finish_non_exhaustive()
+        formatter
+            .debug_struct("RunContext")
+            .field("run", &self.run)
+            .field("fence", &self.fence)
+            .finish_non_exhaustive()
     }
 }

@@ -53,15 +53,23 @@ pub fn fix(reason: Reason) -> &'static str {
         Reason::CredentialExpired | Reason::CredentialRevoked => "reconnect the account",
         Reason::ScopeMissing => "reconnect the account and agree to everything that is asked",
         Reason::AccessDenied => "give the account, or the server's user, the right to read it",
-        Reason::NotFound | Reason::SettingsInvalid => "look at the connection's settings, mend them and sync again",
-        Reason::RateLimited | Reason::QuotaExhausted => "nothing: it goes on by itself when the source allows",
+        Reason::NotFound | Reason::SettingsInvalid => {
+            "look at the connection's settings, mend them and sync again"
+        }
+        Reason::RateLimited | Reason::QuotaExhausted => {
+            "nothing: it goes on by itself when the source allows"
+        }
         Reason::CursorInvalid => "nothing: the scope is listed in full",
-        Reason::SourceUnavailable => "nothing: it is tried again; look whether the source is up if it goes on",
+        Reason::SourceUnavailable => {
+            "nothing: it is tried again; look whether the source is up if it goes on"
+        }
         Reason::ContentTooLarge | Reason::ContentUnreadable | Reason::PermissionsUnknown => {
             "look at the item errors of the connection"
         }
         Reason::TooManyItemErrors => "look at the item errors of the connection and mend their common cause",
-        Reason::ConnectorCrashed => "look at the run's log; report it to the connector's author if it goes on",
+        Reason::ConnectorCrashed => {
+            "look at the run's log; report it to the connector's author if it goes on"
+        }
         Reason::PaginationLoop | Reason::NoProgress | Reason::ProtocolViolation | Reason::Unimplemented => {
             "report it to the connector's author, with the run's log"
         }

@@ -130,7 +130,9 @@ impl Plan {
         let Document { envelope, encoded, text, hash } = document;
         let row = touch(&mut self.rows, &mut self.touches, &envelope.id);
         let before = row.now.take();
-        let held = before.as_ref().map_or((None, 0, None), |now| (now.text_hash, now.text_bytes, now.content_version.clone()));
+        let held = before
+            .as_ref()
+            .map_or((None, 0, None), |now| (now.text_hash, now.text_bytes, now.content_version.clone()));
         let (held_hash, held_bytes, held_version) = held;
         // A text that was set earlier in this plan and is kept now still has to be written.
         let kept_text = before.map_or(TextWrite::Set(None), |now| now.text);
@@ -170,7 +172,9 @@ impl Plan {
                 (kept_text, held_hash, held_bytes, held_version, ContentState::Stale)
             }
             // What was taken for held changed in between: the next sight fetches it.
-            Text::Held | Text::Unread => (kept_text, held_hash, held_bytes, held_version, ContentState::Stale),
+            Text::Held | Text::Unread => {
+                (kept_text, held_hash, held_bytes, held_version, ContentState::Stale)
+            }
         };
         let hash = hash.unwrap_or_else(|| envelope::envelope_hash(&envelope, text_hash.as_ref()));
         row.now = Some(Now {
@@ -207,7 +211,8 @@ impl Plan {
         let Some(row) = self.rows.get_mut(id) else { return };
         let Some(now) = row.now.as_mut().filter(|now| now.scope == *scope) else { return };
         if now.envelope.is_none() {
-            let stored = row.stored_envelope.as_deref().and_then(|bytes| DocumentEnvelope::decode(bytes).ok());
+            let stored =
+                row.stored_envelope.as_deref().and_then(|bytes| DocumentEnvelope::decode(bytes).ok());
             now.envelope = stored.map(|message| Envelope { message, encoded: Vec::new() });
         }
         let Some(envelope) = now.envelope.as_mut() else { return };
@@ -220,7 +225,8 @@ impl Plan {
 
     /// A document is gone from a scope. Says nothing where another scope owns it.
     pub fn deletion(&mut self, scope: &str, id: &str) {
-        let owned = self.rows.get(id).and_then(|row| row.now.as_ref()).is_some_and(|now| *now.scope == *scope);
+        let owned =
+            self.rows.get(id).and_then(|row| row.now.as_ref()).is_some_and(|now| *now.scope == *scope);
         if owned {
             let row = touch(&mut self.rows, &mut self.touches, id);
             row.now = None;

@@ -36,7 +36,10 @@ pub trait Session: Send + Sync {
     ) -> Result<Messages<FetchContentResponse>, ConnectorError>;
 
     /// Tries a connection.
-    async fn test_connection(&self, request: TestConnectionRequest) -> Result<TestConnectionResponse, ConnectorError>;
+    async fn test_connection(
+        &self,
+        request: TestConnectionRequest,
+    ) -> Result<TestConnectionResponse, ConnectorError>;
 
     /// Lists what a person may pick.
     async fn discover(&self, request: DiscoverRequest) -> Result<DiscoverResponse, ConnectorError>;

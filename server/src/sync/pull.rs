@@ -60,7 +60,8 @@ pub async fn read(
             }
             Err(_) => {
                 let waited = humantime::format_duration(reading.stall_timeout);
-                let message = format!("the connector said nothing for {waited}, not even that it is still at work");
+                let message =
+                    format!("the connector said nothing for {waited}, not even that it is still at work");
                 let _ = parts.send(Err(ConnectorError::new(Reason::SourceUnavailable, message))).await;
                 return;
             }
@@ -115,7 +116,10 @@ impl Reading {
             }
         };
         if scope.len() > MAX_SCOPE_BYTES {
-            return Err(violation(format!("a scope of {} bytes; the limit is {MAX_SCOPE_BYTES}", scope.len())));
+            return Err(violation(format!(
+                "a scope of {} bytes; the limit is {MAX_SCOPE_BYTES}",
+                scope.len()
+            )));
         }
         if !self.scopes.is_empty() && !self.scopes.iter().any(|asked| **asked == *scope) {
             return Err(violation(format!("scope {scope:?}, which was not asked for")));

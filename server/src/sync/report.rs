@@ -93,8 +93,13 @@ impl Report {
     }
 
     fn push(&self, level: Level, origin: &'static str, message: String, fields: BTreeMap<String, String>) {
-        let line =
-            LogLine { time: self.clock.now(), level, origin, message: cut(message, MAX_MESSAGE_BYTES), fields };
+        let line = LogLine {
+            time: self.clock.now(),
+            level,
+            origin,
+            message: cut(message, MAX_MESSAGE_BYTES),
+            fields,
+        };
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         if lines.len() < MAX_WAITING_LINES {
             lines.push(line);

@@ -106,7 +106,16 @@ impl Runner {
         let committer = Committer::new(context.clone(), totals.clone(), scopes, counts, errors_stand);
         let scope_errors = Vec::new();
         Ok(Self {
-            context, connection, settings, session, fetcher, in_flight, in_flight_bytes, totals, committer, scope_errors
+            context,
+            connection,
+            settings,
+            session,
+            fetcher,
+            in_flight,
+            in_flight_bytes,
+            totals,
+            committer,
+            scope_errors,
         })
     }
 
@@ -135,14 +144,19 @@ impl Runner {
                 // fresh one, for a source that cannot tell changes.
                 self.sweep_complete(&mut Vec::new()).await?;
                 let fields = [];
-                self.context.report.log(Level::Info, "the listing that was cut off is done; now a fresh one", fields);
+                self.context.report.log(
+                    Level::Info,
+                    "the listing that was cut off is done; now a fresh one",
+                    fields,
+                );
                 self.begin_listings(Vec::new(), false, None).await?;
                 self.pull_until_done(PullMode::Full, Vec::new()).await?;
             }
             listed_all = true;
         } else {
             let scopes = self.committer.scopes.names(|state| {
-                state.listing == Listing::UnderWay || (state.listing == Listing::None && state.cursor.is_none())
+                state.listing == Listing::UnderWay
+                    || (state.listing == Listing::None && state.cursor.is_none())
             });
             if !scopes.is_empty() {
                 self.list_scopes(scopes).await?;
@@ -179,7 +193,9 @@ impl Runner {
     async fn list_scopes(&mut self, scopes: Vec<String>) -> Result<(), Stop> {
         let begin = scopes
             .iter()
-            .filter(|scope| self.committer.scopes.get(scope).is_none_or(|state| state.listing_cursor.is_none()))
+            .filter(|scope| {
+                self.committer.scopes.get(scope).is_none_or(|state| state.listing_cursor.is_none())
+            })
             .cloned()
             .collect::<Vec<_>>();
         if !begin.is_empty() {
@@ -278,7 +294,11 @@ impl Runner {
                 continue;
             }
             let fields = [("scope", scope.clone()), ("reason", reason_info(error.reason).name.to_owned())];
-            self.context.report.log(Level::Warn, format!("a scope could not be read: {}", error.message), fields);
+            self.context.report.log(
+                Level::Warn,
+                format!("a scope could not be read: {}", error.message),
+                fields,
+            );
             self.scope_errors.retain(|(known, _)| *known != scope);
             self.scope_errors.push((scope, error));
         }
@@ -292,7 +312,11 @@ impl Runner {
         if !invalid.is_empty() {
             let invalid: Vec<String> = invalid.into_iter().collect();
             let fields = [("scopes", invalid.join(", "))];
-            self.context.report.log(Level::Warn, "the source no longer takes a cursor: listing in full", fields);
+            self.context.report.log(
+                Level::Warn,
+                "the source no longer takes a cursor: listing in full",
+                fields,
+            );
             let states = self.committer.scopes.begin_listing(&invalid, false, self.context.clock.now());
             self.context.store.save_sync_states(self.context.fence, states, None).await?;
         }
@@ -315,7 +339,8 @@ impl Runner {
             self.context.store.end_listing(self.context.fence, state.clone(), false).await?;
             self.committer.scopes.put(state);
             let fields = [("scope", scope)];
-            let message = "the listing ended without saying that it is complete: nothing is deleted for being absent";
+            let message =
+                "the listing ended without saying that it is complete: nothing is deleted for being absent";
             self.context.report.log(Level::Info, message, fields);
         }
         Ok(())
@@ -368,8 +393,12 @@ impl Runner {
         };
         let (parts, staged) = mpsc::channel(PARTS_AHEAD);
         let (ready, pending) = mpsc::channel(PARTS_AHEAD);
-        let _reader =
-            AbortOnDropHandle::new(tokio::spawn(pull::read(reading, messages, context.report.clone(), parts)));
+        let _reader = AbortOnDropHandle::new(tokio::spawn(pull::read(
+            reading,
+            messages,
+            context.report.clone(),
+            parts,
+        )));
         let stage = AbortOnDropHandle::new(tokio::spawn(content::stage(
             context.store.clone(),
             context.fence.connection,
@@ -384,7 +413,9 @@ impl Runner {
             // The channel closed without an end: the stage failed, and knows why.
             Err(Stop::Cancelled) => match stage.await {
                 Ok(Err(error)) => Err(error.into()),
-                Ok(Ok(())) | Err(_) => Err(ConnectorError::new(Reason::Internal, "the pull's tasks failed").into()),
+                Ok(Ok(())) | Err(_) => {
+                    Err(ConnectorError::new(Reason::Internal, "the pull's tasks failed").into())
+                }
             },
             outcome => outcome,
         }
@@ -468,7 +499,10 @@ impl Runner {
     async fn flush_log(&self) -> Result<(), Stop> {
         let lines = self.context.report.take_lines();
         if !lines.is_empty() {
-            self.context.store.append_log(&self.context.run, lines, self.context.limits.log_max_records).await?;
+            self.context
+                .store
+                .append_log(&self.context.run, lines, self.context.limits.log_max_records)
+                .await?;
         }
         Ok(())
     }

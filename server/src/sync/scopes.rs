@@ -58,7 +58,12 @@ impl Scopes {
 
     /// Begins a listing of these scopes: everything last seen before it is absent until it is named again. A listing
     /// under way is begun anew. Returns the states to save.
-    pub fn begin_listing(&mut self, scopes: &[String], for_settings: bool, now: DateTime<Utc>) -> Vec<ScopeState> {
+    pub fn begin_listing(
+        &mut self,
+        scopes: &[String],
+        for_settings: bool,
+        now: DateTime<Utc>,
+    ) -> Vec<ScopeState> {
         for scope in scopes {
             if let Some(state) = self.states.remove(scope) {
                 self.put(begun(state, for_settings, now));
@@ -85,11 +90,18 @@ impl Scopes {
     }
 
     /// Moves a scope on to a checkpoint. Says whether the cursor is another one than before.
-    pub fn checkpoint(&mut self, scope: &str, mode: PullMode, checkpoint: Checkpoint, now: DateTime<Utc>) -> bool {
+    pub fn checkpoint(
+        &mut self,
+        scope: &str,
+        mode: PullMode,
+        checkpoint: Checkpoint,
+        now: DateTime<Utc>,
+    ) -> bool {
         let Some(state) = self.states.get_mut(scope) else { return false };
         state.checkpoint_at = Some(now);
         if mode == PullMode::Full {
-            let moved = state.listing_cursor.as_ref() != Some(&checkpoint.cursor) || checkpoint.listing_complete;
+            let moved =
+                state.listing_cursor.as_ref() != Some(&checkpoint.cursor) || checkpoint.listing_complete;
             if checkpoint.listing_complete {
                 state.listing = Listing::Complete;
                 state.listing_cursor = None;

@@ -29,7 +29,11 @@ pub struct Swept {
 ///
 /// # Errors
 /// Where the store fails; what was deleted by then is deleted, and the next run goes on.
-pub async fn sweep(context: &Arc<RunContext>, mut state: ScopeState, counts: &mut RunCounts) -> Result<Swept> {
+pub async fn sweep(
+    context: &Arc<RunContext>,
+    mut state: ScopeState,
+    counts: &mut RunCounts,
+) -> Result<Swept> {
     let mut shields = Shields::load(context, &state).await?;
     let approved = state.approved_generation.unwrap_or(0);
     state.held = None;
@@ -40,7 +44,8 @@ pub async fn sweep(context: &Arc<RunContext>, mut state: ScopeState, counts: &mu
         let message = "something could not be read that nobody can name: nothing is deleted for being absent";
         context.report.log(Level::Warn, message, fields);
     } else {
-        let (total, absent) = context.store.count_absent(context.fence.connection, &state.scope, state.generation).await?;
+        let (total, absent) =
+            context.store.count_absent(context.fence.connection, &state.scope, state.generation).await?;
         if absent > 0 {
             let (absent, unapproved) = count_unshielded(context, &state, &mut shields, approved).await?;
             let holds = is_held(context, &state, total, absent, unapproved);
@@ -82,7 +87,8 @@ fn is_held(context: &RunContext, state: &ScopeState, total: u64, absent: u64, un
         return everything;
     }
     let share = unapproved as f64 / total.max(1) as f64;
-    (share > limits.sweep_share && unapproved > limits.sweep_min) || (everything && absent >= limits.sweep_all_min)
+    (share > limits.sweep_share && unapproved > limits.sweep_min)
+        || (everything && absent >= limits.sweep_all_min)
 }
 
 fn hold(context: &RunContext, state: &mut ScopeState, total: u64, absent: u64) -> HeldSweep {

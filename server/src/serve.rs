@@ -1,0 +1,122 @@
+//! Assembles the service, serves until it is told to stop, and stops in order: no new runs, current pages committed,
+//! listeners closed, connectors stopped, the store closed.
+
+use std::fs::{self, File, TryLockError};
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use superfasttt_extract::{Pool, PoolConfig};
+use tokio_util::sync::CancellationToken;
+
+use crate::api::Api;
+use crate::api::health::Health;
+use crate::api::listener::Listener;
+use crate::catalog::Catalog;
+use crate::clock::{SharedClock, SystemClock};
+use crate::config::{Config, ContentConfig};
+use crate::content::Fetcher;
+use crate::process::ProcessHost;
+use crate::schedule::Scheduler;
+use crate::store::{SqliteStore, Store};
+
+/// Serves until `shutdown`.
+///
+/// # Errors
+/// What keeps the service from starting, with what to do about it.
+pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let config = Arc::new(config);
+    let clock: SharedClock = Arc::new(SystemClock);
+    let started_at = clock.now();
+    let data = &config.data.dir;
+    fs::create_dir_all(data).with_context(|| format!("the data folder {} cannot be made", data.display()))?;
+    let _lock = lock(data)?;
+    let runtime_dir = config.data.runtime_dir();
+    let content_dir = data.join("content");
+    empty_folder(&runtime_dir)?;
+    empty_folder(&content_dir)?;
+
+    let health = Health::starting(Api::SERVICES).await;
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.data.database_path()).await?);
+    let catalog = Catalog::load(&config.connectors.dir)?;
+    let _watch = if config.connectors.watch { Some(catalog.watch()) } else { None };
+    let host = ProcessHost::new(config.process.clone(), clock.clone(), catalog.clone(), &runtime_dir)?;
+    let fetcher = Arc::new(Fetcher::new(extraction_pool(&config.content)?, &config.content, content_dir));
+    let connectors = Arc::new(host.clone());
+    let scheduler = Scheduler::new(
+        config.clone(),
+        store.clone(),
+        clock.clone(),
+        catalog.clone(),
+        connectors,
+        fetcher.clone(),
+    );
+    let api = Api {
+        store: store.clone(),
+        clock,
+        catalog: catalog.clone(),
+        host: host.clone(),
+        scheduler: scheduler.clone(),
+        started_at,
+    };
+    let token = config.server.token.clone();
+    let listener = Listener::bind(config.server.control_listen, api.routes(), health.clone(), token).await?;
+    let address = listener.local_addr();
+    let patience = config.server.drain_timeout;
+    let listening = tokio::spawn(listener.serve(shutdown.clone(), patience));
+    let scheduling = tokio::spawn(scheduler.clone().run());
+    health.serving().await;
+    tracing::info!(%address, connectors = catalog.list().len(), "connectord is serving");
+
+    shutdown.cancelled().await;
+    tracing::info!("stopping: runs stop at their last committed page");
+    health.draining().await;
+    scheduler.shutdown(patience).await;
+    listening.await.context("the control listener failed")?;
+    scheduling.await.context("the scheduler failed")??;
+    fetcher.shutdown().await;
+    host.shutdown().await;
+    store.close().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// One connectord at a time works on a data folder: the embedded store has one writer.
+fn lock(data: &Path) -> anyhow::Result<File> {
+    let path = data.join("connectord.lock");
+    let file = File::create(&path).with_context(|| format!("{} cannot be made", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => bail!(
+            "another connectord works on {}: stop it, or give this one another folder with --data-dir",
+            data.display()
+        ),
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("{} cannot be locked", path.display()))
+        }
+    }
+}
+
+/// Makes a folder, without what a former process left in it.
+fn empty_folder(folder: &Path) -> anyhow::Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("{} cannot be emptied", folder.display()));
+        }
+        Ok(()) | Err(_) => {}
+    }
+    fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))
+}
+
+/// The extraction workers: this very program, as a process of its own.
+fn extraction_pool(config: &ContentConfig) -> anyhow::Result<Pool> {
+    let program = std::env::current_exe().context("the path of this program cannot be found")?;
+    Ok(Pool::new(PoolConfig {
+        workers: config.extract_workers,
+        timeout: config.extract_timeout,
+        memory_bytes: config.extract_memory_bytes.as_u64(),
+        max_input_bytes: config.max_bytes.as_u64(),
+        max_text_bytes: config.max_text_bytes.as_usize(),
+        ..PoolConfig::new(program, vec!["extract-worker".to_owned()])
+    }))
+}
