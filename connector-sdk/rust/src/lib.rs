@@ -44,6 +44,7 @@
 //! runs its folder alone and prints what it yields.
 
 mod auth;
+mod change;
 mod checks;
 mod connector;
 mod content;
@@ -53,6 +54,7 @@ mod limits;
 mod listing;
 mod manifest;
 mod normalizing;
+mod outlet;
 mod page;
 mod request;
 mod serve;

@@ -10,11 +10,11 @@ use superfasttt_proto::connector::v1::{
 };
 use tonic::{Status, Streaming};
 
+use crate::change::normalize;
 use crate::connector::Connector;
 use crate::item::{Item, ItemKey};
 use crate::limits;
 use crate::listing::violation;
-use crate::sink::normalize;
 use crate::stream::died;
 use crate::values::parse_settings;
 

@@ -194,3 +194,53 @@ fn log_to_stderr() {
     // An author may have set a subscriber before; that one stays.
     tracing::subscriber::set_global_default(subscriber).ok();
 }
+
+#[cfg(test)]
+mod tests {
+    use superfasttt_proto::connector::v1::DocumentEnvelope;
+    use superfasttt_proto::error::ConnectorError;
+    use tonic::Code;
+
+    use super::*;
+    use crate::testing::{self, full_pull};
+    use crate::{ItemKey, Pull, Sink};
+
+    /// Checkpoints once and then waits for ever.
+    struct Endless;
+
+    impl Connector for Endless {
+        type Settings = serde_json::Value;
+        type Raw = ();
+
+        fn manifest(&self) -> &str {
+            r#"{"id": "endless"}"#
+        }
+
+        async fn pull(&self, _pull: Pull<Self::Settings>, sink: &Sink<Self>) -> Result<(), ConnectorError> {
+            sink.checkpoint("begun", true).await?;
+            std::future::pending().await
+        }
+
+        fn normalize(
+            &self,
+            _key: &ItemKey,
+            (): (),
+            _settings: &Self::Settings,
+        ) -> Result<DocumentEnvelope, ConnectorError> {
+            Ok(DocumentEnvelope::default())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stop_ends_running_pulls_with_an_error_that_says_to_call_again() {
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let stopped = async { stopped.await.unwrap_or_default() };
+        let (mut client, service) = testing::connect_until(Endless, stopped).await;
+        let mut stream = client.pull(full_pull(serde_json::json!({}))).await.unwrap().into_inner();
+        assert!(stream.message().await.unwrap().is_some());
+        stop.send(()).unwrap();
+        assert_eq!(stream.message().await.unwrap_err().code(), Code::Unavailable);
+        // The client is still there, and holds nothing up.
+        tokio::time::timeout(STOP_WITHIN * 2, service).await.unwrap().unwrap();
+    }
+}

@@ -22,9 +22,10 @@ use crate::limits::clip_error;
 use crate::listing::{Listing, violation};
 use crate::manifest::{self, ManifestError};
 use crate::normalizing::normalize_stream;
+use crate::outlet::Outlet;
 use crate::page::PageLimits;
 use crate::request::{Action, Discover, Event, FetchContent, Mode, Pull, SigningSecret, TestConnection};
-use crate::sink::{Sink, SinkOptions};
+use crate::sink::Sink;
 use crate::stream::{TaskStream, died};
 use crate::values::{json_to_struct, parse_settings, struct_to_json};
 
@@ -141,12 +142,9 @@ impl<C: Connector> v1::connector_server::Connector for ConnectorService<C> {
         let request = request.into_inner();
         let mode = self.check_pull(&request)?;
         let settings: Arc<C::Settings> = Arc::new(parse_settings(request.settings)?);
-        let options = SinkOptions {
-            mode,
-            want_raw: request.want_raw,
-            limits: PageLimits::from_proto(request.limits.as_ref()),
-            listing: Listing::new(mode, &self.capabilities),
-        };
+        let limits = PageLimits::from_proto(request.limits.as_ref());
+        let listing = Listing::new(mode, &self.capabilities);
+        let want_raw = request.want_raw;
         let lifetime = request.limits.and_then(|limits| limits.credential_lifetime);
         let pull = Pull {
             settings: Arc::clone(&settings),
@@ -159,9 +157,11 @@ impl<C: Connector> v1::connector_server::Connector for ConnectorService<C> {
         };
         let connector = Arc::clone(&self.connector);
         let stream = TaskStream::spawn(&self.stopping, |responses, cancel| async move {
-            let sink = Sink::new(Arc::clone(&connector), settings, options, responses, cancel);
-            let result = run_pull(&*connector, pull, &sink).await;
-            sink.finish(result).await
+            let outlet = Arc::new(Outlet::new(responses, limits, listing));
+            let sink =
+                Sink::new(Arc::clone(&connector), settings, (mode, want_raw), Arc::clone(&outlet), cancel);
+            let result = run_pull(&*connector, pull, &sink, &outlet).await;
+            outlet.finish(result).await
         });
         Ok(Response::new(Box::pin(stream)))
     }
@@ -249,6 +249,7 @@ async fn run_pull<C: Connector>(
     connector: &C,
     pull: Pull<C::Settings>,
     sink: &Sink<C>,
+    outlet: &Outlet,
 ) -> Result<(), ConnectorError> {
     let author = AssertUnwindSafe(connector.pull(pull, sink)).catch_unwind();
     tokio::pin!(author);
@@ -258,7 +259,7 @@ async fn run_pull<C: Connector>(
         tokio::select! {
             biased;
             result = &mut author => return result.unwrap_or_else(died),
-            _ = flush.tick() => sink.tick(),
+            _ = flush.tick() => outlet.tick(),
         }
     }
 }

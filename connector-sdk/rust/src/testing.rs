@@ -11,19 +11,20 @@
 //! # }
 //! ```
 
-use std::future::pending;
+use std::future::{Future, pending};
 
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use hyper_util::rt::TokioIo;
 use prost_types::Struct;
-use superfasttt_proto::CONTRACT_REVISION;
 use superfasttt_proto::connector::v1::{
     self, Change, Checkpoint, ContentHeader, DocumentEnvelope, FetchContentRequest, ItemError, Page,
     PullMode, PullRequest, PullResponse, RawItem, change, connector_client::ConnectorClient,
     fetch_content_response, pull_response,
 };
 use superfasttt_proto::error::ConnectorError;
+use superfasttt_proto::{CONTRACT_REVISION, MAX_MESSAGE_BYTES};
+use tokio::task::JoinHandle;
 use tonic::metadata::MetadataValue;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
@@ -50,15 +51,24 @@ impl tonic::service::Interceptor for WithToken {
 /// A client whose calls are let in.
 pub type Client = ConnectorClient<InterceptedService<Channel, WithToken>>;
 
-/// Serves `connector` over a pipe in memory and connects a client. The service ends with the client.
+/// Serves `connector` over a pipe in memory and connects a client. The service ends with the runtime.
 ///
 /// # Panics
 ///
 /// When the connector cannot be served, for example because its manifest is broken.
 pub async fn connect<C: Connector>(connector: C) -> Client {
-    let channel = channel(connector).await;
+    connect_until(connector, pending()).await.0
+}
+
+/// The same with a service that is asked to stop.
+pub(crate) async fn connect_until<C: Connector>(
+    connector: C,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> (Client, JoinHandle<()>) {
+    let (channel, service) = serve_in_memory(connector, stop).await;
     let bearer = MetadataValue::from_static("Bearer token-of-a-test");
-    ConnectorClient::with_interceptor(channel, WithToken(bearer)).max_decoding_message_size(4 * 1024 * 1024)
+    let client = ConnectorClient::with_interceptor(channel, WithToken(bearer));
+    (client.max_decoding_message_size(MAX_MESSAGE_BYTES), service)
 }
 
 /// The same without the token: a channel for any service beside the connector's, and for calls to be refused.
@@ -67,24 +77,31 @@ pub async fn connect<C: Connector>(connector: C) -> Client {
 ///
 /// When the connector cannot be served.
 pub async fn channel<C: Connector>(connector: C) -> Channel {
+    serve_in_memory(connector, pending()).await.0
+}
+
+async fn serve_in_memory<C: Connector>(
+    connector: C,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> (Channel, JoinHandle<()>) {
     let (client_end, server_end) = tokio::io::duplex(PIPE_BYTES);
-    let incoming = tokio_stream::once(Ok::<_, std::io::Error>(server_end));
-    tokio::spawn(async move {
+    let incoming = futures::stream::once(async { Ok::<_, std::io::Error>(server_end) });
+    let service = tokio::spawn(async move {
         // A refused manifest shows in the client's next call too; here it is told in words.
-        if let Err(error) =
-            serve_on(connector, TOKEN, incoming.chain(futures::stream::pending()), pending()).await
+        if let Err(error) = serve_on(connector, TOKEN, incoming.chain(futures::stream::pending()), stop).await
         {
             panic!("the connector cannot be served: {error}");
         }
     });
     let mut client_end = Some(client_end);
-    Endpoint::from_static("http://connector.invalid")
+    let channel = Endpoint::from_static("http://connector.invalid")
         .connect_with_connector(tower::service_fn(move |_| {
             let end = client_end.take().map(TokioIo::new);
             async move { end.ok_or_else(|| std::io::Error::other("the connector has ended")) }
         }))
         .await
-        .unwrap_or_else(|error| panic!("the connector does not answer: {error}"))
+        .unwrap_or_else(|error| panic!("the connector does not answer: {error}"));
+    (channel, service)
 }
 
 /// A FULL pull from nothing.

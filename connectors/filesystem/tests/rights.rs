@@ -46,9 +46,11 @@ fn set_mode(path: &Path, mode: u32) {
 
 /// Starts the connector as a user whom modes hold back.
 async fn start(home: &Folder) -> (Process, Client) {
-    // Copied, because the folder of the build may be closed to that user.
+    // Copied, because the folder of the build may be closed to that user; and by another process, because a
+    // program cannot be started while a sibling test's fork holds the descriptor that it was written with.
     let program = home.path().join("connector");
-    std::fs::copy(env!("CARGO_BIN_EXE_connector-filesystem"), &program).expect("the program can be copied");
+    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_connector-filesystem")).arg(&program).status();
+    assert!(copied.is_ok_and(|status| status.success()), "the program cannot be copied");
     set_mode(&program, 0o755);
     set_mode(home.path(), 0o777);
     let socket = home.path().join("c.sock");
