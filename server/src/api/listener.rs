@@ -31,6 +31,7 @@ use tonic_web::GrpcWebLayer;
 use tower::ServiceExt;
 
 use super::health::Health;
+use connection::HEAD_TIMEOUT;
 use guard::Guard;
 
 /// Connections at once; more wait in the kernel's queue. Well under the usual limit of 1,024 open files.
@@ -111,7 +112,13 @@ impl Listener {
             };
             match accepted {
                 Ok((stream, _)) => {
-                    let serving = connection::serve(stream, app.clone(), draining.clone(), closing.clone());
+                    let serving = connection::serve(
+                        stream,
+                        app.clone(),
+                        HEAD_TIMEOUT,
+                        draining.clone(),
+                        closing.clone(),
+                    );
                     connections.spawn(async move {
                         serving.await;
                         drop(place);

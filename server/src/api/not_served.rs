@@ -20,7 +20,7 @@ macro_rules! not_served {
         impl $service for NotServed {
             $(
                 async fn $rpc(&self, _: Request<$request>) -> Result<Response<$response>, Status> {
-                    Err(not_served(stringify!($service), stringify!($rpc)))
+                    Err(not_served(stringify!($service), stringify!($request)))
                 }
             )*
         }
@@ -46,7 +46,9 @@ not_served!(SinkService {
     delete_sink(DeleteSinkRequest) -> DeleteSinkResponse;
 });
 
-fn not_served(service: &str, rpc: &str) -> Status {
+/// A request's type is named after its rpc, and spells it as the contract does.
+fn not_served(service: &str, request: &str) -> Status {
+    let rpc = request.strip_suffix("Request").unwrap_or(request);
     let message = format!("{service}.{rpc} is not served by this version of connectord");
     ConnectorError::new(Reason::Unimplemented, message).to_status()
 }

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 /// How long a client may take to say what it speaks, and over HTTP/1.1 to send the head of each request.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often an HTTP/2 client that says nothing is asked whether it is there, and how long it has to answer: a watch
 /// whose client went away without a word must not be held for ever.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
@@ -27,6 +27,7 @@ const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 pub(super) async fn serve(
     mut stream: TcpStream,
     app: Router,
+    head_timeout: Duration,
     draining: CancellationToken,
     closing: CancellationToken,
 ) {
@@ -34,12 +35,12 @@ pub(super) async fn serve(
     let _ = stream.set_nodelay(true);
     let opening = tokio::select! {
         () = draining.cancelled() => return,
-        opening = tokio::time::timeout(HEAD_TIMEOUT, read_opening(&mut stream)) => opening,
+        opening = tokio::time::timeout(head_timeout, read_opening(&mut stream)) => opening,
     };
     // A client that sent nothing, or left: nobody waits for an answer.
     let Ok(Ok(opening)) = opening else { return };
 
-    let builder = builder(opening == PREFACE);
+    let builder = builder(opening == PREFACE, head_timeout);
     let (reader, writer) = stream.into_split();
     let io = TokioIo::new(tokio::io::join(Cursor::new(opening).chain(reader), writer));
     let connection = builder.serve_connection(io, TowerToHyperService::new(app));
@@ -77,12 +78,12 @@ async fn read_opening(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {
     Ok(opening[..length].to_vec())
 }
 
-fn builder(is_http2: bool) -> Builder<TokioExecutor> {
+fn builder(is_http2: bool, head_timeout: Duration) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
+        .header_read_timeout(head_timeout)
         .max_buf_size(MAX_HEADERS_BYTES as usize);
     builder
         .http2()
@@ -92,4 +93,26 @@ fn builder(is_http2: bool) -> Builder<TokioExecutor> {
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(MAX_HEADERS_BYTES);
     if is_http2 { builder.http2_only() } else { builder.http1_only() }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_client_that_stops_in_the_middle_of_a_head_is_dropped() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        for beginning in ["", "PRI * HT", "GET /healthz HTTP/1.1\r\nHost: loc"] {
+            let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            client.write_all(beginning.as_bytes()).await.unwrap();
+            let (stream, _) = listener.accept().await.unwrap();
+            let token = CancellationToken::new();
+            let serving = serve(stream, Router::new(), Duration::from_millis(20), token.clone(), token);
+            let served = tokio::time::timeout(Duration::from_secs(10), serving).await;
+            assert!(served.is_ok(), "{beginning:?} holds its connection");
+        }
+    }
 }
