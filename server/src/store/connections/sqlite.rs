@@ -9,7 +9,7 @@ use super::{
     Schedule,
 };
 use crate::store::sqlite::{from_json, is_taken, micros, time, to_json};
-use crate::store::{ConnectionKey, Fence, Listed, Result, SqliteStore, StoreError, documents};
+use crate::store::{ConnectionKey, Fence, Listed, Result, SqliteStore, StoreError, documents, runs};
 
 const COLUMNS: &str = "pk, id, organization, connector, name, settings, interval_s, full_interval_s, disabled, paused, \
      deleting_at, revision, fence, synced_settings, next_run_at, last_full_at, last_run, last_success_at, failures, \
@@ -153,6 +153,7 @@ impl ConnectionStore for SqliteStore {
                 "UPDATE connections SET deleting_at = coalesce(deleting_at, ?1), next_run_at = NULL WHERE pk = ?2",
                 params![micros(now), connection.key.0],
             )?;
+            runs::sqlite::cancel_waiting(tx, connection.key, now)?;
             by_id(tx, &id)?.ok_or(StoreError::Missing("connection"))
         })
         .await
@@ -173,19 +174,26 @@ impl ConnectionStore for SqliteStore {
         self.write(move |tx| claim(tx, key)).await
     }
 
-    async fn delete_documents_of(&self, fence: Fence, limit: usize, now: DateTime<Utc>) -> Result<u64> {
-        let (deleted, head) = self
-            .write_fenced(fence, move |tx| {
-                let keys = tx
-                    .prepare_cached("SELECT pk FROM documents WHERE connection = ?1 AND gone = 0 LIMIT ?2")?
-                    .query_map(params![fence.connection.0, limit as i64], |row| row.get(0))?
-                    .collect::<rusqlite::Result<Vec<i64>>>()?;
-                let head = documents::sqlite::bury(tx, fence.connection, &keys, now)?;
-                Ok((keys.len() as u64, head))
-            })
-            .await?;
-        self.feed_moved(head);
-        Ok(deleted)
+    async fn delete_documents_of(
+        &self,
+        fence: Fence,
+        after: &str,
+        limit: usize,
+        now: DateTime<Utc>,
+    ) -> Result<Option<(u64, String)>> {
+        let after = after.to_owned();
+        self.write_feed(fence, move |tx| {
+            let found = tx
+                .prepare_cached(
+                    "SELECT pk, id FROM documents WHERE connection = ?1 AND id > ?2 AND gone = 0 ORDER BY id LIMIT ?3",
+                )?
+                .query_map(params![fence.connection.0, after, limit as i64], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect::<rusqlite::Result<Vec<(i64, String)>>>()?;
+            let (keys, mut ids): (Vec<i64>, Vec<String>) = found.into_iter().unzip();
+            let head = documents::sqlite::bury(tx, fence.connection, &keys, now)?;
+            Ok((ids.pop().map(|last| (keys.len() as u64, last)), head))
+        })
+        .await
     }
 
     async fn end_deletion(&self, fence: Fence, now: DateTime<Utc>) -> Result<()> {

@@ -11,7 +11,7 @@ use crate::store::sqlite::{from_json, micros, time, to_json};
 use crate::store::{ConnectionKey, Fence, Listed, Result, SqliteStore, StoreError, connections};
 
 const COLUMNS: &str = "r.id, r.connection, c.id, r.state, r.cause, r.full_sync, r.mode, r.created_at, r.started_at, \
-     r.ended_at, r.resume_at, r.pulls, r.attempts, r.counts, r.error, r.held_sweeps";
+     r.ended_at, r.resume_at, r.pulls, r.attempts, r.counts, r.error, r.held_sweeps, r.crashes";
 const TABLES: &str = "runs r JOIN connections c ON c.pk = r.connection";
 
 #[async_trait]
@@ -32,6 +32,10 @@ impl RunStore for SqliteStore {
                     params![full, number(State::Parked), number(State::Queued), run.id, number(State::Running)],
                 )?;
                 return Ok(Queued::Existing(by_id(tx, &run.id)?.ok_or(StoreError::Missing("run"))?));
+            }
+            let open = "SELECT 1 FROM connections WHERE pk = ?1 AND deleting_at IS NULL";
+            if !tx.prepare_cached(open)?.exists([connection.0])? {
+                return Err(StoreError::Missing("connection"));
             }
             insert(tx, &id, connection, trigger, full, now)?;
             Ok(Queued::New(by_id(tx, &id)?.ok_or(StoreError::Missing("run"))?))
@@ -72,7 +76,9 @@ impl RunStore for SqliteStore {
         self.write(move |tx| {
             let oldest: Option<(String, i64)> = tx
                 .prepare_cached(
-                    "SELECT id, connection FROM runs WHERE state = ?1 ORDER BY created_at, id LIMIT 1",
+                    "SELECT id, connection FROM runs WHERE state = ?1 AND NOT EXISTS \
+                     (SELECT 1 FROM connections WHERE pk = runs.connection AND deleting_at IS NOT NULL) \
+                     ORDER BY created_at, id LIMIT 1",
                 )?
                 .query_row([number(State::Queued)], |row| Ok((row.get(0)?, row.get(1)?)))
                 .optional()?;
@@ -107,7 +113,7 @@ impl RunStore for SqliteStore {
 
     async fn requeue_running(&self) -> Result<u64> {
         self.write(|tx| {
-            let sql = "UPDATE runs SET state = ?1 WHERE state = ?2";
+            let sql = "UPDATE runs SET state = ?1, crashes = crashes + 1 WHERE state = ?2";
             Ok(tx.execute(sql, params![number(State::Queued), number(State::Running)])? as u64)
         })
         .await
@@ -285,6 +291,24 @@ pub(in crate::store) fn save_counts(tx: &Transaction<'_>, run: &str, counts: &Ru
     Ok(())
 }
 
+/// Cancels a connection's run that nobody works on.
+pub(in crate::store) fn cancel_waiting(
+    tx: &Transaction<'_>,
+    connection: ConnectionKey,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    let sql = "UPDATE runs SET state = ?1, ended_at = ?2, resume_at = NULL WHERE connection = ?3 AND state IN (1, 3)";
+    tx.execute(sql, params![number(State::Cancelled), micros(now), connection.0])?;
+    Ok(())
+}
+
+/// Queues a connection's run again whose worker lost its claim.
+pub(in crate::store) fn begin_again(tx: &Transaction<'_>, connection: ConnectionKey) -> Result<()> {
+    let sql = "UPDATE runs SET state = ?1 WHERE connection = ?2 AND state = ?3";
+    tx.execute(sql, params![number(State::Queued), connection.0, number(State::Running)])?;
+    Ok(())
+}
+
 fn number(state: State) -> i32 {
     state as i32
 }
@@ -344,6 +368,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Result<Run>> {
         resume_at: row.get::<_, Option<i64>>(10)?.map(time),
         pulls: row.get(11)?,
         attempts: row.get(12)?,
+        crashes: row.get(16)?,
         counts,
         error,
         held_sweeps,
