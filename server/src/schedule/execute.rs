@@ -22,7 +22,7 @@ use crate::sync::run::{Finished, Runner, Stop};
 use crate::sync::{RunContext, json};
 
 /// A run that a crash of this process cut off so often is not begun again.
-const MAX_ATTEMPTS: u32 = 20;
+const MAX_CRASHES: u32 = 20;
 
 impl Scheduler {
     /// Runs, and writes down how it ended.
@@ -63,8 +63,8 @@ impl Scheduler {
         if connection.disabled || connection.deleting_at.is_some() {
             return Err(Stop::Cancelled);
         }
-        if run.attempts > MAX_ATTEMPTS {
-            let message = format!("the server stopped {MAX_ATTEMPTS} times in the middle of this run");
+        if run.crashes > MAX_CRASHES {
+            let message = format!("the server stopped {MAX_CRASHES} times in the middle of this run");
             return Err(ConnectorError::new(Reason::Internal, message).into());
         }
         let manifest = self.manifest(&connection)?;
