@@ -50,6 +50,7 @@ CREATE TABLE runs (
   resume_at   INTEGER,
   pulls       INTEGER NOT NULL DEFAULT 0,
   attempts    INTEGER NOT NULL DEFAULT 0,
+  crashes     INTEGER NOT NULL DEFAULT 0,       -- of the server in the middle of it, since it last stopped in order
   counts      TEXT    NOT NULL DEFAULT '{}',    -- JSON of RunCounts
   error       TEXT,                             -- JSON of RunError
   held_sweeps TEXT    NOT NULL DEFAULT '[]',    -- JSON of HeldSweep
