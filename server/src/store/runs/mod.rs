@@ -42,7 +42,7 @@ pub struct Run {
     pub pulls: u32,
     /// How often it was begun.
     pub attempts: u32,
-    /// How often the server stopped in the middle of it, without a word.
+    /// How often the server crashed in the middle of it since it last stopped in order.
     pub crashes: u32,
     /// What it did.
     pub counts: RunCounts,

@@ -76,9 +76,8 @@ impl RunStore for SqliteStore {
         self.write(move |tx| {
             let oldest: Option<(String, i64)> = tx
                 .prepare_cached(
-                    "SELECT id, connection FROM runs WHERE state = ?1 AND NOT EXISTS \
-                     (SELECT 1 FROM connections WHERE pk = runs.connection AND deleting_at IS NOT NULL) \
-                     ORDER BY created_at, id LIMIT 1",
+                    "SELECT r.id, r.connection FROM runs r JOIN connections c ON c.pk = r.connection \
+                     WHERE r.state = ?1 AND c.deleting_at IS NULL ORDER BY r.created_at, r.id LIMIT 1",
                 )?
                 .query_row([number(State::Queued)], |row| Ok((row.get(0)?, row.get(1)?)))
                 .optional()?;
@@ -140,7 +139,7 @@ impl RunStore for SqliteStore {
             );
             let succeeded = matches!(end.state, State::Succeeded | State::SucceededWithErrors);
             tx.execute(
-                "UPDATE runs SET state = :state, ended_at = :ended_at, resume_at = :resume_at, \
+                "UPDATE runs SET state = :state, ended_at = :ended_at, resume_at = :resume_at, crashes = 0, \
                  error = :error, held_sweeps = :held_sweeps WHERE id = :id",
                 named_params! {
                     ":state": number(end.state), ":ended_at": ended.then(|| micros(now)),
@@ -297,8 +296,10 @@ pub(in crate::store) fn cancel_waiting(
     connection: ConnectionKey,
     now: DateTime<Utc>,
 ) -> Result<()> {
-    let sql = "UPDATE runs SET state = ?1, ended_at = ?2, resume_at = NULL WHERE connection = ?3 AND state IN (1, 3)";
-    tx.execute(sql, params![number(State::Cancelled), micros(now), connection.0])?;
+    tx.execute(
+        "UPDATE runs SET state = ?1, ended_at = ?2, resume_at = NULL WHERE connection = ?3 AND state IN (1, 3)",
+        params![number(State::Cancelled), micros(now), connection.0],
+    )?;
     Ok(())
 }
 
@@ -368,10 +369,10 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Result<Run>> {
         resume_at: row.get::<_, Option<i64>>(10)?.map(time),
         pulls: row.get(11)?,
         attempts: row.get(12)?,
-        crashes: row.get(16)?,
         counts,
         error,
         held_sweeps,
+        crashes: row.get(16)?,
     }))
 }
 

@@ -89,6 +89,7 @@ pub fn put(id: &str) -> DocumentPut {
         version: "1".to_owned(),
         content_version: Some("1".to_owned()),
         content_state: ContentState::Whole,
+        extractor: 0,
         text_hash: Some(text_hash(&text)),
         text_bytes: text.len() as u64,
         text: TextWrite::Set(Some(text)),
