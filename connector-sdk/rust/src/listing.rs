@@ -33,8 +33,9 @@ struct ScopeRecord {
 pub(crate) enum ListingEnd {
     /// Everything was named: what was not is gone.
     Complete { scope: Arc<str>, cursor: Vec<u8> },
-    /// Something was left out, for the reason told, so nothing may be taken as gone.
-    Incomplete { scope: Arc<str>, reason: String },
+    /// Something was left out, for the reason told, so nothing may be taken as gone. The listing goes no further: the
+    /// cursor still says so, unless an error stopped the scope before its end.
+    Incomplete { scope: Arc<str>, reason: String, cursor: Option<Vec<u8>> },
 }
 
 impl Listing {
@@ -105,11 +106,11 @@ impl ScopeRecord {
         let cursor = self.end?;
         if self.stopped {
             let reason = "the scope ended with an error".to_owned();
-            return Some(ListingEnd::Incomplete { scope, reason });
+            return Some(ListingEnd::Incomplete { scope, reason, cursor: None });
         }
         if self.skipped_unnamed > 0 {
             let reason = format!("{} items could not be read and not be named", self.skipped_unnamed);
-            return Some(ListingEnd::Incomplete { scope, reason });
+            return Some(ListingEnd::Incomplete { scope, reason, cursor: Some(cursor) });
         }
         Some(ListingEnd::Complete { scope, cursor })
     }

@@ -150,9 +150,14 @@ impl Outlet {
                     let checkpoint = Checkpoint { cursor, has_more: false, listing_complete: true };
                     self.send_checkpoint(&scope, &checkpoint).await?;
                 }
-                ListingEnd::Incomplete { scope, reason } => {
+                ListingEnd::Incomplete { scope, reason, cursor } => {
                     let message = format!("the listing of scope {scope:?} is not complete: {reason}");
                     self.log(Level::Warn, message).await?;
+                    if let Some(cursor) = cursor {
+                        // Without it the last checkpoint would go on asking for another pull.
+                        let checkpoint = Checkpoint { cursor, has_more: false, listing_complete: false };
+                        self.send_checkpoint(&scope, &checkpoint).await?;
+                    }
                 }
             }
         }

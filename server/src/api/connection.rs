@@ -13,7 +13,7 @@ use tonic::{Request, Response, Status};
 
 use super::error::ApiError;
 use super::{Api, convert, page};
-use crate::catalog::{AuthKind, Frequency, Manifest, apply_defaults, validate_settings};
+use crate::catalog::{AuthKind, Frequency, Manifest, apply_defaults, validate_settings, without_secrets};
 use crate::schedule::new_id;
 use crate::store::connections::{
     Connection as Stored, ConnectionChange, ConnectionFilter, NewConnection, Schedule as StoredSchedule,
@@ -298,8 +298,13 @@ impl Api {
             None => None,
         };
         let manifest = self.catalog.get(&stored.connector).and_then(|entry| entry.manifest.clone());
-        let needs_credential = manifest.is_some_and(|manifest| manifest.auth.kind != AuthKind::None);
-        Ok(convert::connection(stored, totals, last_run.as_ref(), needs_credential))
+        let needs_credential = manifest.as_ref().is_some_and(|manifest| manifest.auth.kind != AuthKind::None);
+        let mut shown = convert::connection(stored, totals, last_run.as_ref(), needs_credential);
+        // Without a manifest nobody knows which settings are secret.
+        let settings = Value::Object(stored.settings.clone());
+        let settings = manifest.map(|manifest| without_secrets(&manifest, &settings));
+        shown.settings = settings.as_ref().and_then(Value::as_object).map(to_struct);
+        Ok(shown)
     }
 
     /// Makes a change unless it is made already.
@@ -344,7 +349,16 @@ impl Api {
                     check_name(&asked.name, &mut faults);
                     change.name = Some(asked.name.clone());
                 }
-                ("settings", "") => settings = Some(asked_settings.clone()),
+                ("settings", "") => {
+                    let mut asked = asked_settings.clone();
+                    let secrets = manifest.as_ref().map(|manifest| manifest.settings.secret_fields());
+                    for secret in secrets.unwrap_or_default() {
+                        if let (None, Some(kept)) = (asked.get(&secret), found.settings.get(&secret)) {
+                            asked.insert(secret, kept.clone());
+                        }
+                    }
+                    settings = Some(asked);
+                }
                 ("settings", name) if !name.contains('.') => {
                     let settings = settings.get_or_insert_with(|| found.settings.clone());
                     match asked_settings.get(name) {

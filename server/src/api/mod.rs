@@ -9,7 +9,7 @@ mod document;
 mod error;
 pub mod health;
 pub mod listener;
-mod not_served;
+pub mod not_served;
 mod page;
 mod sync;
 

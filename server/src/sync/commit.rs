@@ -337,7 +337,7 @@ impl Committer {
         outcome.progressed |= progressed;
         outcome.has_more = has_more;
         context.report.counts(counts);
-        Ok(())
+        Ok(context.flush_log().await?)
     }
 
     /// What is stored of the documents that a group names.

