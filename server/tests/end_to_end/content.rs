@@ -80,7 +80,7 @@ async fn a_failure_for_now_keeps_the_older_text_and_is_tried_again() {
 
 #[tokio::test]
 async fn a_verdict_that_stays_is_not_asked_for_again() {
-    let server = Server::builder().with("CONTENT__MAX_BYTES", "\"1MiB\"").start().await;
+    let server = Server::builder().with("CONTENT__MAX_BYTES", "1MiB").start().await;
     let verdicts = [
         (json!({"size_bytes": 2_000_000}), Reason::ContentTooLarge),
         // It lies about its length.
@@ -139,7 +139,7 @@ async fn a_slow_fetch_stays_in_the_order_of_the_stream() {
 
 #[tokio::test]
 async fn a_long_text_is_read_in_parts() {
-    let server = Server::builder().with("CONTENT__MAX_TEXT_BYTES", "\"3MiB\"").start().await;
+    let server = Server::builder().with("CONTENT__MAX_TEXT_BYTES", "3MiB").start().await;
     let source = server
         .source(SCRIPTED, [vec![content_doc("long", "1"), content_doc("longer", "1"), complete("1")]])
         .await;

@@ -3,7 +3,7 @@
 use crate::support::{SCRIPTED, Script, Server, Step, checkpoint, complete, doc, fail, more, text, until};
 
 /// The pages of changes after the first listing, each with its cursor.
-const PAGES: usize = 6;
+const PAGES: usize = 4;
 
 /// Where a pull stops for a kill: at this page, before or after its checkpoint was sent.
 type Stop = (usize, bool);

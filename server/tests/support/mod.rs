@@ -14,12 +14,12 @@ use std::future::Future;
 use std::path::Path;
 use std::time::Duration;
 
-pub use client::{Client, Feed, reason, text};
+pub use client::{Client, new_connection, reason, text};
 pub use script::{
     Script, Step, checkpoint, complete, content_doc, deletion, doc, fail, in_scope, item_error, more,
     unnamed_error,
 };
-pub use server::{Server, ServerBuilder, Source};
+pub use server::{Server, Source};
 
 /// A scripted connector with `incremental`, `full_listing` and `fetch_content`.
 pub const SCRIPTED: &str = "scripted";

@@ -98,12 +98,6 @@ impl Script {
         (pull["mode"].as_str().unwrap().to_owned(), cursor.to_owned())
     }
 
-    /// The ids whose content was fetched so far, in order.
-    pub fn fetched(&self) -> Vec<String> {
-        let fetches = self.calls().into_iter().filter(|call| call["rpc"] == "fetch_content");
-        fetches.map(|call| call["id"].as_str().unwrap().to_owned()).collect()
-    }
-
     /// The process that was called last.
     pub fn pid(&self) -> i32 {
         let call = self.calls().pop().expect("there was a call");

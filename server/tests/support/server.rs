@@ -87,11 +87,6 @@ impl Server {
         fs::read_to_string(log_path(self.folder.path())).unwrap()
     }
 
-    /// Waits for a line of its log that holds this text.
-    pub async fn logged(&self, text: &str) {
-        until(&format!("{text:?} in the log"), || self.log().contains(text)).await;
-    }
-
     /// The process.
     pub fn pid(&self) -> u32 {
         self.child.id()
