@@ -20,7 +20,7 @@ pub enum Pending {
     /// It is ready.
     Ready(Part),
     /// One document's content is being fetched. Dropping it stops that.
-    Fetching(AbortOnDropHandle<Part>),
+    Fetching(AbortOnDropHandle<Result<Part, ConnectorError>>),
     /// The pull ended, after everything before it.
     Ended(Result<(), ConnectorError>),
 }
@@ -75,11 +75,16 @@ enum Piece {
     Due(Part, Box<Document>),
 }
 
-async fn fetch(fetcher: &Fetcher, source: &Source, mut part: Part, mut document: Box<Document>) -> Part {
-    document.text = fetcher.text(source, &document.envelope).await;
+async fn fetch(
+    fetcher: &Fetcher,
+    source: &Source,
+    mut part: Part,
+    mut document: Box<Document>,
+) -> Result<Part, ConnectorError> {
+    document.text = fetcher.text(source, &document.envelope).await?;
     document.seal();
     part.changes.push(Change::Document(document));
-    part
+    Ok(part)
 }
 
 /// Cuts a part at each document whose content is due. Marks the others as held.

@@ -19,7 +19,7 @@ use super::port::{Connectors, Session};
 use super::pull::{self, Reading};
 use super::scopes::Scopes;
 use super::{RunContext, json, sweep};
-use crate::content::{self, ContentTotals, Fetcher, Source};
+use crate::content::{self, ContentTotals, Fetcher, Source, Suspects};
 use crate::store::StoreError;
 use crate::store::connections::Connection;
 use crate::store::documents::Commit;
@@ -85,6 +85,7 @@ pub struct Runner {
     in_flight: Arc<Semaphore>,
     in_flight_bytes: usize,
     totals: Arc<ContentTotals>,
+    suspects: Arc<Suspects>,
     committer: Committer,
     scope_errors: Vec<(String, ConnectorError)>,
 }
@@ -126,6 +127,7 @@ impl Runner {
             in_flight,
             in_flight_bytes,
             totals,
+            suspects: Arc::default(),
             committer,
             scope_errors,
         })
@@ -418,6 +420,7 @@ impl Runner {
             settings: self.settings.clone(),
             credential: None,
             totals: self.totals.clone(),
+            suspects: self.suspects.clone(),
         };
         let (parts, staged) = mpsc::channel(PARTS_AHEAD);
         let (ready, pending) = mpsc::channel(PARTS_AHEAD);
