@@ -4,9 +4,11 @@
 use std::fs::{self, File, TryLockError};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use superfasttt_extract::{Pool, PoolConfig};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::Api;
@@ -20,6 +22,10 @@ use crate::process::ProcessHost;
 use crate::schedule::Scheduler;
 use crate::store::{SqliteStore, Store};
 
+/// How long to wait for a data folder that another process still holds, and between two looks.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
+
 /// Serves until `shutdown`.
 ///
 /// # Errors
@@ -30,7 +36,7 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let started_at = clock.now();
     let data = &config.data.dir;
     fs::create_dir_all(data).with_context(|| format!("the data folder {} cannot be made", data.display()))?;
-    let _lock = lock(data)?;
+    let _lock = lock(data).await?;
     let runtime_dir = config.data.runtime_dir();
     let content_dir = data.join("content");
     empty_folder(&runtime_dir)?;
@@ -81,18 +87,25 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     Ok(())
 }
 
-/// One connectord at a time works on a data folder: the embedded store has one writer.
-fn lock(data: &Path) -> anyhow::Result<File> {
+/// One connectord at a time works on a data folder: the embedded store has one writer. One that was just killed may
+/// need a moment to be gone.
+async fn lock(data: &Path) -> anyhow::Result<File> {
     let path = data.join("connectord.lock");
     let file = File::create(&path).with_context(|| format!("{} cannot be made", path.display()))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => bail!(
-            "another connectord works on {}: stop it, or give this one another folder with --data-dir",
-            data.display()
-        ),
-        Err(TryLockError::Error(error)) => {
-            Err(error).with_context(|| format!("{} cannot be locked", path.display()))
+    let patience = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if Instant::now() < patience => {
+                tokio::time::sleep(LOCK_PAUSE).await
+            }
+            Err(TryLockError::WouldBlock) => bail!(
+                "another connectord works on {}: stop it, or give this one another folder with --data-dir",
+                data.display()
+            ),
+            Err(TryLockError::Error(error)) => {
+                return Err(error).with_context(|| format!("{} cannot be locked", path.display()));
+            }
         }
     }
 }

@@ -40,8 +40,7 @@
 //!
 //! # Trying it
 //!
-//! [`testing`] drives a connector in a test, over the real protocol and without a process. `connectorctl dev PATH`
-//! runs its folder alone and prints what it yields.
+//! [`testing`] drives a connector in a test, over the real protocol and without a process.
 
 mod auth;
 mod change;

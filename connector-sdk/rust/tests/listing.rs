@@ -62,7 +62,8 @@ async fn an_unnamed_error_leaves_its_scope_incomplete_and_no_other() {
     let pulled = collect_pull(&mut connect(author).await, full_pull(json!({}))).await;
     assert_eq!((pulled.error.clone(), complete_scopes(&pulled)), (None, vec!["sure"]));
     assert!(pulled.logs().any(|line| line.contains("\"unsure\" is not complete")));
-    let unsure = pulled.pages().filter(|page| page.scope == "unsure").filter_map(|page| page.checkpoint.as_ref());
+    let unsure =
+        pulled.pages().filter(|page| page.scope == "unsure").filter_map(|page| page.checkpoint.as_ref());
     assert!(!unsure.last().unwrap().has_more, "the listing would be pulled again for ever");
 }
 

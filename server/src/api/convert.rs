@@ -11,7 +11,6 @@ use crate::store::connections::{Connection, ConnectionTotals, Schedule};
 use crate::store::item_errors::{StoredItemError, Target};
 use crate::store::runs::{Run, RunCounts, RunError, StoredLogLine};
 use crate::store::sync_states::{Listing, ScopeState};
-use crate::sync::json::to_struct;
 use crate::sync::outcome::fix;
 use crate::sync::report::LiveRun;
 use crate::sync::sweep::held_message;
@@ -34,7 +33,8 @@ pub fn connection(
         organization: connection.organization.clone(),
         connector: connection.connector.clone(),
         name: connection.name.clone(),
-        settings: Some(to_struct(&connection.settings)),
+        // Whoever knows which of them are secret fills them in.
+        settings: None,
         schedule: Some(schedule(connection.schedule)),
         keep_raw: false,
         disabled: connection.disabled,

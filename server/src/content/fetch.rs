@@ -1,8 +1,9 @@
 //! Fetches one document's bytes into a temporary file and has its text extracted.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -54,7 +55,26 @@ pub struct Source {
     pub credential: Option<Credential>,
     /// What the run has fetched so far.
     pub totals: Arc<ContentTotals>,
+    /// Whose fetch a crash has cut off in this run.
+    pub suspects: Arc<Suspects>,
 }
+
+/// Documents that were being fetched when the connector crashed, by id. One of them may be why it did.
+#[derive(Debug, Default)]
+pub struct Suspects(Mutex<HashMap<String, u32>>);
+
+impl Suspects {
+    /// Takes note of a document; says how often that happened to it.
+    fn note(&self, id: &str) -> u32 {
+        let mut crashes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = crashes.entry(id.to_owned()).or_default();
+        *count += 1;
+        *count
+    }
+}
+
+/// A document that was being fetched at so many crashes is taken for their cause, and passed over in this run.
+const MAX_CRASHES: u32 = 2;
 
 /// Fetches and extracts, for every run of this process together.
 #[derive(Debug)]
@@ -89,8 +109,11 @@ impl Fetcher {
         self.pool.shutdown().await;
     }
 
-    /// Fetches a document's bytes and reads their text. What went wrong is part of the answer.
-    pub async fn text(&self, source: &Source, envelope: &DocumentEnvelope) -> Text {
+    /// Fetches a document's bytes and reads their text. What is wrong with this document is part of the answer.
+    ///
+    /// # Errors
+    /// What is wrong with the connector or the connection: the pull is cut, and goes on before this document.
+    pub async fn text(&self, source: &Source, envelope: &DocumentEnvelope) -> Result<Text, ConnectorError> {
         source.totals.fetched.fetch_add(1, Ordering::Relaxed);
         let fetched = tokio::time::timeout(self.timeout, self.bytes(source, envelope)).await;
         let fetched = fetched.unwrap_or_else(|_| {
@@ -100,13 +123,20 @@ impl Fetcher {
                 format!("the content did not arrive within {waited}"),
             ))
         });
-        match fetched {
+        Ok(match fetched {
             Ok(fetched) => self.extract(source, envelope, fetched).await,
+            Err(error) if reaches_beyond(error.reason) => {
+                let crashed = error.reason == Reason::ConnectorCrashed;
+                if !crashed || source.suspects.note(&envelope.id) < MAX_CRASHES {
+                    return Err(error);
+                }
+                Text::Failed(error)
+            }
             Err(error) if reason_info(error.reason).retryable || error.reason == Reason::Internal => {
                 Text::Failed(error)
             }
             Err(error) => Text::Unreadable(Some(error)),
-        }
+        })
     }
 
     async fn extract(&self, source: &Source, envelope: &DocumentEnvelope, fetched: Fetched) -> Text {
@@ -187,6 +217,19 @@ impl Fetcher {
         );
         ConnectorError::new(Reason::ContentTooLarge, message)
     }
+}
+
+/// Whether a failed fetch says something of more than one document.
+fn reaches_beyond(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::ConnectorCrashed
+            | Reason::CredentialExpired
+            | Reason::CredentialRevoked
+            | Reason::RateLimited
+            | Reason::QuotaExhausted
+            | Reason::ProtocolViolation
+    )
 }
 
 /// A document's bytes.

@@ -4,5 +4,5 @@
 mod fetch;
 mod stage;
 
-pub use fetch::{ContentTotals, Fetcher, Source};
+pub use fetch::{ContentTotals, Fetcher, Source, Suspects};
 pub use stage::{Pending, stage};

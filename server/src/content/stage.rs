@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use superfasttt_extract::EXTRACTOR_REVISION;
 use superfasttt_proto::error::ConnectorError;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
@@ -19,7 +20,7 @@ pub enum Pending {
     /// It is ready.
     Ready(Part),
     /// One document's content is being fetched. Dropping it stops that.
-    Fetching(AbortOnDropHandle<Part>),
+    Fetching(AbortOnDropHandle<Result<Part, ConnectorError>>),
     /// The pull ended, after everything before it.
     Ended(Result<(), ConnectorError>),
 }
@@ -74,11 +75,16 @@ enum Piece {
     Due(Part, Box<Document>),
 }
 
-async fn fetch(fetcher: &Fetcher, source: &Source, mut part: Part, mut document: Box<Document>) -> Part {
-    document.text = fetcher.text(source, &document.envelope).await;
+async fn fetch(
+    fetcher: &Fetcher,
+    source: &Source,
+    mut part: Part,
+    mut document: Box<Document>,
+) -> Result<Part, ConnectorError> {
+    document.text = fetcher.text(source, &document.envelope).await?;
     document.seal();
     part.changes.push(Change::Document(document));
-    part
+    Ok(part)
 }
 
 /// Cuts a part at each document whose content is due. Marks the others as held.
@@ -88,17 +94,17 @@ async fn split(store: &dyn Store, connection: ConnectionKey, part: Part) -> Resu
         return Ok(vec![Piece::Ready(part)]);
     }
     let stored = store.stored_documents(connection, unread).await?;
-    let held: HashMap<String, (Option<String>, ContentState)> = stored
+    // A better extractor reads again what an older one has read.
+    let held: HashMap<String, Option<String>> = stored
         .into_iter()
-        .filter(|document| !document.gone)
-        .map(|document| (document.id, (document.content_version, document.content_state)))
+        .filter(|document| !document.gone && document.extractor == EXTRACTOR_REVISION)
+        .filter(|document| document.content_state != ContentState::Stale)
+        .map(|document| (document.id, document.content_version))
         .collect();
     let is_held = |document: &Document| {
         let version = &document.envelope.version;
-        let stored = held.get(&document.envelope.id);
-        !version.is_empty()
-            && stored
-                .is_some_and(|(held, state)| held.as_ref() == Some(version) && *state != ContentState::Stale)
+        let held = held.get(&document.envelope.id).and_then(Option::as_ref);
+        !version.is_empty() && held == Some(version)
     };
     let Part { scope, changes, end, message_bytes, permit } = part;
     let new_part = |message_bytes| Part {

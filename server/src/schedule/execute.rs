@@ -3,13 +3,11 @@
 use std::sync::Arc;
 
 use chrono::TimeDelta;
-use futures::StreamExt;
 use serde_json::Value;
 use superfasttt_proto::connector::v1::{Capabilities, Reason, log_record::Level};
 use superfasttt_proto::control::v1::run::State;
 use superfasttt_proto::error::{ConnectorError, reason_info};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
 
 use super::Scheduler;
 use crate::catalog::{AuthKind, Manifest, apply_defaults};
@@ -21,8 +19,8 @@ use crate::sync::report::Report;
 use crate::sync::run::{Finished, Runner, Stop};
 use crate::sync::{RunContext, json};
 
-/// A run that a crash of this process cut off so often is not begun again.
-const MAX_ATTEMPTS: u32 = 20;
+/// A run in which this process crashed so often in a row is not begun again.
+const MAX_CRASHES: u32 = 10;
 
 impl Scheduler {
     /// Runs, and writes down how it ended.
@@ -63,18 +61,13 @@ impl Scheduler {
         if connection.disabled || connection.deleting_at.is_some() {
             return Err(Stop::Cancelled);
         }
-        if run.attempts > MAX_ATTEMPTS {
-            let message = format!("the server stopped {MAX_ATTEMPTS} times in the middle of this run");
+        if run.crashes >= MAX_CRASHES {
+            let message =
+                format!("the server crashed {MAX_CRASHES} times in a row in the middle of this run");
             return Err(ConnectorError::new(Reason::Internal, message).into());
         }
         let manifest = self.manifest(&connection)?;
         report.log(Level::Info, "the run began", [("attempt", run.attempts.to_string())]);
-        let session = self.connectors.open(&connection).await?;
-        let (lines, voice) = (session.stderr(), report.clone());
-        let _stderr = AbortOnDropHandle::new(tokio::spawn(lines.for_each(move |line| {
-            voice.stderr(line);
-            std::future::ready(())
-        })));
         let settings = apply_defaults(&manifest, &Value::Object(connection.settings.clone()));
         let settings = json::to_struct(settings.as_object().unwrap_or(&connection.settings));
         let context = RunContext {
@@ -88,7 +81,8 @@ impl Scheduler {
         };
         let bytes = (self.in_flight.clone(), self.config.sync.in_flight_bytes.as_usize());
         let mut runner =
-            Runner::new(context, connection, settings, session, self.fetcher.clone(), bytes).await?;
+            Runner::new(context, connection, settings, self.connectors.clone(), self.fetcher.clone(), bytes)
+                .await?;
         runner.run().await
     }
 

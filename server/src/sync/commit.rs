@@ -107,12 +107,20 @@ impl Committer {
                     if !fetching.is_finished() {
                         self.flush(mode, &mut group, &mut outcome).await?;
                     }
-                    fetching.await.map_err(|error| {
+                    let fetched = fetching.await.map_err(|error| {
                         Stop::Failed(ConnectorError::new(
                             Reason::Internal,
                             format!("fetching failed: {error}"),
                         ))
-                    })?
+                    })?;
+                    match fetched {
+                        Ok(part) => part,
+                        Err(error) => {
+                            self.flush(mode, &mut group, &mut outcome).await?;
+                            outcome.cut = Some(error);
+                            return Ok(outcome);
+                        }
+                    }
                 }
             };
             outcome.received = true;
@@ -337,7 +345,7 @@ impl Committer {
         outcome.progressed |= progressed;
         outcome.has_more = has_more;
         context.report.counts(counts);
-        Ok(())
+        Ok(context.flush_log().await?)
     }
 
     /// What is stored of the documents that a group names.

@@ -25,7 +25,7 @@ use superfasttt_proto::connector::v1::Capabilities;
 
 use crate::clock::SharedClock;
 use crate::config::Config;
-use crate::store::{Fence, Store};
+use crate::store::{Fence, Store, StoreError};
 use report::Report;
 
 /// What bounds a run.
@@ -98,6 +98,20 @@ pub struct RunContext {
     pub clock: SharedClock,
     /// Who listens.
     pub report: Arc<Report>,
+}
+
+impl RunContext {
+    /// Writes the lines of log that wait.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn flush_log(&self) -> Result<(), StoreError> {
+        let lines = self.report.take_lines();
+        if lines.is_empty() {
+            return Ok(());
+        }
+        self.store.append_log(&self.run, lines, self.limits.log_max_records).await
+    }
 }
 
 impl std::fmt::Debug for RunContext {

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use prost::Message;
+use superfasttt_extract::EXTRACTOR_REVISION;
 use superfasttt_proto::connector::v1::{DocumentEnvelope, Permissions, Reason};
 use superfasttt_proto::error::ConnectorError;
 
@@ -69,14 +70,43 @@ struct Now {
     scope: Arc<str>,
     generation: i64,
     version: String,
-    content_version: Option<String>,
-    content_state: ContentState,
-    text: TextWrite,
-    text_hash: Option<Hash>,
-    text_bytes: u64,
+    content: Content,
     hash: Hash,
     /// `None`: as stored.
     envelope: Option<Envelope>,
+}
+
+/// What a document's text is.
+#[derive(Debug)]
+struct Content {
+    version: Option<String>,
+    state: ContentState,
+    extractor: u32,
+    write: TextWrite,
+    hash: Option<Hash>,
+    bytes: u64,
+}
+
+impl Default for Content {
+    /// That of a document which is not stored.
+    fn default() -> Self {
+        let write = TextWrite::Set(None);
+        Self { version: None, state: ContentState::None, extractor: 0, write, hash: None, bytes: 0 }
+    }
+}
+
+impl Content {
+    /// `content`, with `text` to be written unless it is what is there.
+    fn replaced_by(self, text: Option<String>, content: Content) -> Content {
+        // A text that was set earlier in this plan, and stays, still has to be written.
+        let write = if self.hash == content.hash { self.write } else { TextWrite::Set(text) };
+        Content { write, ..content }
+    }
+}
+
+/// Which extractor read a text: none where the connector gave it.
+fn extractor_of(envelope: &DocumentEnvelope) -> u32 {
+    if envelope.content_ref.is_empty() { 0 } else { EXTRACTOR_REVISION }
 }
 
 #[derive(Debug)]
@@ -93,11 +123,14 @@ impl Plan {
                 scope: document.scope.as_str().into(),
                 generation: document.generation,
                 version: document.version.clone(),
-                content_version: document.content_version.clone(),
-                content_state: document.content_state,
-                text: TextWrite::Keep,
-                text_hash: document.text_hash,
-                text_bytes: document.text_bytes,
+                content: Content {
+                    version: document.content_version.clone(),
+                    state: document.content_state,
+                    extractor: document.extractor,
+                    write: TextWrite::Keep,
+                    hash: document.text_hash,
+                    bytes: document.text_bytes,
+                },
                 hash: document.envelope_hash,
                 envelope: None,
             });
@@ -129,63 +162,57 @@ impl Plan {
     pub fn document(&mut self, scope: &Arc<str>, generation: i64, document: Document) {
         let Document { envelope, encoded, text, hash } = document;
         let row = touch(&mut self.rows, &mut self.touches, &envelope.id);
-        let before = row.now.take();
-        let held = before
-            .as_ref()
-            .map_or((None, 0, None), |now| (now.text_hash, now.text_bytes, now.content_version.clone()));
-        let (held_hash, held_bytes, held_version) = held;
-        // A text that was set earlier in this plan and is kept now still has to be written.
-        let kept_text = before.map_or(TextWrite::Set(None), |now| now.text);
+        let held = row.now.take().map(|now| now.content).unwrap_or_default();
         row.read = true;
         let mut fail = |error: ConnectorError| {
             row.read = false;
             self.content_errors.push(item_error(scope, Target::Id(envelope.id.clone()), false, error));
         };
-        let version = envelope.version.clone();
-        let (text, text_hash, text_bytes, content_version, content_state) = match text {
-            Text::None => {
-                let text = if held_hash.is_none() { kept_text } else { TextWrite::Set(None) };
-                (text, None, 0, None, ContentState::None)
-            }
+        let content = match text {
+            Text::None => held.replaced_by(None, Content::default()),
             Text::Known { text, hash, truncated, version } => {
-                let bytes = text.len() as u64;
-                let state = if truncated { ContentState::Truncated } else { ContentState::Whole };
-                let text = if held_hash == Some(hash) { kept_text } else { TextWrite::Set(Some(text)) };
-                (text, Some(hash), bytes, Some(version).filter(|version| !version.is_empty()), state)
+                let content = Content {
+                    version: Some(version).filter(|version| !version.is_empty()),
+                    state: if truncated { ContentState::Truncated } else { ContentState::Whole },
+                    extractor: extractor_of(&envelope),
+                    hash: Some(hash),
+                    bytes: text.len() as u64,
+                    ..Content::default()
+                };
+                held.replaced_by(Some(text), content)
             }
-            Text::Held if held_version.as_deref() == Some(version.as_str()) => {
-                let state = row.stored.as_ref().map_or(ContentState::None, |stored| stored.content_state);
-                (kept_text, held_hash, held_bytes, held_version, state)
+            Text::Held if held.version.as_ref() == Some(&envelope.version) => {
+                // Why it gives no text is still so.
+                row.read = held.state != ContentState::Unreadable;
+                held
             }
             Text::Unreadable(error) => {
                 self.without_text += 1;
                 if let Some(error) = error {
                     fail(error);
                 }
-                let text = if held_hash.is_none() { kept_text } else { TextWrite::Set(None) };
-                let version = Some(version.clone()).filter(|version| !version.is_empty());
-                (text, None, 0, version, ContentState::Unreadable)
+                let content = Content {
+                    version: Some(envelope.version.clone()).filter(|version| !version.is_empty()),
+                    state: ContentState::Unreadable,
+                    extractor: extractor_of(&envelope),
+                    ..Content::default()
+                };
+                held.replaced_by(None, content)
             }
             Text::Failed(error) => {
                 self.failed_contents += 1;
                 fail(error);
-                (kept_text, held_hash, held_bytes, held_version, ContentState::Stale)
+                Content { state: ContentState::Stale, ..held }
             }
             // What was taken for held changed in between: the next sight fetches it.
-            Text::Held | Text::Unread => {
-                (kept_text, held_hash, held_bytes, held_version, ContentState::Stale)
-            }
+            Text::Held | Text::Unread => Content { state: ContentState::Stale, ..held },
         };
-        let hash = hash.unwrap_or_else(|| envelope::envelope_hash(&envelope, text_hash.as_ref()));
+        let hash = hash.unwrap_or_else(|| envelope::envelope_hash(&envelope, content.hash.as_ref()));
         row.now = Some(Now {
             scope: scope.clone(),
             generation,
-            version,
-            content_version,
-            content_state,
-            text,
-            text_hash,
-            text_bytes,
+            version: envelope.version.clone(),
+            content,
             hash,
             envelope: Some(Envelope { message: envelope, encoded }),
         });
@@ -218,7 +245,7 @@ impl Plan {
         let Some(envelope) = now.envelope.as_mut() else { return };
         envelope.message.permissions = Some(permissions);
         envelope.encoded = envelope.message.encode_to_vec();
-        now.hash = envelope::envelope_hash(&envelope.message, now.text_hash.as_ref());
+        now.hash = envelope::envelope_hash(&envelope.message, now.content.hash.as_ref());
         now.generation = generation;
         touch(&mut self.rows, &mut self.touches, id);
     }
@@ -270,7 +297,7 @@ fn write(outcome: &mut Outcome, id: String, stored: Option<StoredDocument>, now:
     let entry = match live {
         None => FeedEntryKind::Content,
         Some(stored) if stored.envelope_hash == now.hash => FeedEntryKind::None,
-        Some(stored) if stored.text_hash == now.text_hash => FeedEntryKind::Envelope,
+        Some(stored) if stored.text_hash == now.content.hash => FeedEntryKind::Envelope,
         Some(_) => FeedEntryKind::Content,
     };
     match (live, entry) {
@@ -281,8 +308,9 @@ fn write(outcome: &mut Outcome, id: String, stored: Option<StoredDocument>, now:
     let same = live.filter(|stored| {
         entry == FeedEntryKind::None
             && stored.version == now.version
-            && stored.content_version == now.content_version
-            && stored.content_state == now.content_state
+            && stored.content_version == now.content.version
+            && stored.content_state == now.content.state
+            && stored.extractor == now.content.extractor
             && *stored.scope == *now.scope
     });
     let (Some(envelope), None) = (now.envelope, same) else {
@@ -292,9 +320,9 @@ fn write(outcome: &mut Outcome, id: String, stored: Option<StoredDocument>, now:
             None => unreachable!("a document that is not stored comes with its envelope"),
         };
     };
-    let text = match (live, now.text) {
+    let text = match (live, now.content.write) {
         // A text that ends as it was stored is not written again.
-        (Some(stored), _) if stored.text_hash == now.text_hash => TextWrite::Keep,
+        (Some(stored), _) if stored.text_hash == now.content.hash => TextWrite::Keep,
         (_, text) => text,
     };
     DocumentWrite::Put(Box::new(DocumentPut {
@@ -304,11 +332,12 @@ fn write(outcome: &mut Outcome, id: String, stored: Option<StoredDocument>, now:
         scope: now.scope.to_string(),
         generation: now.generation,
         version: now.version,
-        content_version: now.content_version,
-        content_state: now.content_state,
+        content_version: now.content.version,
+        content_state: now.content.state,
+        extractor: now.content.extractor,
         text,
-        text_hash: now.text_hash,
-        text_bytes: now.text_bytes,
+        text_hash: now.content.hash,
+        text_bytes: now.content.bytes,
         envelope_hash: now.hash,
         parent_id: envelope.message.parent_id,
         locator: envelope.message.locator,

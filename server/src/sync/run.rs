@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use futures::StreamExt;
 use prost_types::Struct;
 use ring::digest::{SHA256, digest};
 use superfasttt_proto::CONTRACT_REVISION;
@@ -14,11 +15,11 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::commit::{Committer, PullOutcome, unanswered};
 use super::outcome::{Treatment, backoff, treatment};
-use super::port::Session;
+use super::port::{Connectors, Session};
 use super::pull::{self, Reading};
 use super::scopes::Scopes;
 use super::{RunContext, json, sweep};
-use crate::content::{self, ContentTotals, Fetcher, Source};
+use crate::content::{self, ContentTotals, Fetcher, Source, Suspects};
 use crate::store::StoreError;
 use crate::store::connections::Connection;
 use crate::store::documents::Commit;
@@ -28,6 +29,8 @@ use crate::store::sync_states::Listing;
 
 /// Parts between the stream and the content stage, and between that and the commits.
 const PARTS_AHEAD: usize = 12;
+/// The states in one pull: well under the 4 MiB of a message.
+const MAX_STATES_BYTES: usize = 3 * 1024 * 1024;
 /// Ids in one targeted pull.
 const TARGETED_IDS: usize = 1000;
 
@@ -75,13 +78,22 @@ pub struct Runner {
     context: Arc<RunContext>,
     connection: Connection,
     settings: Struct,
-    session: Arc<dyn Session>,
+    connectors: Arc<dyn Connectors>,
+    /// Opened when it is needed, and again after a pull was cut off: the process behind it may be gone.
+    session: Option<OpenSession>,
     fetcher: Arc<Fetcher>,
     in_flight: Arc<Semaphore>,
     in_flight_bytes: usize,
     totals: Arc<ContentTotals>,
+    suspects: Arc<Suspects>,
     committer: Committer,
     scope_errors: Vec<(String, ConnectorError)>,
+}
+
+/// A session, whose process is listened to for as long as it is used.
+struct OpenSession {
+    session: Arc<dyn Session>,
+    _stderr: AbortOnDropHandle<()>,
 }
 
 impl Runner {
@@ -93,7 +105,7 @@ impl Runner {
         context: RunContext,
         connection: Connection,
         settings: Struct,
-        session: Arc<dyn Session>,
+        connectors: Arc<dyn Connectors>,
         fetcher: Arc<Fetcher>,
         (in_flight, in_flight_bytes): (Arc<Semaphore>, usize),
     ) -> Result<Self, StoreError> {
@@ -109,11 +121,13 @@ impl Runner {
             context,
             connection,
             settings,
-            session,
+            connectors,
+            session: None,
             fetcher,
             in_flight,
             in_flight_bytes,
             totals,
+            suspects: Arc::default(),
             committer,
             scope_errors,
         })
@@ -218,8 +232,17 @@ impl Runner {
         Ok(())
     }
 
-    /// Pulls until every scope is caught up, whatever cuts it off in between.
+    /// Pulls until every scope is caught up. States that are too large for one message are given in several pulls of
+    /// some of the scopes each.
     async fn pull_until_done(&mut self, mode: PullMode, scopes: Vec<String>) -> Result<(), Stop> {
+        for group in self.committer.scopes.groups(mode, scopes, MAX_STATES_BYTES) {
+            self.pull_group(mode, group).await?;
+        }
+        Ok(())
+    }
+
+    /// Pulls until these scopes (all, where empty) are caught up, whatever cuts it off in between.
+    async fn pull_group(&mut self, mode: PullMode, scopes: Vec<String>) -> Result<(), Stop> {
         let limits = self.context.limits;
         let mut attempt = 0;
         let mut stuck = 0;
@@ -273,7 +296,7 @@ impl Runner {
             ("pause_ms", pause.as_millis().to_string()),
         ];
         self.context.report.log(Level::Warn, format!("the pull was cut off: {}", error.message), fields);
-        self.flush_log().await?;
+        self.context.flush_log().await?;
         tokio::time::sleep(pause).await;
         Ok(())
     }
@@ -372,9 +395,16 @@ impl Runner {
             want_raw: false,
             limits: None,
         };
-        let messages = match self.session.pull(request).await {
-            Ok(messages) => messages,
-            Err(error) => return Ok(PullOutcome { cut: Some(error), ..PullOutcome::default() }),
+        let begun = match self.session().await {
+            Ok(session) => session.pull(request).await.map(|messages| (session, messages)),
+            Err(error) => Err(error),
+        };
+        let (session, messages) = match begun {
+            Ok(begun) => begun,
+            Err(error) => {
+                self.session = None;
+                return Ok(PullOutcome { cut: Some(error), ..PullOutcome::default() });
+            }
         };
         let reading = Reading {
             connector: self.connection.connector.clone(),
@@ -386,10 +416,11 @@ impl Runner {
             in_flight_bytes: self.in_flight_bytes,
         };
         let source = Source {
-            session: self.session.clone(),
+            session,
             settings: self.settings.clone(),
             credential: None,
             totals: self.totals.clone(),
+            suspects: self.suspects.clone(),
         };
         let (parts, staged) = mpsc::channel(PARTS_AHEAD);
         let (ready, pending) = mpsc::channel(PARTS_AHEAD);
@@ -408,7 +439,10 @@ impl Runner {
             ready,
         )));
         let outcome = self.committer.run(mode, pending).await;
-        self.flush_log().await?;
+        self.context.flush_log().await?;
+        if !matches!(&outcome, Ok(PullOutcome { cut: None, .. })) {
+            self.session = None;
+        }
         match outcome {
             // The channel closed without an end: the stage failed, and knows why.
             Err(Stop::Cancelled) => match stage.await {
@@ -419,6 +453,22 @@ impl Runner {
             },
             outcome => outcome,
         }
+    }
+
+    /// The connector, found or started.
+    async fn session(&mut self) -> Result<Arc<dyn Session>, ConnectorError> {
+        if let Some(open) = &self.session {
+            return Ok(open.session.clone());
+        }
+        let session = self.connectors.open(&self.connection).await?;
+        let report = self.context.report.clone();
+        let lines = session.stderr().for_each(move |line| {
+            report.stderr(line);
+            std::future::ready(())
+        });
+        let _stderr = AbortOnDropHandle::new(tokio::spawn(lines));
+        self.session = Some(OpenSession { session: session.clone(), _stderr });
+        Ok(session)
     }
 
     /// Asks for items that were only said to be present at a version that is not stored.
@@ -479,7 +529,7 @@ impl Runner {
             self.committer.scopes.put(swept.state);
             held_sweeps.extend(swept.held);
         }
-        self.flush_log().await
+        Ok(self.context.flush_log().await?)
     }
 
     /// Asks the source for what its listing did not name, before it counts as gone.
@@ -493,18 +543,6 @@ impl Runner {
             let ids: Vec<_> = absent.into_iter().map(|document| (scope.to_owned(), document.id)).collect();
             self.ask_for(&ids).await?;
         }
-    }
-
-    /// Writes the lines of log that wait.
-    async fn flush_log(&self) -> Result<(), Stop> {
-        let lines = self.context.report.take_lines();
-        if !lines.is_empty() {
-            self.context
-                .store
-                .append_log(&self.context.run, lines, self.context.limits.log_max_records)
-                .await?;
-        }
-        Ok(())
     }
 }
 

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use prost::Message;
 use superfasttt_proto::connector::v1::{self, Checkpoint, PullMode};
 
 use crate::store::sync_states::{Listing, ScopeState};
@@ -87,6 +88,28 @@ impl Scopes {
                 cursor.map(|cursor| v1::ScopeState { scope: state.scope.clone(), cursor: cursor.clone() })
             })
             .collect()
+    }
+
+    /// The scopes of each pull that `scopes` (all, where empty) take: one pull, unless the states would come to more
+    /// than `max_bytes`.
+    pub fn groups(&self, mode: PullMode, scopes: Vec<String>, max_bytes: usize) -> Vec<Vec<String>> {
+        let sizes = self.for_pull(mode, &scopes).into_iter().map(|state| (state.encoded_len(), state.scope));
+        let sizes: Vec<_> = sizes.collect();
+        if sizes.iter().map(|(size, _)| size).sum::<usize>() <= max_bytes {
+            return vec![scopes];
+        }
+        let stateless = scopes.into_iter().filter(|scope| !sizes.iter().any(|(_, known)| known == scope));
+        let mut groups: Vec<Vec<String>> = vec![stateless.collect()];
+        let mut filled = 0;
+        for (size, scope) in sizes {
+            if filled + size > max_bytes && filled > 0 {
+                groups.push(Vec::new());
+                filled = 0;
+            }
+            filled += size;
+            groups.last_mut().expect("it began with one").push(scope);
+        }
+        groups
     }
 
     /// Moves a scope on to a checkpoint. Says whether the cursor is another one than before.

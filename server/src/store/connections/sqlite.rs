@@ -9,7 +9,7 @@ use super::{
     Schedule,
 };
 use crate::store::sqlite::{from_json, is_taken, micros, time, to_json};
-use crate::store::{ConnectionKey, Fence, Listed, Result, SqliteStore, StoreError, documents};
+use crate::store::{ConnectionKey, Fence, Listed, Result, SqliteStore, StoreError, documents, runs};
 
 const COLUMNS: &str = "pk, id, organization, connector, name, settings, interval_s, full_interval_s, disabled, paused, \
      deleting_at, revision, fence, synced_settings, next_run_at, last_full_at, last_run, last_success_at, failures, \
@@ -153,6 +153,7 @@ impl ConnectionStore for SqliteStore {
                 "UPDATE connections SET deleting_at = coalesce(deleting_at, ?1), next_run_at = NULL WHERE pk = ?2",
                 params![micros(now), connection.key.0],
             )?;
+            runs::sqlite::cancel_waiting(tx, connection.key, now)?;
             by_id(tx, &id)?.ok_or(StoreError::Missing("connection"))
         })
         .await

@@ -49,6 +49,8 @@ pub struct StoredDocument {
     pub content_version: Option<String>,
     /// What its text is.
     pub content_state: ContentState,
+    /// The revision of the extractor that read its text; 0 where none did.
+    pub extractor: u32,
     /// SHA-256 of its text.
     pub text_hash: Option<[u8; 32]>,
     /// How long its text is.
@@ -92,6 +94,8 @@ pub struct DocumentPut {
     pub content_version: Option<String>,
     /// What its text is.
     pub content_state: ContentState,
+    /// The revision of the extractor that read its text; 0 where none did.
+    pub extractor: u32,
     /// Its text.
     pub text: TextWrite,
     /// SHA-256 of its text.

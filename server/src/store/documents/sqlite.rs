@@ -33,7 +33,7 @@ impl DocumentStore for SqliteStore {
         self.read(move |tx| {
             let mut select = tx.prepare_cached(
                 "SELECT pk, id, scope, gone, generation, version, content_version, content_state, text_hash, \
-                 text_bytes, envelope_hash FROM documents WHERE connection = ?1 AND id = ?2",
+                 text_bytes, envelope_hash, extractor FROM documents WHERE connection = ?1 AND id = ?2",
             )?;
             let mut found = Vec::with_capacity(ids.len());
             for id in &ids {
@@ -284,8 +284,8 @@ fn write_put(
     let Some(key) = put.key else {
         tx.prepare_cached(
             "INSERT INTO documents (connection, id, scope, gone, generation, version, content_version, content_state, \
-             text_hash, text_bytes, envelope_hash, parent_id, locator, feed_offset, content_offset, committed_at) \
-             VALUES (?1, ?2, ?3, 0, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?13, ?14)",
+             text_hash, text_bytes, envelope_hash, parent_id, locator, feed_offset, content_offset, committed_at, \
+             extractor) VALUES (?1, ?2, ?3, 0, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?13, ?14, ?15)",
         )?
         .execute(params![
             connection.0,
@@ -301,7 +301,8 @@ fn write_put(
             put.parent_id,
             put.locator,
             head,
-            micros(now)
+            micros(now),
+            put.extractor
         ])?;
         let text = match &put.text {
             TextWrite::Set(text) => text.as_deref(),
@@ -313,7 +314,8 @@ fn write_put(
     };
     tx.prepare_cached(
         "UPDATE documents SET scope = :scope, gone = 0, generation = :generation, version = :version, \
-         content_version = :content_version, content_state = :content_state, text_hash = :text_hash, \
+         content_version = :content_version, content_state = :content_state, extractor = :extractor, \
+         text_hash = :text_hash, \
          text_bytes = :text_bytes, envelope_hash = :envelope_hash, parent_id = :parent_id, locator = :locator, \
          feed_offset = CASE WHEN :entry > 0 THEN :head ELSE feed_offset END, \
          content_offset = CASE WHEN :entry > 1 THEN :head ELSE content_offset END, \
@@ -323,7 +325,7 @@ fn write_put(
         ":scope": put.scope, ":generation": put.generation, ":version": put.version,
         ":content_version": put.content_version, ":content_state": content_state_number(put.content_state),
         ":text_hash": put.text_hash, ":text_bytes": put.text_bytes, ":envelope_hash": put.envelope_hash,
-        ":parent_id": put.parent_id, ":locator": put.locator, ":head": head, ":now": micros(now), ":key": key.0,
+        ":extractor": put.extractor, ":parent_id": put.parent_id, ":locator": put.locator, ":head": head, ":now": micros(now), ":key": key.0,
         ":entry": match put.entry {
             FeedEntryKind::None => 0,
             FeedEntryKind::Envelope => 1,
@@ -402,5 +404,6 @@ fn read(row: &Row<'_>) -> rusqlite::Result<StoredDocument> {
         text_hash,
         text_bytes: row.get(9)?,
         envelope_hash: hash(row.get_ref(10)?.as_blob().unwrap_or_default()),
+        extractor: row.get(11)?,
     })
 }

@@ -73,10 +73,14 @@ impl FeedStore for SqliteStore {
     ) -> Result<(Vec<FeedRow>, bool)> {
         self.read(move |tx| {
             let (after_connection, after_id) = after.map_or((0, String::new()), |(key, id)| (key.0, id));
-            let sql = format!(
-                "{SELECT} WHERE (d.connection, d.id) > (:after_connection, :after_id) AND d.gone = 0 AND {MATCHES} \
-                 ORDER BY d.connection, d.id"
-            );
+            // One connection's documents are a range of the index, if it is asked for by its key.
+            let range = if filter.connection.is_empty() {
+                "(d.connection, d.id) > (:after_connection, :after_id)"
+            } else {
+                "d.connection = (SELECT pk FROM connections WHERE id = :connection) AND d.id > :after_id \
+                 AND :after_connection IS NOT NULL"
+            };
+            let sql = format!("{SELECT} WHERE {range} AND d.gone = 0 AND {MATCHES} ORDER BY d.connection, d.id");
             let mut statement = tx.prepare_cached(&sql)?;
             let mut rows = statement.query(named_params! {
                 ":after_connection": after_connection, ":after_id": after_id, ":texts_after": texts_after(texts),

@@ -100,15 +100,20 @@ pub(in crate::store) fn clear(tx: &Transaction<'_>, connection: ConnectionKey, i
     Ok(())
 }
 
-/// Forgets the errors of a scope that a complete listing did not meet again.
+/// Forgets the errors of a scope that a complete listing did not meet again. One about the content of a document is not
+/// met again as long as the content is not fetched again: it stays while it is so.
 pub(in crate::store) fn clear_older(
     tx: &Transaction<'_>,
     connection: ConnectionKey,
     scope: &str,
     before: DateTime<Utc>,
 ) -> Result<()> {
-    tx.prepare_cached("DELETE FROM item_errors WHERE connection = ?1 AND scope = ?2 AND last_seen_at < ?3")?
-        .execute(params![connection.0, scope, micros(before)])?;
+    tx.prepare_cached(
+        "DELETE FROM item_errors WHERE connection = ?1 AND scope = ?2 AND last_seen_at < ?3 AND NOT EXISTS \
+         (SELECT 1 FROM documents d WHERE d.connection = ?1 AND d.id = item AND d.gone = 0 \
+         AND d.content_state IN (3, 4))",
+    )?
+    .execute(params![connection.0, scope, micros(before)])?;
     Ok(())
 }
 

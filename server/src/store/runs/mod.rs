@@ -42,6 +42,8 @@ pub struct Run {
     pub pulls: u32,
     /// How often it was begun.
     pub attempts: u32,
+    /// How often the server crashed in the middle of it since it last stopped in order.
+    pub crashes: u32,
     /// What it did.
     pub counts: RunCounts,
     /// Why it failed or waits.
@@ -167,6 +169,9 @@ pub enum Queued {
 pub trait RunStore: Send + Sync {
     /// Queues a run, unless one is queued, running or parked for the connection. A queued one takes on `full`; a
     /// parked one is queued again.
+    ///
+    /// # Errors
+    /// `Missing("connection")` where it is being deleted.
     async fn queue_run(
         &self,
         id: String,

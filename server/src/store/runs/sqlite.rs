@@ -11,7 +11,7 @@ use crate::store::sqlite::{from_json, micros, time, to_json};
 use crate::store::{ConnectionKey, Fence, Listed, Result, SqliteStore, StoreError, connections};
 
 const COLUMNS: &str = "r.id, r.connection, c.id, r.state, r.cause, r.full_sync, r.mode, r.created_at, r.started_at, \
-     r.ended_at, r.resume_at, r.pulls, r.attempts, r.counts, r.error, r.held_sweeps";
+     r.ended_at, r.resume_at, r.pulls, r.attempts, r.counts, r.error, r.held_sweeps, r.crashes";
 const TABLES: &str = "runs r JOIN connections c ON c.pk = r.connection";
 
 #[async_trait]
@@ -32,6 +32,12 @@ impl RunStore for SqliteStore {
                     params![full, number(State::Parked), number(State::Queued), run.id, number(State::Running)],
                 )?;
                 return Ok(Queued::Existing(by_id(tx, &run.id)?.ok_or(StoreError::Missing("run"))?));
+            }
+            let deleting: bool = tx
+                .prepare_cached("SELECT deleting_at IS NOT NULL FROM connections WHERE pk = ?1")?
+                .query_row([connection.0], |row| row.get(0))?;
+            if deleting {
+                return Err(StoreError::Missing("connection"));
             }
             insert(tx, &id, connection, trigger, full, now)?;
             Ok(Queued::New(by_id(tx, &id)?.ok_or(StoreError::Missing("run"))?))
@@ -72,7 +78,8 @@ impl RunStore for SqliteStore {
         self.write(move |tx| {
             let oldest: Option<(String, i64)> = tx
                 .prepare_cached(
-                    "SELECT id, connection FROM runs WHERE state = ?1 ORDER BY created_at, id LIMIT 1",
+                    "SELECT r.id, r.connection FROM runs r JOIN connections c ON c.pk = r.connection \
+                     WHERE r.state = ?1 AND c.deleting_at IS NULL ORDER BY r.created_at, r.id LIMIT 1",
                 )?
                 .query_row([number(State::Queued)], |row| Ok((row.get(0)?, row.get(1)?)))
                 .optional()?;
@@ -107,7 +114,7 @@ impl RunStore for SqliteStore {
 
     async fn requeue_running(&self) -> Result<u64> {
         self.write(|tx| {
-            let sql = "UPDATE runs SET state = ?1 WHERE state = ?2";
+            let sql = "UPDATE runs SET state = ?1, crashes = crashes + 1 WHERE state = ?2";
             Ok(tx.execute(sql, params![number(State::Queued), number(State::Running)])? as u64)
         })
         .await
@@ -134,7 +141,7 @@ impl RunStore for SqliteStore {
             );
             let succeeded = matches!(end.state, State::Succeeded | State::SucceededWithErrors);
             tx.execute(
-                "UPDATE runs SET state = :state, ended_at = :ended_at, resume_at = :resume_at, \
+                "UPDATE runs SET state = :state, ended_at = :ended_at, resume_at = :resume_at, crashes = 0, \
                  error = :error, held_sweeps = :held_sweeps WHERE id = :id",
                 named_params! {
                     ":state": number(end.state), ":ended_at": ended.then(|| micros(now)),
@@ -285,6 +292,19 @@ pub(in crate::store) fn save_counts(tx: &Transaction<'_>, run: &str, counts: &Ru
     Ok(())
 }
 
+/// Cancels a connection's run that nobody works on.
+pub(in crate::store) fn cancel_waiting(
+    tx: &Transaction<'_>,
+    connection: ConnectionKey,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    tx.execute(
+        "UPDATE runs SET state = ?1, ended_at = ?2, resume_at = NULL WHERE connection = ?3 AND state IN (1, 3)",
+        params![number(State::Cancelled), micros(now), connection.0],
+    )?;
+    Ok(())
+}
+
 fn number(state: State) -> i32 {
     state as i32
 }
@@ -347,6 +367,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Result<Run>> {
         counts,
         error,
         held_sweeps,
+        crashes: row.get(16)?,
     }))
 }
 

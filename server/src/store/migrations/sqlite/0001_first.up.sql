@@ -50,6 +50,7 @@ CREATE TABLE runs (
   resume_at   INTEGER,
   pulls       INTEGER NOT NULL DEFAULT 0,
   attempts    INTEGER NOT NULL DEFAULT 0,
+  crashes     INTEGER NOT NULL DEFAULT 0,       -- of the server in the middle of it, since it last stopped in order
   counts      TEXT    NOT NULL DEFAULT '{}',    -- JSON of RunCounts
   error       TEXT,                             -- JSON of RunError
   held_sweeps TEXT    NOT NULL DEFAULT '[]',    -- JSON of HeldSweep
@@ -133,6 +134,7 @@ CREATE TABLE documents (
   version         TEXT    NOT NULL,             -- '': the source has none
   content_version TEXT,                         -- whose content is held; NULL: none, or not that of any version
   content_state   INTEGER NOT NULL,             -- see ContentState
+  extractor       INTEGER NOT NULL,             -- revision of the extractor that read the text; 0: none did
   text_hash       BLOB,                         -- SHA-256; NULL: no text
   text_bytes      INTEGER NOT NULL,
   envelope_hash   BLOB    NOT NULL,             -- SHA-256 of what a consumer sees

@@ -1,19 +1,23 @@
-//! `ConnectionService`: connections are made, changed, tried and deleted.
+//! `ConnectionService`: connections are made, changed, tried and deleted. `request` says what may be asked for.
+
+mod request;
 
 use std::sync::Arc;
 
-use chrono::TimeDelta;
 use ring::digest::{SHA256, digest};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use superfasttt_proto::CONTRACT_REVISION;
 use superfasttt_proto::connector::v1::{self as contract, check::Outcome};
 use superfasttt_proto::control::v1::connection_service_server::ConnectionService;
 use superfasttt_proto::control::v1::*;
 use tonic::{Request, Response, Status};
 
+use self::request::{
+    DEFAULT_ORGANIZATION, check_name, check_settings, fault, organization, refuse, revision, schedule_of,
+};
 use super::error::ApiError;
 use super::{Api, convert, page};
-use crate::catalog::{AuthKind, Frequency, Manifest, apply_defaults, validate_settings};
+use crate::catalog::{AuthKind, apply_defaults, without_secrets};
 use crate::schedule::new_id;
 use crate::store::connections::{
     Connection as Stored, ConnectionChange, ConnectionFilter, NewConnection, Schedule as StoredSchedule,
@@ -21,9 +25,7 @@ use crate::store::connections::{
 use crate::sync::json::{from_struct, to_struct};
 use crate::sync::port::{Connectors, Session};
 
-const DEFAULT_ORGANIZATION: &str = "default";
 const MAX_REQUEST_ID_BYTES: usize = 64;
-const MAX_INTERVAL_S: i64 = 366 * 24 * 3600;
 
 #[tonic::async_trait]
 impl ConnectionService for Api {
@@ -298,8 +300,13 @@ impl Api {
             None => None,
         };
         let manifest = self.catalog.get(&stored.connector).and_then(|entry| entry.manifest.clone());
-        let needs_credential = manifest.is_some_and(|manifest| manifest.auth.kind != AuthKind::None);
-        Ok(convert::connection(stored, totals, last_run.as_ref(), needs_credential))
+        let needs_credential = manifest.as_ref().is_some_and(|manifest| manifest.auth.kind != AuthKind::None);
+        let mut shown = convert::connection(stored, totals, last_run.as_ref(), needs_credential);
+        // Without a manifest nobody knows which settings are secret.
+        let settings = Value::Object(stored.settings.clone());
+        let settings = manifest.map(|manifest| without_secrets(&manifest, &settings));
+        shown.settings = settings.as_ref().and_then(Value::as_object).map(to_struct);
+        Ok(shown)
     }
 
     /// Makes a change unless it is made already.
@@ -320,115 +327,6 @@ impl Api {
         self.show(&found).await
     }
 
-    /// What the fields of a mask change.
-    fn change(
-        &self,
-        found: &Stored,
-        asked: &Connection,
-        mask: &[String],
-    ) -> Result<ConnectionChange, ApiError> {
-        let mut change = ConnectionChange::default();
-        let mut faults = Vec::new();
-        if found.deleting_at.is_some() {
-            return Err(ApiError::Precondition("the connection is being deleted".to_owned()));
-        }
-        if mask.is_empty() {
-            faults.push(fault("update_mask", "is required: name the fields to change"));
-        }
-        let manifest = self.manifest(&found.connector, &mut faults);
-        let asked_settings = asked.settings.as_ref().map(from_struct).unwrap_or_default();
-        let mut settings: Option<Map<String, Value>> = None;
-        for path in mask {
-            match path.split_once('.').unwrap_or((path, "")) {
-                ("name", "") => {
-                    check_name(&asked.name, &mut faults);
-                    change.name = Some(asked.name.clone());
-                }
-                ("settings", "") => settings = Some(asked_settings.clone()),
-                ("settings", name) if !name.contains('.') => {
-                    let settings = settings.get_or_insert_with(|| found.settings.clone());
-                    match asked_settings.get(name) {
-                        Some(value) => settings.insert(name.to_owned(), value.clone()),
-                        None => settings.remove(name),
-                    };
-                }
-                ("schedule", "") => {
-                    let schedule = schedule_of(asked.schedule.as_ref(), manifest.as_deref(), &mut faults);
-                    change.schedule = Some(schedule);
-                    let next = schedule.interval_s.map(|seconds| self.clock.now() + TimeDelta::seconds(seconds));
-                    change.next_run_at = Some(next);
-                }
-                ("keep_raw", "") if !asked.keep_raw => {}
-                ("keep_raw", "") => faults.push(fault("connection.keep_raw", "is not served by this version")),
-                _ => faults.push(fault(
-                    "update_mask",
-                    &format!("{path:?} cannot be changed; name, settings, settings.<field>, schedule and keep_raw can"),
-                )),
-            }
-        }
-        if let (Some(settings), Some(manifest)) = (&settings, &manifest) {
-            check_settings(manifest, settings, &mut faults);
-        }
-        refuse(faults)?;
-        if settings.as_ref().is_some_and(|settings| *settings != found.settings) {
-            // A person wants to see what the new settings bring.
-            change.next_run_at = Some(Some(self.clock.now()));
-        }
-        change.settings = settings;
-        Ok(change)
-    }
-
-    /// The connector's manifest; a fault where it has none that works.
-    fn manifest(&self, connector: &str, faults: &mut Vec<(String, String)>) -> Option<Arc<Manifest>> {
-        if connector.is_empty() {
-            faults.push(fault("connection.connector", "is required: the id of a connector"));
-            return None;
-        }
-        let Some(entry) = self.catalog.get(connector) else {
-            let known: Vec<_> = self.catalog.list().iter().map(|entry| entry.id.clone()).collect();
-            let text = format!("there is no connector {connector:?}; there are: {}", known.join(", "));
-            faults.push(fault("connection.connector", &text));
-            return None;
-        };
-        if entry.manifest.is_none() {
-            let text =
-                format!("the manifest of {connector:?} is not valid: look at the connector for what to mend");
-            faults.push(fault("connection.connector", &text));
-        }
-        entry.manifest.clone()
-    }
-
-    /// A connection that is not saved.
-    fn draft(&self, draft: Connection) -> Result<Stored, ApiError> {
-        let mut faults = Vec::new();
-        let organization = organization(&draft.organization, &mut faults);
-        self.manifest(&draft.connector, &mut faults);
-        refuse(faults)?;
-        let now = self.clock.now();
-        Ok(Stored {
-            key: crate::store::ConnectionKey(0),
-            id: format!("draft-{}", new_id()),
-            organization,
-            connector: draft.connector,
-            name: draft.name,
-            settings: draft.settings.as_ref().map(from_struct).unwrap_or_default(),
-            schedule: StoredSchedule::default(),
-            disabled: false,
-            paused: false,
-            deleting_at: None,
-            revision: 0,
-            fence: 0,
-            synced_settings: None,
-            next_run_at: None,
-            last_full_at: None,
-            last_run: None,
-            last_success_at: None,
-            failures: 0,
-            created_at: now,
-            updated_at: now,
-        })
-    }
-
     /// The connector of a connection, and the settings that it is given.
     async fn session(&self, target: &Stored) -> Result<(Arc<dyn Session>, prost_types::Struct), ApiError> {
         let mut faults = Vec::new();
@@ -439,94 +337,4 @@ impl Api {
         let session = self.host.open(target).await?;
         Ok((session, to_struct(settings.as_object().unwrap_or(&target.settings))))
     }
-}
-
-fn fault(field: &str, text: &str) -> (String, String) {
-    (field.to_owned(), text.to_owned())
-}
-
-fn refuse(faults: Vec<(String, String)>) -> Result<(), ApiError> {
-    if faults.is_empty() { Ok(()) } else { Err(ApiError::Invalid(faults)) }
-}
-
-fn check_name(name: &str, faults: &mut Vec<(String, String)>) {
-    let letters =
-        |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || "-_".contains(letter);
-    let begins_well = name.starts_with(|letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit());
-    if name.is_empty() {
-        faults.push(fault("connection.name", "is required"));
-    } else if name.len() > 63 || !name.chars().all(letters) || !begins_well {
-        let text = "must be 1 to 63 of a-z, 0-9, \"-\" and \"_\", beginning with a letter or digit";
-        faults.push(fault("connection.name", text));
-    }
-}
-
-fn organization(organization: &str, faults: &mut Vec<(String, String)>) -> String {
-    if organization.is_empty() {
-        return DEFAULT_ORGANIZATION.to_owned();
-    }
-    let letters = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '-';
-    if organization.len() > 63 || !organization.chars().all(letters) {
-        faults.push(fault("connection.organization", "must be 1 to 63 of a-z, 0-9 and \"-\""));
-    }
-    organization.to_owned()
-}
-
-fn check_settings(manifest: &Manifest, settings: &Map<String, Value>, faults: &mut Vec<(String, String)>) {
-    let complete = apply_defaults(manifest, &Value::Object(settings.clone()));
-    if let Err(problems) = validate_settings(manifest, &complete) {
-        let named = problems.into_iter().map(|problem| {
-            let field = if problem.field.is_empty() { String::new() } else { format!(".{}", problem.field) };
-            (format!("connection.settings{field}"), problem.message)
-        });
-        faults.extend(named);
-    }
-}
-
-/// The schedule that was asked for, else the manifest's.
-fn schedule_of(
-    asked: Option<&Schedule>,
-    manifest: Option<&Manifest>,
-    faults: &mut Vec<(String, String)>,
-) -> StoredSchedule {
-    let mut seconds = |field: &str, duration: &prost_types::Duration| {
-        let field = format!("connection.schedule.{field}");
-        if (1..=MAX_INTERVAL_S).contains(&duration.seconds) && duration.nanos == 0 {
-            return Some(duration.seconds);
-        }
-        faults.push((field, "must be a whole number of seconds, 1 second to 366 days".to_owned()));
-        None
-    };
-    if let Some(asked) = asked {
-        let schedule = StoredSchedule {
-            interval_s: asked.interval.as_ref().and_then(|interval| seconds("interval", interval)),
-            full_interval_s: asked
-                .full_interval
-                .as_ref()
-                .and_then(|interval| seconds("full_interval", interval)),
-        };
-        if !asked.cron.is_empty() {
-            faults.push(fault("connection.schedule.cron", "is not served by this version: use an interval"));
-        }
-        return schedule;
-    }
-    let every = |frequency: &Frequency| match frequency {
-        Frequency::Every(interval) => i64::try_from(interval.as_secs()).ok(),
-        Frequency::Cron(_) => None,
-    };
-    let Some(sync) = manifest.map(|manifest| &manifest.sync) else { return StoredSchedule::default() };
-    StoredSchedule {
-        // A manifest's cron times are not followed yet; such a connection syncs each hour.
-        interval_s: every(&sync.frequency).or(Some(3600)),
-        full_interval_s: sync.full_frequency.as_ref().and_then(every),
-    }
-}
-
-/// The revision in an etag; `None` where none was given.
-fn revision(etag: &str, field: &str) -> Result<Option<i64>, ApiError> {
-    if etag.is_empty() {
-        return Ok(None);
-    }
-    let number = etag.trim_matches('"').parse();
-    number.map(Some).map_err(|_| ApiError::field(field, "is not an etag that this server gave"))
 }
