@@ -1,0 +1,165 @@
+//! The connector of the benchmark: it makes its documents up, so that what is measured is the way of a document and
+//! not its source.
+
+use superfasttt_connector::{
+    Connector, ConnectorError, DocumentEnvelope, Item, ItemKey, Metadata, Permissions, Pull, Sink, Timestamp,
+};
+
+/// The manifest, which also says what the settings are.
+pub const MANIFEST: &str = include_str!("../manifest.json");
+
+/// Documents between two checkpoints: what the contract asks for at least.
+const DOCUMENTS_PER_CHECKPOINT: u64 = 1000;
+
+/// Words of which the texts are cut: long enough that neighbours differ.
+const WORDS: &str = "the quarterly report of the northern office lists every contract signed since spring with its \
+     owner its value and the day on which it ends so that nobody has to look for it in a folder again and the people \
+     who answer questions about it find the newest version first ";
+
+/// What there is to list.
+#[derive(Clone, Copy, Debug, serde::Deserialize, serde::Serialize)]
+pub struct Settings {
+    /// How many documents.
+    pub documents: u64,
+    /// How long the text of each is.
+    #[serde(default = "default_content_bytes")]
+    pub content_bytes: usize,
+    /// How many metadata fields each has.
+    #[serde(default = "default_metadata_fields")]
+    pub metadata_fields: usize,
+    /// The version of all; another one changes every text.
+    #[serde(default = "default_version")]
+    pub version: u64,
+}
+
+fn default_content_bytes() -> usize {
+    1024
+}
+
+fn default_metadata_fields() -> usize {
+    8
+}
+
+fn default_version() -> u64 {
+    1
+}
+
+impl Settings {
+    /// So many documents as the benchmark is about: 1 KiB of text, 8 metadata fields.
+    pub fn new(documents: u64) -> Self {
+        Self {
+            documents,
+            content_bytes: default_content_bytes(),
+            metadata_fields: default_metadata_fields(),
+            version: default_version(),
+        }
+    }
+}
+
+/// The connector.
+#[derive(Debug)]
+pub struct Source {
+    /// The texts are pieces of it.
+    words: String,
+}
+
+impl Source {
+    /// A source that makes its documents as they are asked for.
+    pub fn new() -> Self {
+        Self { words: WORDS.repeat(1024 * 1024 * 2 / WORDS.len()) }
+    }
+
+    fn text(&self, number: u64, settings: &Settings) -> String {
+        let mut text = format!("{number} {} ", settings.version);
+        let from = number as usize % WORDS.len();
+        text.push_str(&self.words[from..from + settings.content_bytes.saturating_sub(text.len())]);
+        text.truncate(settings.content_bytes);
+        text
+    }
+}
+
+impl Default for Source {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Connector for Source {
+    type Settings = Settings;
+    /// The document's number.
+    type Raw = u64;
+
+    fn manifest(&self) -> &str {
+        MANIFEST
+    }
+
+    async fn pull(&self, pull: Pull<Settings>, sink: &Sink<Self>) -> Result<(), ConnectorError> {
+        let listed: u64 = pull.cursor_json("")?.unwrap_or(0);
+        for number in listed + 1..=pull.settings.documents {
+            let version = pull.settings.version.to_string();
+            sink.document(Item::new(format!("document-{number:09}"), number).with_version(version)).await?;
+            if number % DOCUMENTS_PER_CHECKPOINT == 0 {
+                sink.checkpoint(number.to_string(), true).await?;
+            }
+        }
+        sink.complete_listing("0")
+    }
+
+    fn normalize(
+        &self,
+        _key: &ItemKey,
+        number: u64,
+        settings: &Settings,
+    ) -> Result<DocumentEnvelope, ConnectorError> {
+        let field = |metadata: Metadata, field: usize| {
+            let name = format!("field_{field}");
+            match field % 4 {
+                0 => metadata.with(name, format!("value {} of {number}", field * 7)),
+                1 => metadata.with_count(name, number * (field as u64 + 1)),
+                2 => metadata.with(name, format!("folder/{}/{}", number % 97, number % 1009)),
+                _ => metadata.with(name, number.is_multiple_of(2)),
+            }
+        };
+        let modified = Timestamp { seconds: 1_700_000_000 + number as i64, nanos: 0 };
+        Ok(DocumentEnvelope {
+            title: format!("Document {number}"),
+            url: format!("https://documents.example/{number}"),
+            content: Some(self.text(number, settings)),
+            media_type: "text/plain".to_owned(),
+            metadata: (0..settings.metadata_fields).fold(Metadata::new(), field).into(),
+            permissions: Some(Permissions {
+                visibility: "private".to_owned(),
+                allow: vec![
+                    format!("user:person-{}@acme.example", number % 211),
+                    format!("group:team-{}@acme.example", number % 13),
+                    "domain:acme.example".to_owned(),
+                ],
+                deny: Vec::new(),
+            }),
+            created_at: Some(Timestamp { seconds: 1_600_000_000, nanos: 0 }),
+            updated_at: Some(modified),
+            ..DocumentEnvelope::default()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use superfasttt_connector::testing;
+
+    #[tokio::test]
+    async fn documents_are_as_large_as_told_and_the_same_each_time() {
+        let mut client = testing::connect(Source::new()).await;
+        let settings = serde_json::json!({"documents": 1001});
+        let first = testing::collect_pull(&mut client, testing::full_pull(settings.clone())).await;
+        assert_eq!(first.error, None);
+        assert_eq!(first.documents().count(), 1001);
+        for document in first.documents() {
+            assert_eq!(document.content.as_ref().map(String::len), Some(1024));
+            assert_eq!(document.metadata.as_ref().map(|metadata| metadata.fields.len()), Some(8));
+        }
+        let second = testing::collect_pull(&mut client, testing::full_pull(settings)).await;
+        assert!(first.documents().eq(second.documents()));
+    }
+}
