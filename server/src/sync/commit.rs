@@ -198,11 +198,11 @@ impl Committer {
     async fn remove_scope(&mut self, scope: &str, cause: Cause) -> Result<(), Stop> {
         let context = self.context.clone();
         let (store, key) = (&context.store, context.fence.connection);
+        let mut after = String::new();
         loop {
-            let owned = store.absent(key, scope, i64::MAX, "", context.limits.sweep_batch).await?;
-            if owned.is_empty() {
-                break;
-            }
+            let owned = store.absent(key, scope, i64::MAX, &after, context.limits.sweep_batch).await?;
+            let Some(last) = owned.last() else { break };
+            last.id.clone_into(&mut after);
             self.counts.deleted += owned.len() as u64;
             let keys = owned.into_iter().map(|document| document.key).collect();
             store.bury(context.fence, keys, &context.run, self.counts, context.clock.now()).await?;
@@ -322,7 +322,7 @@ impl Committer {
         counts.text_bytes = self.totals.text_bytes.load(Ordering::Relaxed);
         if let Err(stop) = self.check_share(failures, &counts) {
             // What failed the run is what a person has to look at. Nothing else of the group is kept.
-            commit.item_errors.extend(planned.content_errors);
+            commit.item_errors.extend(planned.errors);
             self.counts.item_errors = counts.item_errors;
             self.log_errors(&commit.item_errors);
             let (run, item_errors) = (context.run.clone(), commit.item_errors);
@@ -483,3 +483,7 @@ pub fn unanswered(scope: &str, id: String) -> ItemError {
         ConnectorError::new(Reason::ProtocolViolation, "the connector was asked for it and did not answer");
     item_error(scope, Target::Id(id), false, error)
 }
+
+#[cfg(test)]
+#[path = "commit_tests.rs"]
+mod tests;
