@@ -27,8 +27,9 @@ impl Rows {
     /// Where it cannot be read.
     pub fn read(database: &Path) -> rusqlite::Result<Self> {
         let connection = Connection::open(database)?;
-        let mut select =
-            connection.prepare("SELECT d.*, b.* FROM documents d JOIN document_bodies b ON b.pk = d.pk ORDER BY d.pk")?;
+        let mut select = connection.prepare(
+            "SELECT d.*, b.* FROM documents d JOIN document_bodies b ON b.pk = d.pk ORDER BY d.pk",
+        )?;
         let columns = select.column_count();
         let body_columns = 3;
         let rows = select.query_map([], |row| {

@@ -2,6 +2,7 @@
 //! listeners closed, connectors stopped, the store closed.
 
 use std::fs::{self, File, TryLockError};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,9 +42,13 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let content_dir = data.join("content");
     empty_folder(&runtime_dir)?;
     empty_folder(&content_dir)?;
+    fs::set_permissions(&content_dir, fs::Permissions::from_mode(0o700))
+        .with_context(|| format!("{} cannot be kept from other users", content_dir.display()))?;
 
     let health = Health::starting(Api::SERVICES).await;
-    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.data.database_path()).await?);
+    let database = config.data.database_path();
+    create_private(&database)?;
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&database).await?);
     let catalog = Catalog::load(&config.connectors.dir)?;
     let _watch = if config.connectors.watch { Some(catalog.watch()) } else { None };
     let host = ProcessHost::new(config.process.clone(), clock.clone(), catalog.clone(), &runtime_dir)?;
@@ -70,11 +75,15 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let address = listener.local_addr();
     let patience = config.server.drain_timeout;
     let listening = tokio::spawn(listener.serve(shutdown.clone(), patience));
-    let scheduling = tokio::spawn(scheduler.clone().run());
+    let mut scheduling = tokio::spawn(scheduler.clone().run());
     health.serving().await;
     tracing::info!(%address, connectors = catalog.list().len(), "connectord is serving");
 
-    shutdown.cancelled().await;
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        // It ends by itself only where the store cannot be read: nothing would ever be synced.
+        _ = &mut scheduling, if !scheduling.is_finished() => shutdown.cancel(),
+    }
     tracing::info!("stopping: runs stop at their last committed page");
     health.draining().await;
     scheduler.shutdown(patience).await;
@@ -108,6 +117,13 @@ async fn lock(data: &Path) -> anyhow::Result<File> {
             }
         }
     }
+}
+
+/// Makes a file that only this user may read, where it is missing. SQLite gives what it puts beside it the same mode.
+fn create_private(path: &Path) -> anyhow::Result<()> {
+    let mut options = File::options();
+    options.create(true).append(true).mode(0o600);
+    options.open(path).map(drop).with_context(|| format!("{} cannot be made", path.display()))
 }
 
 /// Makes a folder, without what a former process left in it.

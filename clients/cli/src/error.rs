@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use superfasttt_proto::error::{Actor, ERROR_DOMAIN, reason_by_name, reason_info};
+use superfasttt_proto::error::{Actor, ERROR_DOMAIN};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
@@ -168,9 +168,7 @@ fn explain_details(details: &ErrorDetails) -> Vec<String> {
     if let Some(info) = details.error_info() {
         let code = info.metadata.get("code").map(|code| format!(" ({code})")).unwrap_or_default();
         lines.push(format!("reason: {}{code}", info.reason));
-        let known = reason_by_name(&info.reason).filter(|_| info.domain == ERROR_DOMAIN);
-        let actor = info.metadata.get("actor").map(String::as_str);
-        if let Some(actor) = actor.or_else(|| known.map(|reason| reason_info(reason).actor.as_str())) {
+        if let Some(actor) = info.metadata.get("actor") {
             lines.push(format!("who must act: {}", who(actor)));
         }
         if let Some(fix) = info.metadata.get("fix") {

@@ -37,12 +37,22 @@ struct Manifest {
     id: String,
     #[serde(default)]
     capabilities: Vec<String>,
+    #[serde(default)]
+    sync: Sync,
+}
+
+#[derive(Default, serde::Deserialize)]
+struct Sync {
+    #[serde(default)]
+    mode: String,
 }
 
 /// The id and the capabilities of a manifest.
 pub(crate) fn read(text: &str) -> Result<(String, Capabilities), ManifestError> {
     let manifest: Manifest = serde_json::from_str(text)?;
-    let mut capabilities = Capabilities::default();
+    // As the server reads it: an incremental sync mode is the capability.
+    let incremental = manifest.sync.mode == "incremental";
+    let mut capabilities = Capabilities { incremental, ..Capabilities::default() };
     for (index, name) in manifest.capabilities.into_iter().enumerate() {
         let flag = match name.as_str() {
             "incremental" => &mut capabilities.incremental,
@@ -78,6 +88,12 @@ mod tests {
             execute: true,
         };
         assert_eq!(read(&text).unwrap(), ("x".to_owned(), all));
+    }
+
+    #[test]
+    fn an_incremental_sync_mode_is_the_capability() {
+        let (_, capabilities) = read(r#"{"id": "x", "sync": {"mode": "incremental"}}"#).unwrap();
+        assert_eq!(capabilities, Capabilities { incremental: true, ..Capabilities::default() });
     }
 
     #[test]

@@ -32,8 +32,7 @@ pub enum ServeError {
     /// Somebody started the program by hand.
     #[error(
         "this program is a connector: connectord starts it with CONNECTOR_SOCKET and CONNECTOR_TOKEN set, and \
-         {0} is not. Put its folder under the server's --connectors-dir, or try it alone with \
-         `connectorctl dev PATH`"
+         {0} is not. Put its folder under the server's --connectors-dir"
     )]
     StartedByHand(&'static str),
     /// `manifest.json` cannot be used.

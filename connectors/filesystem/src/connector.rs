@@ -184,13 +184,14 @@ impl Listing<'_> {
                 if is_folder {
                     self.sink.container(container(&path)).await?;
                 }
-                // A path that is too long for an id still fits as locator, which is the same path.
+                // A path that is too long for an id still fits as locator, which is the same path. Nothing of it, or under
+                // it, can have been stored, so there is nothing under it to shield.
                 let target = if id.len() <= MAX_ID_BYTES {
-                    Target::id(id.as_str())
+                    Target::id(id.as_str()).with_descendants()
                 } else {
                     Target::locator(id.as_str())
                 };
-                self.sink.item_error(target.with_descendants(), &error).await?;
+                self.sink.item_error(target, &error).await?;
             }
             Found::Skipped(what) => {
                 self.skipped += 1;

@@ -80,6 +80,12 @@ fn connection_state(
     if let Some(error) = failed {
         return (State::Failing, advice(error));
     }
+    if let Some(run) = last_run.filter(|run| run.state == run::State::Parked) {
+        let until =
+            run.resume_at.map(|at| at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)).unwrap_or_default();
+        let message = format!("the source asked for a pause: it goes on by itself at {until}");
+        return (if connection.last_success_at.is_some() { State::Healthy } else { State::Pending }, message);
+    }
     if connection.paused {
         return (State::Paused, "its schedule is paused: resume it, or sync by hand".to_owned());
     }

@@ -89,7 +89,12 @@ impl DocumentService for Api {
         request: Request<WatchDocumentsRequest>,
     ) -> Result<Response<Self::WatchDocumentsStream>, Status> {
         let request = request.into_inner();
-        let mut filter = self.filter(&request.connection, &request.organization).await?;
+        let mut filter =
+            FeedFilter { connection: request.connection.clone(), organization: request.organization.clone() };
+        // The tombstones of a deleted connection are still to be read.
+        if !self.store.was_connection(&request.connection).await.map_err(ApiError::from)? {
+            return Err(ApiError::not_found("connection", &request.connection).into());
+        }
         let mut position = parse(&request.position)?;
         if !request.consumer.is_empty() {
             check_consumer(&request.consumer)?;
@@ -131,9 +136,12 @@ impl DocumentService for Api {
         check_consumer(&request.consumer)?;
         let position = parse(&request.position)?;
         let bounds = self.store.feed_bounds().await.map_err(ApiError::from)?;
-        if let Position::After { epoch, offset } = position
-            && (epoch != bounds.epoch || offset > bounds.head)
-        {
+        let given = match position {
+            Position::Beginning => return Err(ApiError::field("position", "is required").into()),
+            Position::After { epoch, offset } => epoch == bounds.epoch && offset <= bounds.head,
+            Position::InSnapshot { epoch } => epoch == bounds.epoch,
+        };
+        if !given {
             return Err(ApiError::field("position", "is not one that this feed has given").into());
         }
         let consumer = self

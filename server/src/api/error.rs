@@ -27,7 +27,7 @@ pub enum ApiError {
     /// It was changed in between.
     Conflict(String),
     /// The contract has it, this version does not serve it.
-    NotServed(&'static str),
+    NotServed(String),
     /// A connector said so.
     Connector(ConnectorError),
     /// The store failed.
@@ -103,7 +103,7 @@ impl From<ApiError> for Status {
             ApiError::Conflict(text) => Status::with_error_details(Code::Aborted, text, info("CONFLICT")),
             ApiError::NotServed(what) => Status::with_error_details(
                 Code::Unimplemented,
-                format!("{what} is not served by this version"),
+                format!("{what} is not served by this version of connectord"),
                 info("NOT_SERVED"),
             ),
             ApiError::Connector(error) => error.to_status(),

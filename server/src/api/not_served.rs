@@ -1,13 +1,13 @@
 //! The control services that no part of this version serves. They are here so that a client which knows them is told
 //! so by name, and so that reflection shows the whole contract.
 
-use superfasttt_proto::connector::v1::Reason;
 use superfasttt_proto::control::v1::action_service_server::ActionService;
 use superfasttt_proto::control::v1::credential_service_server::CredentialService;
 use superfasttt_proto::control::v1::sink_service_server::SinkService;
 use superfasttt_proto::control::v1::*;
-use superfasttt_proto::error::ConnectorError;
 use tonic::{Request, Response, Status};
+
+use super::error::ApiError;
 
 /// Answers each rpc of [`CredentialService`], [`ActionService`] and [`SinkService`] with UNIMPLEMENTED.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +49,5 @@ not_served!(SinkService {
 /// A request's type is named after its rpc, and spells it as the contract does.
 fn not_served(service: &str, request: &str) -> Status {
     let rpc = request.strip_suffix("Request").unwrap_or(request);
-    let message = format!("{service}.{rpc} is not served by this version of connectord");
-    ConnectorError::new(Reason::Unimplemented, message).to_status()
+    ApiError::NotServed(format!("{service}.{rpc}")).into()
 }

@@ -12,6 +12,7 @@ use tonic::{Request, Response, Status};
 use super::error::ApiError;
 use super::{Api, convert, page};
 use crate::schedule::new_id;
+use crate::store::connections::Connection;
 use crate::store::runs::{Queued, Run as StoredRun};
 use crate::sync::report::LiveRun;
 
@@ -140,7 +141,7 @@ impl SyncService for Api {
         &self,
         _request: Request<RetryItemErrorsRequest>,
     ) -> Result<Response<RetryItemErrorsResponse>, Status> {
-        Err(ApiError::NotServed("RetryItemErrors").into())
+        Err(ApiError::NotServed("RetryItemErrors".to_owned()).into())
     }
 
     async fn get_sync_state(
@@ -163,11 +164,7 @@ impl SyncService for Api {
             // A reset takes a claim of the connection, and so would take it from the deletion.
             return Err(ApiError::Precondition("the connection is being deleted".to_owned()).into());
         }
-        let active = self.store.active_run(connection.key).await.map_err(ApiError::from)?;
-        if let Some(run) = active.filter(|run| run.state == State::Running) {
-            let message = format!("run {} is under way: wait for it or cancel it first", run.id);
-            return Err(ApiError::Precondition(message).into());
-        }
+        self.refuse_while_running(&connection).await?;
         self.store.reset_sync_states(connection.key, request.scopes).await.map_err(ApiError::from)?;
         let states = self.store.sync_states(connection.key).await.map_err(ApiError::from)?;
         let scopes = states.into_iter().map(convert::scope_state).collect();
@@ -180,6 +177,7 @@ impl SyncService for Api {
     ) -> Result<Response<ApproveDeletionsResponse>, Status> {
         let request = request.into_inner();
         let connection = self.connection(&request.connection).await?;
+        self.refuse_while_running(&connection).await?;
         let approved =
             self.store.approve_held(connection.key, request.scopes).await.map_err(ApiError::from)?;
         if approved.is_empty() {
@@ -211,6 +209,17 @@ impl Api {
             Queued::New(run) => (run, false),
             Queued::Existing(run) => (run, true),
         })
+    }
+
+    /// A run under way would write over what is about to be changed.
+    async fn refuse_while_running(&self, connection: &Connection) -> Result<(), ApiError> {
+        match self.store.active_run(connection.key).await? {
+            Some(run) if run.state == State::Running => {
+                let message = format!("run {} is under way: wait for it or cancel it first", run.id);
+                Err(ApiError::Precondition(message))
+            }
+            _ => Ok(()),
+        }
     }
 
     async fn stored_run(&self, id: &str) -> Result<StoredRun, ApiError> {

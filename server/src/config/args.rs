@@ -6,8 +6,8 @@ use clap::{Parser, Subcommand};
 
 /// connectord runs connectors, syncs what they bring and serves it as a feed of documents.
 ///
-/// Without a subcommand it serves until it is stopped: the control API on 127.0.0.1:7070, OAuth callbacks and
-/// webhooks on 127.0.0.1:7071. Ctrl-C or SIGTERM stops it cleanly; a second one at once.
+/// Without a subcommand it serves until it is stopped: the control API on 127.0.0.1:7070. Ctrl-C or SIGTERM stops it
+/// cleanly; a second one at once.
 ///
 /// Each value comes from the last of these that gives it: the defaults; connectord.toml in the current folder, or
 /// the file named by --config; environment variables CONNECTORD_SECTION__KEY (for example

@@ -13,7 +13,7 @@ use superfasttt_proto::CONTRACT_REVISION;
 use superfasttt_proto::connector::v1::{
     Credential, DocumentEnvelope, FetchContentRequest, Reason, fetch_content_response::Kind,
 };
-use superfasttt_proto::error::{ConnectorError, reason_info};
+use superfasttt_proto::error::ConnectorError;
 use tempfile::NamedTempFile;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -132,10 +132,10 @@ impl Fetcher {
                 }
                 Text::Failed(error)
             }
-            Err(error) if reason_info(error.reason).retryable || error.reason == Reason::Internal => {
-                Text::Failed(error)
+            Err(error) if matches!(error.reason, Reason::ContentTooLarge | Reason::ContentUnreadable) => {
+                Text::Unreadable(Some(error))
             }
-            Err(error) => Text::Unreadable(Some(error)),
+            Err(error) => Text::Failed(error),
         })
     }
 
@@ -228,7 +228,6 @@ fn reaches_beyond(reason: Reason) -> bool {
             | Reason::CredentialRevoked
             | Reason::RateLimited
             | Reason::QuotaExhausted
-            | Reason::ProtocolViolation
     )
 }
 

@@ -8,6 +8,9 @@ use super::Position;
 use crate::store::feed::{FeedBounds, FeedFilter, FeedRow, ReadLimit, Texts};
 use crate::store::{Result, Store};
 
+/// A reader for whom nothing comes is told its position each time that so many entries passed by.
+const TELL_EVERY: i64 = 1000;
+
 /// A reader of the feed.
 pub struct Watch {
     store: Arc<dyn Store>,
@@ -21,6 +24,8 @@ pub struct Watch {
     snapshot: Option<i64>,
     /// Up to where it has read.
     offset: i64,
+    /// Up to where the reader was told that it has.
+    told_to: i64,
 }
 
 /// Entries for the reader.
@@ -54,7 +59,7 @@ impl Watch {
         limit: ReadLimit,
     ) -> Self {
         let changes = store.feed_changes();
-        Self { store, changes, filter, texts, limit, position, snapshot: None, offset: 0 }
+        Self { store, changes, filter, texts, limit, position, snapshot: None, offset: 0, told_to: 0 }
     }
 
     /// The next entries. Waits while there are none, unless `until_caught_up`: then an empty batch says so.
@@ -65,8 +70,11 @@ impl Watch {
         loop {
             self.changes.borrow_and_update();
             let batch = self.read().await?;
-            let told = !batch.rows.is_empty() || batch.snapshot_begin || batch.snapshot_end;
+            // A reader whose documents are few still moves on: else it would fall behind the tombstones that are kept.
+            let moved = self.offset - self.told_to >= TELL_EVERY;
+            let told = !batch.rows.is_empty() || batch.snapshot_begin || batch.snapshot_end || moved;
             if told || until_caught_up {
+                self.told_to = self.offset;
                 return Ok(batch);
             }
             if self.changes.changed().await.is_err() {

@@ -1,6 +1,7 @@
 //! Works on one claimed run, and writes down how it ended.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::TimeDelta;
 use serde_json::Value;
@@ -21,6 +22,8 @@ use crate::sync::{RunContext, json};
 
 /// A run in which this process crashed so often in a row is not begun again.
 const MAX_CRASHES: u32 = 10;
+/// How long to wait for a store that failed.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
 
 impl Scheduler {
     /// Runs, and writes down how it ended.
@@ -48,9 +51,22 @@ impl Scheduler {
         };
         let state = end.state;
         self.write_log(&report, &id).await;
-        match self.store.end_run(fence, &id, end, self.clock.now()).await {
-            Ok(run) => report.update(|live| *live = run),
-            Err(error) => tracing::error!(run = %id, %error, "the end of a run could not be written"),
+        // Until it is written the connection takes no other run; the next start would go on with this one.
+        loop {
+            match self.store.end_run(fence, &id, end.clone(), self.clock.now()).await {
+                Ok(run) => {
+                    report.update(|live| *live = run);
+                    break;
+                }
+                Err(StoreError::Fenced) => return,
+                Err(error) => {
+                    tracing::error!(run = %id, %error, "the end of a run could not be written; trying again");
+                    if self.drain.is_cancelled() {
+                        return;
+                    }
+                    tokio::time::sleep(STORE_PAUSE).await;
+                }
+            }
         }
         tracing::info!(run = %id, connection = %connection_id, state = state.as_str_name(), "run ended");
     }

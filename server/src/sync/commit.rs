@@ -198,11 +198,11 @@ impl Committer {
     async fn remove_scope(&mut self, scope: &str, cause: Cause) -> Result<(), Stop> {
         let context = self.context.clone();
         let (store, key) = (&context.store, context.fence.connection);
+        let mut after = String::new();
         loop {
-            let owned = store.absent(key, scope, i64::MAX, "", context.limits.sweep_batch).await?;
-            if owned.is_empty() {
-                break;
-            }
+            let owned = store.absent(key, scope, i64::MAX, &after, context.limits.sweep_batch).await?;
+            let Some(last) = owned.last() else { break };
+            last.id.clone_into(&mut after);
             self.counts.deleted += owned.len() as u64;
             let keys = owned.into_iter().map(|document| document.key).collect();
             store.bury(context.fence, keys, &context.run, self.counts, context.clock.now()).await?;

@@ -19,6 +19,9 @@ const MAX_TITLE_BYTES: usize = 4096;
 const MAX_URL_BYTES: usize = 8 * 1024;
 const MAX_METADATA_BYTES: usize = 64 * 1024;
 const MAX_PRINCIPALS: usize = 10_000;
+const MAX_PRINCIPAL_BYTES: usize = 1024;
+/// An envelope without its content. With the longest text it is still far from the 4 MiB of a message.
+const MAX_ENVELOPE_BYTES: usize = 1024 * 1024;
 
 /// Checks an id against the contract's limits.
 pub fn check_id(id: &str) -> Result<(), String> {
@@ -53,7 +56,14 @@ pub fn accept(envelope: &mut DocumentEnvelope, connector: &str) -> Result<(), St
         connector.clone_into(&mut envelope.source);
     }
     let permissions = envelope.permissions.get_or_insert_default();
-    accept_permissions(permissions)
+    accept_permissions(permissions)?;
+    let size = envelope.encoded_len() - envelope.content.as_ref().map_or(0, String::len);
+    if size > MAX_ENVELOPE_BYTES {
+        return Err(format!(
+            "the envelope is {size} bytes without its content; the limit is {MAX_ENVELOPE_BYTES}"
+        ));
+    }
+    Ok(())
 }
 
 /// Puts permissions in the form in which they are kept: a visibility that is not known is private.
@@ -64,6 +74,16 @@ pub fn accept_permissions(permissions: &mut Permissions) -> Result<(), String> {
     let principals = permissions.allow.len() + permissions.deny.len();
     if principals > MAX_PRINCIPALS {
         return Err(format!("permissions name {principals} principals; the limit is {MAX_PRINCIPALS}"));
+    }
+    let longest = permissions.allow.iter().chain(&permissions.deny).map(String::len).max().unwrap_or(0);
+    if longest > MAX_PRINCIPAL_BYTES {
+        return Err(format!("a principal is {longest} bytes; the limit is {MAX_PRINCIPAL_BYTES}"));
+    }
+    if permissions.encoded_len() > MAX_ENVELOPE_BYTES {
+        return Err(format!(
+            "permissions are {} bytes; the limit is {MAX_ENVELOPE_BYTES}",
+            permissions.encoded_len()
+        ));
     }
     Ok(())
 }
@@ -232,6 +252,9 @@ mod tests {
         let mut long = envelope();
         long.title = "x".repeat(5000);
         assert!(accept(&mut long, "demo").unwrap_err().contains("title is 5000 bytes"));
+        let mut crowded = envelope();
+        crowded.permissions.as_mut().unwrap().allow = vec!["x".repeat(1000); 5000];
+        assert!(accept(&mut crowded, "demo").is_err(), "an envelope that no reader could be sent");
         let mut nameless = envelope();
         nameless.id.clear();
         assert!(accept(&mut nameless, "demo").is_err());

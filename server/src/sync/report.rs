@@ -10,7 +10,7 @@ use super::change::cut;
 use crate::clock::SharedClock;
 use crate::store::runs::{LogLine, Run, RunCounts};
 
-/// Lines that wait to be written; more are dropped and counted by the store's limit sooner or later anyway.
+/// Lines that wait to be written; more are counted.
 const MAX_WAITING_LINES: usize = 1_000;
 const MAX_MESSAGE_BYTES: usize = 4 * 1024;
 const MAX_FIELDS: usize = 32;
@@ -28,7 +28,8 @@ pub struct LiveRun {
 #[derive(Debug)]
 pub struct Report {
     live: watch::Sender<LiveRun>,
-    lines: Mutex<Vec<LogLine>>,
+    /// Lines that wait to be written, and how many there was no room for.
+    lines: Mutex<(Vec<LogLine>, u64)>,
     clock: SharedClock,
 }
 
@@ -89,7 +90,20 @@ impl Report {
 
     /// Takes the lines that wait to be written.
     pub fn take_lines(&self) -> Vec<LogLine> {
-        std::mem::take(&mut *self.lines.lock().unwrap_or_else(PoisonError::into_inner))
+        let (mut lines, dropped) =
+            std::mem::take(&mut *self.lines.lock().unwrap_or_else(PoisonError::into_inner));
+        if dropped > 0 {
+            let message = format!("{dropped} lines came too fast and were not kept");
+            let fields = BTreeMap::new();
+            lines.push(LogLine {
+                time: self.clock.now(),
+                level: Level::Warn,
+                origin: "engine",
+                message,
+                fields,
+            });
+        }
+        lines
     }
 
     fn push(&self, level: Level, origin: &'static str, message: String, fields: BTreeMap<String, String>) {
@@ -101,8 +115,10 @@ impl Report {
             fields,
         };
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        if lines.len() < MAX_WAITING_LINES {
-            lines.push(line);
+        if lines.0.len() < MAX_WAITING_LINES {
+            lines.0.push(line);
+        } else {
+            lines.1 += 1;
         }
     }
 }

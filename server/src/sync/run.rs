@@ -358,7 +358,11 @@ impl Runner {
         for scope in open {
             let Some(mut state) = self.committer.scopes.get(&scope).cloned() else { continue };
             state.listing = Listing::None;
-            state.listing_cursor = None;
+            let end = state.listing_cursor.take();
+            if !self.context.capabilities.full_listing {
+                // Such a source can never say that its listing is complete; changes go on from where it ended.
+                state.cursor = end.or(state.cursor);
+            }
             self.context.store.end_listing(self.context.fence, state.clone(), false).await?;
             self.committer.scopes.put(state);
             let fields = [("scope", scope)];

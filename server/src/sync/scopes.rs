@@ -98,6 +98,8 @@ impl Scopes {
         if sizes.iter().map(|(size, _)| size).sum::<usize>() <= max_bytes {
             return vec![scopes];
         }
+        // Naming scopes leaves out those that nobody knows yet; a full pull of such a connection finds them.
+        let scopes = if scopes.is_empty() { self.names(|_| true) } else { scopes };
         let stateless = scopes.into_iter().filter(|scope| !sizes.iter().any(|(_, known)| known == scope));
         let mut groups: Vec<Vec<String>> = vec![stateless.collect()];
         let mut filled = 0;

@@ -142,7 +142,15 @@ impl ConnectionService for Api {
     ) -> Result<Response<TestConnectionResponse>, Status> {
         let target = match request.into_inner().target {
             Some(test_connection_request::Target::Connection(id)) => self.connection(&id).await?,
-            Some(test_connection_request::Target::Draft(draft)) => self.draft(draft)?,
+            Some(test_connection_request::Target::Draft(draft)) => {
+                let draft = self.draft(draft)?;
+                let mut faults = Vec::new();
+                if let Some(manifest) = self.manifest(&draft.connector, &mut faults) {
+                    check_settings(&manifest, &draft.settings, &mut faults);
+                }
+                refuse(faults)?;
+                draft
+            }
             None => return Err(ApiError::field("target", "is required: connection or draft").into()),
         };
         let (session, settings) = self.session(&target).await?;
@@ -252,7 +260,7 @@ impl ConnectionService for Api {
         &self,
         _request: Request<SetDefaultConnectionRequest>,
     ) -> Result<Response<SetDefaultConnectionResponse>, Status> {
-        Err(ApiError::NotServed("SetDefaultConnection").into())
+        Err(ApiError::NotServed("SetDefaultConnection".to_owned()).into())
     }
 
     async fn resolve_connection(
@@ -267,7 +275,7 @@ impl ConnectionService for Api {
         let name = match request.by {
             Some(resolve_connection_request::By::Name(name)) => name,
             Some(resolve_connection_request::By::Category(_)) => {
-                return Err(ApiError::NotServed("ResolveConnection by category").into());
+                return Err(ApiError::NotServed("ResolveConnection by category".to_owned()).into());
             }
             None => return Err(ApiError::field("by", "is required: name or category").into()),
         };
@@ -280,14 +288,14 @@ impl ConnectionService for Api {
         &self,
         _request: Request<ImportConnectionsRequest>,
     ) -> Result<Response<ImportConnectionsResponse>, Status> {
-        Err(ApiError::NotServed("ImportConnections").into())
+        Err(ApiError::NotServed("ImportConnections".to_owned()).into())
     }
 
     async fn export_connections(
         &self,
         _request: Request<ExportConnectionsRequest>,
     ) -> Result<Response<ExportConnectionsResponse>, Status> {
-        Err(ApiError::NotServed("ExportConnections").into())
+        Err(ApiError::NotServed("ExportConnections".to_owned()).into())
     }
 }
 

@@ -46,9 +46,7 @@ impl Api {
                     let mut asked = asked_settings.clone();
                     let secrets = manifest.as_ref().map(|manifest| manifest.settings.secret_fields());
                     for secret in secrets.unwrap_or_default() {
-                        if let (None, Some(kept)) = (asked.get(&secret), found.settings.get(&secret)) {
-                            asked.insert(secret, kept.clone());
-                        }
+                        keep(&mut asked, &found.settings, &secret);
                     }
                     settings = Some(asked);
                 }
@@ -146,6 +144,23 @@ pub(super) fn fault(field: &str, text: &str) -> (String, String) {
     (field.to_owned(), text.to_owned())
 }
 
+/// Keeps a value at a dotted path that a person left out, because it was never shown.
+fn keep(asked: &mut Map<String, Value>, stored: &Map<String, Value>, path: &str) {
+    match path.split_once('.') {
+        None => {
+            if let (None, Some(kept)) = (asked.get(path), stored.get(path)) {
+                asked.insert(path.to_owned(), kept.clone());
+            }
+        }
+        Some((name, rest)) => {
+            let inner = asked.get_mut(name).and_then(Value::as_object_mut);
+            if let (Some(asked), Some(stored)) = (inner, stored.get(name).and_then(Value::as_object)) {
+                keep(asked, stored, rest);
+            }
+        }
+    }
+}
+
 /// Refuses a request that has faults.
 pub(super) fn refuse(faults: Vec<(String, String)>) -> Result<(), ApiError> {
     if faults.is_empty() { Ok(()) } else { Err(ApiError::Invalid(faults)) }
@@ -238,4 +253,23 @@ pub(super) fn revision(etag: &str, field: &str) -> Result<Option<i64>, ApiError>
     }
     let number = etag.trim_matches('"').parse();
     number.map(Some).map_err(|_| ApiError::field(field, "is not an etag that this server gave"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_that_was_never_shown_stays_when_it_is_left_out() {
+        let object = |value: Value| value.as_object().unwrap().clone();
+        let stored = object(serde_json::json!({"key": "s1", "login": {"user": "a", "password": "s2"}}));
+        let mut asked = object(serde_json::json!({"login": {"user": "b"}}));
+        for path in ["key", "login.password", "other.secret"] {
+            keep(&mut asked, &stored, path);
+        }
+        assert_eq!(asked, object(serde_json::json!({"key": "s1", "login": {"user": "b", "password": "s2"}})));
+        let mut replaced = object(serde_json::json!({"key": "new"}));
+        keep(&mut replaced, &stored, "key");
+        assert_eq!(replaced["key"], "new");
+    }
 }

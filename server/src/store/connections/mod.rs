@@ -137,6 +137,9 @@ pub trait ConnectionStore: Send + Sync {
     /// Gets one by its key, deleted or not.
     async fn connection_by_key(&self, key: ConnectionKey) -> Result<Option<Connection>>;
 
+    /// Whether there is or was one of this id, of which tombstones may be left; true for the empty id, which names all.
+    async fn was_connection(&self, id: &str) -> Result<bool>;
+
     /// Gets one by its name.
     async fn connection_by_name(&self, organization: &str, name: &str) -> Result<Option<Connection>>;
 

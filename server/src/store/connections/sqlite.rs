@@ -60,6 +60,15 @@ impl ConnectionStore for SqliteStore {
         .await
     }
 
+    async fn was_connection(&self, id: &str) -> Result<bool> {
+        let id = id.to_owned();
+        self.read(move |tx| {
+            let sql = "SELECT ?1 = '' OR EXISTS (SELECT 1 FROM connections WHERE id = ?1)";
+            Ok(tx.prepare_cached(sql)?.query_row([id], |row| row.get(0))?)
+        })
+        .await
+    }
+
     async fn connection_by_name(&self, organization: &str, name: &str) -> Result<Option<Connection>> {
         let (organization, name) = (organization.to_owned(), name.to_owned());
         self.read(move |tx| {

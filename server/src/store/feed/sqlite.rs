@@ -191,15 +191,15 @@ impl FeedStore for SqliteStore {
             let old = tx
                 .prepare_cached(
                     "SELECT pk, feed_offset FROM documents WHERE gone = 1 AND committed_at < ?1 \
-                     ORDER BY feed_offset LIMIT ?2",
+                     ORDER BY committed_at LIMIT ?2",
                 )?
                 .query_map(params![micros(before), limit as i64], |row| Ok((row.get(0)?, row.get(1)?)))?
                 .collect::<rusqlite::Result<Vec<(i64, i64)>>>()?;
             for (key, _) in &old {
                 tx.prepare_cached("DELETE FROM documents WHERE pk = ?1")?.execute([key])?;
             }
-            if let Some((_, newest)) = old.last() {
-                set_meta(tx, "feed_floor", (*newest).max(meta(tx, "feed_floor")?))?;
+            if let Some(newest) = old.iter().map(|(_, offset)| *offset).max() {
+                set_meta(tx, "feed_floor", newest.max(meta(tx, "feed_floor")?))?;
             }
             tx.execute(
                 "DELETE FROM connections WHERE deleted_at IS NOT NULL AND NOT EXISTS \

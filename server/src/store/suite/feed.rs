@@ -113,7 +113,7 @@ pub async fn documents_are_listed_in_pages_without_tombstones(store: Shared) {
     assert_eq!(page(None, 3).await, (vec!["1".into(), "3".into(), "a".into()], true));
     assert_eq!(page(Some((mail.key, "a".to_owned())), 3).await, (vec!["b".into()], false));
     assert_eq!(page(Some((docs.key, "1".to_owned())), 2).await, (vec!["3".into(), "a".into()], true));
-    assert_eq!(page(None, 4).await.1, false, "exactly all of them");
+    assert!(!page(None, 4).await.1, "exactly all of them");
     let filter = FeedFilter { connection: "c-mail".to_owned(), ..FeedFilter::default() };
     let limit = ReadLimit { rows: 10, bytes: 1 };
     let (rows, more) = store.list_documents(filter, None, Texts::ChangedAfter(-1), limit).await.unwrap();

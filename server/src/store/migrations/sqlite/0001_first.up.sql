@@ -149,6 +149,8 @@ CREATE UNIQUE INDEX documents_by_offset ON documents (feed_offset);
 CREATE INDEX documents_by_parent ON documents (connection, parent_id) WHERE parent_id <> '';
 CREATE INDEX documents_by_locator ON documents (connection, scope, locator) WHERE locator <> '';
 
+CREATE INDEX documents_gone ON documents (committed_at) WHERE gone = 1;
+
 CREATE TABLE document_bodies (
   pk       INTEGER PRIMARY KEY,                 -- documents.pk
   envelope BLOB NOT NULL,                       -- encoded DocumentEnvelope without content
