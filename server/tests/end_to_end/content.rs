@@ -1,11 +1,15 @@
 //! Bytes are fetched when they are due, and what becomes of them is remembered.
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::json;
 use superfasttt_proto::connector::v1::Reason;
 use superfasttt_proto::control::v1::ReadContentRequest;
 use superfasttt_proto::control::v1::run::State;
 
-use crate::support::{SCRIPTED, Server, Source, checkpoint, complete, content_doc, deletion, doc, text};
+use crate::support::{
+    DEADLINE, SCRIPTED, Server, Source, checkpoint, complete, content_doc, deletion, doc, text, until,
+};
 
 /// A connection with one document `a` at version 1, whose text is `old`.
 async fn with_one(server: &Server) -> Source {
@@ -96,7 +100,7 @@ async fn a_verdict_that_stays_is_not_asked_for_again() {
         source.script.content("a", content.clone());
         source.script.next_pulls([vec![content_doc("a", "2"), checkpoint("2")]]);
         let run = server.client.sync(&source.connection).await;
-        assert_eq!(run.counts.unwrap().contents_without_text, 1, "{content}");
+        assert_eq!(run.counts.unwrap().contents_without_text, 1, "{content}: {run:?}");
         assert_eq!(server.client.item_errors(&source.connection).await["a"], reason, "{content}");
         let documents = server.client.documents(&source.connection).await;
         assert_eq!(documents["a"].content, None, "the text of another version is not kept: {content}");
@@ -161,4 +165,35 @@ async fn a_long_text_is_read_in_parts() {
         read.push_str(&part.text);
     }
     assert!(read == long, "the parts are not the whole");
+}
+
+#[tokio::test]
+async fn a_connector_that_dies_while_content_is_fetched_is_asked_again() {
+    let server = Server::start().await;
+    let source = server.source(SCRIPTED, [vec![doc("first", "1"), complete("1")]]).await;
+    server.client.sync_well(&source.connection).await;
+    let ids: Vec<_> = (0..20).map(|number| format!("d{number:02}")).collect();
+    // Slow enough to be in the middle when the process dies.
+    let slow = json!({"text": "text", "media_type": "text/plain", "delay_ms": DEADLINE.as_millis()});
+    for id in &ids {
+        source.script.content(id, slow.clone());
+    }
+    let mut steps: Vec<_> = ids.iter().map(|id| content_doc(id, "1")).collect();
+    steps.push(checkpoint("2"));
+    source.script.next_pulls([steps.clone(), steps]);
+    let run = server.client.begin(&source.connection, false).await;
+    let fetches = || source.script.calls().iter().filter(|call| call["rpc"] == "fetch_content").count();
+    until("fetches have begun", || fetches() >= 2).await;
+    for id in &ids {
+        source.script.text(id, &format!("text of {id}"));
+    }
+    kill(Pid::from_raw(source.script.pid()), Signal::SIGKILL).unwrap();
+    let run = server.client.end_of(&run.id).await;
+    assert_eq!(run.state(), State::Succeeded, "{run:?}");
+    let documents = server.client.documents(&source.connection).await;
+    for id in &ids {
+        assert_eq!(text(&documents, id), format!("text of {id}"), "a crash is no fault of a document");
+    }
+    assert!(server.client.item_errors(&source.connection).await.is_empty());
+    assert_eq!(source.script.last_pull(), ("INCREMENTAL".to_owned(), "1".to_owned()), "nothing was passed");
 }

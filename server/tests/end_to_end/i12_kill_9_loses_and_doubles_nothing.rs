@@ -79,7 +79,7 @@ async fn i12_a_folder_of_50_000_files_survives_kills_of_both_processes() {
     for folder in 0..FOLDERS {
         fs::create_dir_all(root.join(format!("folder-{folder:03}"))).unwrap();
         for file in 0..FILES_EACH {
-            fs::write(path(&root, folder, file), "").unwrap();
+            fs::write(path(&root, folder, file), "text").unwrap();
         }
     }
     // Bytes are not the point here: files over the limit are listed without being read.
@@ -99,7 +99,8 @@ async fn i12_a_folder_of_50_000_files_survives_kills_of_both_processes() {
             kill(Pid::from_raw(connector), Signal::SIGKILL).unwrap();
         }
     }
-    server.client.end_of(&run.id).await;
+    let run = server.client.end_of(&run.id).await;
+    assert_eq!(run.state(), State::Succeeded, "{run:?}");
     // What changed behind the back of the listing is found by the next one at the latest.
     let run = server.client.sync(&connection).await;
     assert_eq!(run.state(), State::Succeeded, "{run:?}");

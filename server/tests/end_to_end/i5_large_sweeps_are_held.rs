@@ -1,5 +1,6 @@
 //! I5: a listing without too many of the documents waits for a person, who lets go only what is still absent then.
 
+use serde_json::json;
 use superfasttt_proto::control::v1::connection::State as ConnectionState;
 use superfasttt_proto::control::v1::run::State;
 use superfasttt_proto::control::v1::{ApproveDeletionsRequest, ApproveDeletionsResponse};
@@ -40,8 +41,6 @@ async fn i5_a_sweep_of_a_large_share_waits_for_a_person() {
     assert_eq!((held.absent, held.total), (52, 240));
     assert!(held.message.contains("approve"), "{}", held.message);
     assert_eq!(count(&server, &source).await, 240);
-    let connection = server.client.connection(&source.connection).await;
-    assert!(connection.status_message.contains("approve") || connection.state() == ConnectionState::Paused);
     let state = server.client.scope(&source.connection, "").await;
     assert_eq!(state.held_sweep.unwrap().absent, 52);
 
@@ -104,4 +103,20 @@ async fn i5_everything_of_ten_or_more_waits_and_small_sweeps_do_not() {
     let source = with_documents(&server, 255).await;
     source.script.next_pulls([listing(0..204, "2")]);
     assert_eq!(server.client.sync_full(&source.connection).await.counts.unwrap().deleted, 51);
+}
+
+#[tokio::test]
+async fn i5_a_held_sweep_shows_on_the_connection() {
+    let server = Server::start().await;
+    let script = server.script();
+    script.next_pulls([listing(0..20, "1"), listing(0..0, "2")]);
+    // One that follows its schedule: a paused one says first that it is paused.
+    let connection = server.client.create(SCRIPTED, json!({"script": script.path()}), false).await.id;
+    let first = server.client.scheduled_run(&connection, "").await;
+    server.client.end_of(&first.id).await;
+    assert_eq!(server.client.connection(&connection).await.state(), ConnectionState::Healthy);
+    server.client.sync_full(&connection).await;
+    let shown = server.client.connection(&connection).await;
+    assert_eq!(shown.state(), ConnectionState::Degraded);
+    assert!(shown.status_message.contains("approve"), "{}", shown.status_message);
 }

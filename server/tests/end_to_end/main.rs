@@ -6,6 +6,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod a_folder_becomes_a_feed;
 mod content;
 mod control_api;
 mod cursors_and_violations;

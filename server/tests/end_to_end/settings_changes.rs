@@ -62,15 +62,15 @@ async fn settings_changed_in_the_middle_of_a_listing_begin_it_anew() {
             script.wait("never"),
         ],
         listing(10, "2"),
+        vec![checkpoint("3")],
     ]);
     let run = server.client.begin(&source.connection, false).await;
     script.reached("at").await;
     server.kill9().await;
-    // The listing of the first change is neither resumed by the second one nor forgotten as a person's wish.
     server.restart().await;
     server.client.end_of(&run.id).await;
-    let (mode, _) = script.last_pull();
-    assert_eq!(mode, "FULL");
+    let modes: Vec<_> = script.pulls().into_iter().map(|pull| pull["mode"].clone()).collect();
+    assert_eq!(modes, ["FULL", "FULL", "FULL", "INCREMENTAL"]);
     assert_eq!(
         server.client.documents(&source.connection).await.len(),
         10,
@@ -78,7 +78,7 @@ async fn settings_changed_in_the_middle_of_a_listing_begin_it_anew() {
     );
 
     choose(&server, &source, "third").await;
-    script.next_pulls([listing(3, "3")]);
+    script.next_pulls([listing(3, "4")]);
     let counts = server.client.sync_well(&source.connection).await;
     assert_eq!(counts.deleted, 7);
     assert_eq!(script.last_pull(), ("FULL".to_owned(), "none".to_owned()));

@@ -1,6 +1,6 @@
 //! PDF, page by page, so that a long document is never held as a whole model.
 
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::ControlFlow;
 
 use unpdf::{ErrorKind, ErrorMode, PageSelection, PageStreamOptions, ParseEvent, ParseOptions, PdfParser};
@@ -73,7 +73,13 @@ fn has_end(source: &mut Source<'_>) -> Result<bool, ExtractError> {
 
 fn verdict(error: unpdf::Error) -> ExtractError {
     if let unpdf::Error::Io(error) = &error {
-        return ExtractError::unreadable(error);
+        return match error.kind() {
+            // The parser's way to say that the bytes do not go on where they must; the file itself can be read.
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
+                ExtractError::damaged("its structure cannot be read")
+            }
+            _ => ExtractError::unreadable(error),
+        };
     }
     match error.kind() {
         ErrorKind::Encrypted | ErrorKind::InvalidPassword => ExtractError::Encrypted,
