@@ -1,7 +1,7 @@
 //! The stage between the stream and the commits: looks up which documents need their content, starts fetching it, and
 //! hands everything on in stream order.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use superfasttt_extract::EXTRACTOR_REVISION;
@@ -11,8 +11,12 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{Fetcher, Source};
 use crate::store::documents::ContentState;
+use crate::store::item_errors::Target;
 use crate::store::{ConnectionKey, Store, StoreError};
 use crate::sync::change::{Change, Document, Part, PartEnd, Text};
+
+/// Ids of deleted documents that are remembered while a pull goes on.
+const MAX_FORGOTTEN: usize = 100_000;
 
 /// A part that is ready, or will be.
 #[derive(Debug)]
@@ -38,6 +42,7 @@ pub async fn stage(
     pending: mpsc::Sender<Pending>,
 ) -> Result<(), StoreError> {
     let mut end = Ok(());
+    let mut forgotten = Forgotten::default();
     while let Some(part) = parts.recv().await {
         let part = match part {
             Ok(part) => part,
@@ -46,7 +51,7 @@ pub async fn stage(
                 break;
             }
         };
-        for piece in split(&*store, connection, part).await? {
+        for piece in split(&*store, connection, part, &mut forgotten).await? {
             let next = match piece {
                 Piece::Ready(part) => Pending::Ready(part),
                 Piece::Due(part, document) => {
@@ -87,10 +92,46 @@ async fn fetch(
     Ok(part)
 }
 
+/// What deletions of this pull, which may not be committed yet, take from the store: a document that comes back after
+/// one (a move, say) has no content there any more when its turn comes.
+#[derive(Default)]
+struct Forgotten {
+    ids: HashSet<String>,
+    /// Nobody knows which, so any.
+    any: bool,
+}
+
+impl Forgotten {
+    fn note(&mut self, part: &Part) {
+        for change in &part.changes {
+            if let Change::Deletion { target, with_descendants } = change {
+                match target {
+                    Target::Id(id) if !with_descendants => self.ids.extend([id.clone()]),
+                    _ => self.any = true,
+                }
+            }
+        }
+        self.any |= matches!(part.end, PartEnd::ScopeRemoved(_)) || self.ids.len() > MAX_FORGOTTEN;
+        if self.any {
+            self.ids.clear();
+        }
+    }
+
+    fn contains(&self, id: &str) -> bool {
+        self.any || self.ids.contains(id)
+    }
+}
+
 /// Cuts a part at each document whose content is due. Marks the others as held.
-async fn split(store: &dyn Store, connection: ConnectionKey, part: Part) -> Result<Vec<Piece>, StoreError> {
+async fn split(
+    store: &dyn Store,
+    connection: ConnectionKey,
+    part: Part,
+    forgotten: &mut Forgotten,
+) -> Result<Vec<Piece>, StoreError> {
     let unread: Vec<String> = part.changes.iter().filter_map(unread_id).collect();
     if unread.is_empty() {
+        forgotten.note(&part);
         return Ok(vec![Piece::Ready(part)]);
     }
     let stored = store.stored_documents(connection, unread).await?;
@@ -101,10 +142,12 @@ async fn split(store: &dyn Store, connection: ConnectionKey, part: Part) -> Resu
         .filter(|document| document.content_state != ContentState::Stale)
         .map(|document| (document.id, document.content_version))
         .collect();
+    // A deletion that follows a document within its part costs it a fetch for nothing; that is rare.
+    forgotten.note(&part);
     let is_held = |document: &Document| {
         let version = &document.envelope.version;
         let held = held.get(&document.envelope.id).and_then(Option::as_ref);
-        !version.is_empty() && held == Some(version)
+        !version.is_empty() && held == Some(version) && !forgotten.contains(&document.envelope.id)
     };
     let Part { scope, changes, end, message_bytes, permit } = part;
     let new_part = |message_bytes| Part {

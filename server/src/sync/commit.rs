@@ -1,7 +1,7 @@
 //! Commits the parts of a pull: in stream order, as many at once as are ready, each group in one transaction with the
 //! cursors that cover it.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -237,6 +237,7 @@ impl Committer {
         let mut has_more = outcome.has_more.clone();
         let mut progressed = false;
         let mut failures = self.failures;
+        let mut containers = HashMap::new();
         // They are given back when the commit is done.
         let mut permits = Vec::new();
         for part in group.parts {
@@ -261,20 +262,19 @@ impl Committer {
                     }
                     Change::Deletion { target: Target::Id(id), .. } => {
                         plan.deletion(&part.scope, &id);
+                        // A folder of this group that is gone by its end is not put either.
+                        if containers.get(&id).is_some_and(|put: &ContainerPut| put.scope == *part.scope) {
+                            containers.remove(&id);
+                        }
                         commit.removed_containers.push((part.scope.to_string(), id));
                     }
                     // `take` has turned these into deletions by id.
                     Change::Deletion { .. } => {}
                     Change::Container { id, parent_id, name, locator } => {
                         let scope = part.scope.to_string();
-                        commit.containers.push(ContainerPut {
-                            id,
-                            scope,
-                            parent_id,
-                            name,
-                            locator,
-                            generation,
-                        });
+                        let put =
+                            ContainerPut { id: id.clone(), scope, parent_id, name, locator, generation };
+                        containers.insert(id, put);
                     }
                     Change::ItemError(error) => {
                         failures += 1;
@@ -284,14 +284,17 @@ impl Committer {
                             changed_scopes.insert(part.scope.to_string());
                         }
                         commit.shields.push(shield(&error));
-                        commit.item_errors.push(error);
+                        plan.item_error(error);
                     }
                 }
             }
             match part.end {
                 PartEnd::None | PartEnd::ScopeRemoved(_) => {}
-                PartEnd::Checkpoint(checkpoint) => {
+                PartEnd::Checkpoint(mut checkpoint) => {
                     let scope = part.scope.to_string();
+                    // The listing of a scope that stopped in this pull is not complete, whatever it says.
+                    checkpoint.listing_complete &=
+                        !outcome.scope_errors.iter().any(|(stopped, _)| *stopped == scope);
                     if checkpoint.has_more {
                         has_more.insert(scope.clone())
                     } else {
@@ -319,7 +322,7 @@ impl Committer {
         counts.text_bytes = self.totals.text_bytes.load(Ordering::Relaxed);
         if let Err(stop) = self.check_share(failures, &counts) {
             // What failed the run is what a person has to look at. Nothing else of the group is kept.
-            commit.item_errors.extend(planned.content_errors);
+            commit.item_errors.extend(planned.errors);
             self.counts.item_errors = counts.item_errors;
             self.log_errors(&commit.item_errors);
             let (run, item_errors) = (context.run.clone(), commit.item_errors);
@@ -338,12 +341,13 @@ impl Committer {
                 commit.item_errors.push(error);
             }
         }
-        self.errors_stand |= !commit.item_errors.is_empty() || !planned.content_errors.is_empty();
+        commit.item_errors.extend(planned.errors);
+        self.errors_stand |= !commit.item_errors.is_empty();
         if self.errors_stand {
             commit.cleared_items = planned.cleared;
         }
-        commit.item_errors.extend(planned.content_errors);
         commit.documents = planned.writes;
+        commit.containers = containers.into_values().collect();
         commit.states = changed_scopes.iter().filter_map(|scope| scopes.get(scope).cloned()).collect();
         commit.counts = counts;
         self.log_errors(&commit.item_errors);
@@ -373,11 +377,10 @@ impl Committer {
         }
         let mut plan =
             Plan::new(if ids.is_empty() { Vec::new() } else { store.stored_documents(key, ids).await? });
-        let keys: Vec<_> = permissions.iter().filter_map(|id| Some((*id, plan.key(id)?))).collect();
+        let keys: HashMap<_, _> = permissions.iter().filter_map(|id| Some((plan.key(id)?, *id))).collect();
         if !keys.is_empty() {
-            let envelopes = store.stored_envelopes(keys.iter().map(|(_, key)| *key).collect()).await?;
-            for (key, envelope) in envelopes {
-                if let Some((id, _)) = keys.iter().find(|(_, wanted)| *wanted == key) {
+            for (key, envelope) in store.stored_envelopes(keys.keys().copied().collect()).await? {
+                if let Some(id) = keys.get(&key) {
                     plan.know_envelope(id, envelope);
                 }
             }
@@ -480,3 +483,7 @@ pub fn unanswered(scope: &str, id: String) -> ItemError {
         ConnectorError::new(Reason::ProtocolViolation, "the connector was asked for it and did not answer");
     item_error(scope, Target::Id(id), false, error)
 }
+
+#[cfg(test)]
+#[path = "commit_tests.rs"]
+mod tests;

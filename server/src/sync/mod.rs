@@ -17,6 +17,8 @@ pub mod report;
 pub mod run;
 pub mod scopes;
 pub mod sweep;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -32,9 +32,9 @@ pub struct Outcome {
     pub deleted: u64,
     /// Documents whose text was found to be beyond reading.
     pub without_text: u64,
-    /// Documents whose text could not be read: a verdict, or a failure for now.
-    pub content_errors: Vec<ItemError>,
-    /// Of these, failures for now.
+    /// Items that could not be read, or whose text could not, and that nothing later made good.
+    pub errors: Vec<ItemError>,
+    /// Documents whose text could not be read for now.
     pub failed_contents: u64,
     /// Ids that were read without fault, or are gone.
     pub cleared: Vec<String>,
@@ -47,10 +47,12 @@ pub struct Outcome {
 pub struct Plan {
     rows: HashMap<String, Row>,
     touches: usize,
-    content_errors: Vec<ItemError>,
+    /// With the touch at which each was met.
+    errors: Vec<(usize, ItemError)>,
     failed_contents: u64,
     without_text: u64,
-    wanted: Vec<(String, String)>,
+    /// With the touch at which each was wanted.
+    wanted: Vec<(usize, String, String)>,
 }
 
 #[derive(Debug, Default)]
@@ -61,8 +63,8 @@ struct Row {
     now: Option<Now>,
     /// When it was last touched, counted over the plan; 0 for never.
     touched: usize,
-    /// It was read without fault.
-    read: bool,
+    /// The last touch at which it was read without fault, or went; 0 for never.
+    read: usize,
 }
 
 #[derive(Debug)]
@@ -139,7 +141,7 @@ impl Plan {
         Self {
             rows: rows.collect(),
             touches: 0,
-            content_errors: Vec::new(),
+            errors: Vec::new(),
             failed_contents: 0,
             without_text: 0,
             wanted: Vec::new(),
@@ -163,10 +165,11 @@ impl Plan {
         let Document { envelope, encoded, text, hash } = document;
         let row = touch(&mut self.rows, &mut self.touches, &envelope.id);
         let held = row.now.take().map(|now| now.content).unwrap_or_default();
-        row.read = true;
+        let mut read = true;
         let mut fail = |error: ConnectorError| {
-            row.read = false;
-            self.content_errors.push(item_error(scope, Target::Id(envelope.id.clone()), false, error));
+            read = false;
+            let error = item_error(scope, Target::Id(envelope.id.clone()), false, error);
+            self.errors.push((row.touched, error));
         };
         let content = match text {
             Text::None => held.replaced_by(None, Content::default()),
@@ -183,7 +186,7 @@ impl Plan {
             }
             Text::Held if held.version.as_ref() == Some(&envelope.version) => {
                 // Why it gives no text is still so.
-                row.read = held.state != ContentState::Unreadable;
+                read = held.state != ContentState::Unreadable;
                 held
             }
             Text::Unreadable(error) => {
@@ -207,6 +210,9 @@ impl Plan {
             // What was taken for held changed in between: the next sight fetches it.
             Text::Held | Text::Unread => Content { state: ContentState::Stale, ..held },
         };
+        if read {
+            row.read = row.touched;
+        }
         let hash = hash.unwrap_or_else(|| envelope::envelope_hash(&envelope, content.hash.as_ref()));
         row.now = Some(Now {
             scope: scope.clone(),
@@ -218,19 +224,29 @@ impl Plan {
         });
     }
 
-    /// A document exists at a version.
+    /// A document exists at a version. It is wanted where that is not the one that is stored, or where its text could
+    /// not be read for now: this is its next sight.
     pub fn present(&mut self, scope: &Arc<str>, generation: i64, id: &str, version: &str) {
         let known = self.rows.get_mut(id).and_then(|row| row.now.as_mut()).filter(|now| now.scope == *scope);
-        match known {
+        let wanted = match known {
             Some(now) => {
                 now.generation = generation;
-                if now.version != version || version.is_empty() {
-                    self.wanted.push((scope.to_string(), id.to_owned()));
-                }
+                let stale = now.content.state == ContentState::Stale;
+                let wanted = now.version != version || version.is_empty() || stale;
                 touch(&mut self.rows, &mut self.touches, id);
+                wanted
             }
-            None => self.wanted.push((scope.to_string(), id.to_owned())),
+            None => true,
+        };
+        if wanted {
+            self.wanted.push((self.touches, scope.to_string(), id.to_owned()));
         }
+    }
+
+    /// An item could not be read.
+    pub fn item_error(&mut self, error: ItemError) {
+        self.touches += 1;
+        self.errors.push((self.touches, error));
     }
 
     /// A document's permissions, and nothing else.
@@ -250,43 +266,46 @@ impl Plan {
         touch(&mut self.rows, &mut self.touches, id);
     }
 
-    /// A document is gone from a scope. Says nothing where another scope owns it.
+    /// An item is gone from a scope. Says nothing of a document that another scope owns.
     pub fn deletion(&mut self, scope: &str, id: &str) {
-        let owned =
-            self.rows.get(id).and_then(|row| row.now.as_ref()).is_some_and(|now| *now.scope == *scope);
-        if owned {
+        let owner = self.rows.get(id).and_then(|row| row.now.as_ref()).map(|now| &*now.scope);
+        if owner.is_none_or(|owner| owner == scope) {
             let row = touch(&mut self.rows, &mut self.touches, id);
             row.now = None;
-            row.read = true;
+            row.read = row.touched;
         }
     }
 
     /// What it came to.
     pub fn finish(self) -> Outcome {
-        let mut outcome = Outcome {
-            content_errors: self.content_errors,
-            failed_contents: self.failed_contents,
-            without_text: self.without_text,
-            wanted: self.wanted,
-            ..Outcome::default()
+        let Self { rows, errors, failed_contents, without_text, wanted, .. } = self;
+        let mut outcome = Outcome { failed_contents, without_text, ..Outcome::default() };
+        let read = |id: &str| rows.get(id).map_or(0, |row| row.read);
+        let stands = |(touch, error): &(usize, ItemError)| match &error.target {
+            Target::Id(id) => *touch > read(id),
+            Target::Locator(_) | Target::Unnamed => true,
         };
-        let mut rows: Vec<_> = self.rows.into_iter().filter(|(_, row)| row.touched > 0).collect();
+        outcome.errors = errors.into_iter().filter(stands).map(|(_, error)| error).collect();
+        let wanted = wanted.into_iter().filter(|(touch, _, id)| *touch >= read(id));
+        outcome.wanted = wanted.map(|(_, scope, id)| (scope, id)).collect();
+        let mut rows: Vec<_> = rows.into_iter().filter(|(_, row)| row.touched > 0).collect();
         rows.sort_unstable_by_key(|(_, row)| row.touched);
         for (id, row) in rows {
-            let stored = row.stored.filter(|stored| !stored.gone || row.now.is_some());
-            let Some(now) = row.now else {
-                if let Some(stored) = stored {
-                    outcome.deleted += 1;
-                    outcome.writes.push(DocumentWrite::Gone(stored.key));
-                    outcome.cleared.push(id);
-                }
-                continue;
-            };
-            if row.read {
+            if row.read > 0 {
                 outcome.cleared.push(id.clone());
             }
-            let write = write(&mut outcome, id, stored, now);
-            outcome.writes.push(write);
+            match (row.stored, row.now) {
+                (stored, Some(now)) => {
+                    let write = write(&mut outcome, id, stored, now);
+                    outcome.writes.push(write);
+                }
+                (Some(stored), None) if !stored.gone => {
+                    outcome.deleted += 1;
+                    outcome.writes.push(DocumentWrite::Gone(stored.key));
+                }
+                // It was not there before, and is not there now.
+                (_, None) => {}
+            }
         }
         outcome
     }
@@ -366,3 +385,7 @@ pub fn cannot_ask(scope: &str, id: String) -> ItemError {
     );
     item_error(scope, Target::Id(id), false, error)
 }
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

@@ -190,12 +190,16 @@ impl Runner {
         Ok(Finished { counts: self.committer.counts, held_sweeps, scope_errors, listed_all })
     }
 
-    /// Lists every scope. Says whether a listing of an earlier attempt was gone on with.
+    /// Lists every scope. Says whether a listing of an earlier run was gone on with.
     async fn list_all(&mut self, settings_changed: bool, hash: Vec<u8>) -> Result<bool, Stop> {
         let resumes = |state: &crate::store::sync_states::ScopeState| {
             state.listing == Listing::UnderWay && state.listing_cursor.is_some()
         };
-        let resumed = !settings_changed && self.committer.scopes.all().any(resumes);
+        // One that this run began itself, before it was parked or cut off, is as fresh as the run.
+        let began = self.context.report.run().started_at;
+        let earlier = |state: &crate::store::sync_states::ScopeState| state.listing_started_at < began;
+        let resumed =
+            !settings_changed && self.committer.scopes.all().any(|state| resumes(state) && earlier(state));
         let begin = self.committer.scopes.names(|state| settings_changed || !resumes(state));
         // Scopes of a person's former settings stay listings of a person's change until they are complete.
         self.begin_listings(begin, settings_changed, Some(hash)).await?;
@@ -246,6 +250,7 @@ impl Runner {
         let limits = self.context.limits;
         let mut attempt = 0;
         let mut stuck = 0;
+        let mut listed_again = 0;
         loop {
             let outcome = self.pull(mode, scopes.clone(), Vec::new()).await?;
             if outcome.progressed {
@@ -268,7 +273,10 @@ impl Runner {
             match treatment(error.reason) {
                 // The caller lists what `settle` has reset.
                 Treatment::ListAgain if mode == PullMode::Incremental => break,
-                Treatment::ListAgain | Treatment::Retry => {}
+                // Progress does not count here: it is lost each time.
+                Treatment::ListAgain if listed_again >= limits.retry_attempts => return Err(error.into()),
+                Treatment::ListAgain => listed_again += 1,
+                Treatment::Retry => {}
                 Treatment::Park | Treatment::Fail => return Err(error.into()),
             }
             if stuck >= 2 {
@@ -525,8 +533,9 @@ impl Runner {
         let complete = self.committer.scopes.names(|state| state.listing == Listing::Complete);
         for scope in complete {
             let Some(state) = self.committer.scopes.get(&scope).cloned() else { continue };
-            if self.context.capabilities.targeted && !sweep::would_hold(&self.context, &state).await? {
-                self.confirm_absent(&scope, state.generation).await?;
+            if self.context.capabilities.targeted {
+                let generation = sweep::would_delete(&self.context, &state).await?;
+                self.confirm_absent(&scope, generation).await?;
             }
             let Some(state) = self.committer.scopes.get(&scope).cloned() else { continue };
             let swept = sweep::sweep(&self.context, state, &mut self.committer.counts).await?;

@@ -125,8 +125,13 @@ impl Scopes {
         let Some(state) = self.states.get_mut(scope) else { return false };
         state.checkpoint_at = Some(now);
         if mode == PullMode::Full {
-            let moved =
-                state.listing_cursor.as_ref() != Some(&checkpoint.cursor) || checkpoint.listing_complete;
+            // A scope that is complete is resumed at its end: what it says there again is no progress.
+            let at = match state.listing {
+                Listing::Complete => state.cursor.as_ref(),
+                Listing::None | Listing::UnderWay => state.listing_cursor.as_ref(),
+            };
+            let completes = checkpoint.listing_complete && state.listing != Listing::Complete;
+            let moved = at != Some(&checkpoint.cursor) || completes;
             if checkpoint.listing_complete {
                 state.listing = Listing::Complete;
                 state.listing_cursor = None;
@@ -145,11 +150,122 @@ impl Scopes {
 }
 
 fn begun(mut state: ScopeState, for_settings: bool, now: DateTime<Utc>) -> ScopeState {
+    // A listing of a person's change that is begun anew, before it led to a sweep, is still one.
+    state.listing_for_settings =
+        for_settings || (state.listing != Listing::None && state.listing_for_settings);
     state.generation += 1;
     state.listing = Listing::UnderWay;
     state.listing_cursor = None;
     state.listing_unreliable = false;
-    state.listing_for_settings = for_settings;
     state.listing_started_at = Some(now);
     state
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::suite::support::at;
+
+    fn scopes(state: ScopeState) -> Scopes {
+        Scopes::new(vec![state])
+    }
+
+    fn checkpoint(cursor: &str, listing_complete: bool) -> Checkpoint {
+        Checkpoint { cursor: cursor.into(), has_more: false, listing_complete }
+    }
+
+    fn bytes(text: &str) -> Option<Vec<u8>> {
+        Some(text.into())
+    }
+
+    #[test]
+    fn a_listing_moves_its_own_cursor_until_it_is_complete() {
+        let mut scopes = scopes(ScopeState { cursor: bytes("old"), ..ScopeState::default() });
+        scopes.begin_listing(&[String::new()], false, at(1));
+        assert!(scopes.for_pull(PullMode::Full, &[]).is_empty(), "it begins from nothing");
+        assert!(scopes.checkpoint("", PullMode::Full, checkpoint("1", false), at(2)));
+        let state = scopes.get("").unwrap();
+        assert_eq!((&state.cursor, &state.listing_cursor), (&bytes("old"), &bytes("1")));
+        assert_eq!(scopes.for_pull(PullMode::Full, &[])[0].cursor, b"1");
+        assert_eq!(scopes.for_pull(PullMode::Incremental, &[])[0].cursor, b"old");
+        assert!(scopes.checkpoint("", PullMode::Full, checkpoint("end", true), at(3)));
+        let state = scopes.get("").unwrap();
+        assert_eq!((&state.cursor, &state.listing_cursor), (&bytes("end"), &None));
+        assert_eq!((state.listing, state.listing_completed_at), (Listing::Complete, Some(at(3))));
+        assert_eq!(scopes.for_pull(PullMode::Full, &[])[0].cursor, b"end", "resumed at its end");
+    }
+
+    #[test]
+    fn what_a_complete_scope_says_again_is_no_progress() {
+        let complete =
+            ScopeState { listing: Listing::Complete, cursor: bytes("end"), ..ScopeState::default() };
+        for again in [checkpoint("end", false), checkpoint("end", true)] {
+            let mut scopes = scopes(complete.clone());
+            assert!(!scopes.checkpoint("", PullMode::Full, again, at(1)));
+            assert_eq!(scopes.get("").unwrap().listing, Listing::Complete);
+        }
+        let mut scopes = scopes(complete);
+        assert!(scopes.checkpoint("", PullMode::Full, checkpoint("later", true), at(1)));
+        assert_eq!(scopes.get("").unwrap().cursor, bytes("later"));
+    }
+
+    #[test]
+    fn only_a_new_cursor_is_progress() {
+        let mut scopes = scopes(ScopeState { cursor: bytes("1"), ..ScopeState::default() });
+        assert!(!scopes.checkpoint("", PullMode::Incremental, checkpoint("1", false), at(1)));
+        assert_eq!(scopes.get("").unwrap().checkpoint_at, Some(at(1)));
+        assert!(scopes.checkpoint("", PullMode::Incremental, checkpoint("2", false), at(1)));
+        assert!(!scopes.checkpoint("nowhere", PullMode::Incremental, checkpoint("2", false), at(1)));
+    }
+
+    #[test]
+    fn a_scope_is_made_when_something_is_met_in_it() {
+        let mut scopes = Scopes::default();
+        let (state, new) = scopes.met("a", PullMode::Full, at(1));
+        assert_eq!((state.listing, state.generation, new), (Listing::UnderWay, 1, true));
+        let (state, new) = scopes.met("a", PullMode::Full, at(2));
+        assert_eq!((state.listing_started_at, new), (Some(at(1)), false));
+        let (state, _) = scopes.met("b", PullMode::Incremental, at(1));
+        assert_eq!((state.listing, state.generation), (Listing::None, 0));
+    }
+
+    #[test]
+    fn a_listing_of_a_persons_change_stays_one_until_it_is_swept() {
+        let mut scopes = scopes(ScopeState::default());
+        let for_settings = |states: Vec<ScopeState>| states[0].listing_for_settings;
+        assert!(for_settings(scopes.begin_listing(&[String::new()], true, at(1))));
+        assert!(
+            for_settings(scopes.begin_listing(&[String::new()], false, at(2))),
+            "cut off, and begun anew"
+        );
+        scopes.checkpoint("", PullMode::Full, checkpoint("end", true), at(3));
+        assert!(for_settings(scopes.begin_listing(&[String::new()], false, at(4))), "not swept yet");
+        scopes.put(ScopeState { listing: Listing::None, ..scopes.get("").unwrap().clone() });
+        assert!(!for_settings(scopes.begin_listing(&[String::new()], false, at(5))));
+        assert_eq!(scopes.get("").unwrap().generation, 4);
+        assert!(scopes.begin_listing(&["nowhere".to_owned()], false, at(6)).is_empty());
+    }
+
+    #[test]
+    fn a_pull_is_told_of_the_scopes_that_it_is_for() {
+        let state = |name: &str| ScopeState {
+            scope: name.to_owned(),
+            cursor: bytes(name),
+            listing_cursor: bytes("listing"),
+            listing: Listing::UnderWay,
+            ..ScopeState::default()
+        };
+        let scopes = Scopes::new(vec![
+            state("b"),
+            state("a"),
+            ScopeState { scope: "c".into(), ..ScopeState::default() },
+        ]);
+        let told = |mode, names: &[&str]| {
+            let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+            scopes.for_pull(mode, &names).into_iter().map(|state| state.scope).collect::<Vec<_>>()
+        };
+        assert_eq!(told(PullMode::Incremental, &[]), ["a", "b"]);
+        assert_eq!(told(PullMode::Full, &["b", "c"]), ["b"]);
+        assert!(told(PullMode::List, &[]).is_empty() && told(PullMode::Targeted, &[]).is_empty());
+    }
 }

@@ -36,13 +36,15 @@ pub async fn sweep(
 ) -> Result<Swept> {
     let mut shields = Shields::load(context, &state).await?;
     let approved = state.approved_generation.unwrap_or(0);
-    state.held = None;
+    let held_before = state.held.take();
     let mut held = None;
     let forget = !state.listing_unreliable && !shields.unresolved && shields.is_empty();
     if state.listing_unreliable || shields.unresolved {
         let fields = [("scope", state.scope.clone())];
         let message = "something could not be read that nobody can name: nothing is deleted for being absent";
         context.report.log(Level::Warn, message, fields);
+        // What waits for a person, or was approved, is not decided by a listing that proves nothing.
+        state.held = held_before;
     } else {
         let (total, absent) =
             context.store.count_absent(context.fence.connection, &state.scope, state.generation).await?;
@@ -65,14 +67,18 @@ pub async fn sweep(
     Ok(Swept { state, held })
 }
 
-/// Whether a person would be asked first, were nothing shielded.
+/// The listing before which documents were last seen that a sweep would delete now, were nothing shielded: all absent
+/// ones, or those alone that a person approved.
 ///
 /// # Errors
 /// Where the store cannot be read.
-pub async fn would_hold(context: &RunContext, state: &ScopeState) -> Result<bool> {
+pub async fn would_delete(context: &RunContext, state: &ScopeState) -> Result<i64> {
     let key = context.fence.connection;
     let (total, absent) = context.store.count_absent(key, &state.scope, state.generation).await?;
-    Ok(state.approved_generation.is_none() && is_held(context, state, total, absent, absent))
+    let approved = state.approved_generation.unwrap_or(0);
+    let (_, approved_absent) = context.store.count_absent(key, &state.scope, approved).await?;
+    let holds = is_held(context, state, total, absent, absent.saturating_sub(approved_absent));
+    Ok(if holds { approved } else { state.generation })
 }
 
 /// Whether a person is to be asked first.
@@ -250,3 +256,7 @@ impl Shields {
         Ok(parent)
     }
 }
+
+#[cfg(test)]
+#[path = "sweep_tests.rs"]
+mod tests;

@@ -1,0 +1,329 @@
+use superfasttt_proto::connector::v1::{
+    Checkpoint, Container, Permissions, PermissionsChange, Present, change,
+};
+use tokio::sync::oneshot;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::*;
+use crate::store::suite::support::{feed_after, find};
+use crate::store::sync_states::Listing;
+use crate::sync::testing::{Rig, complete, cursor, document, document_with, failure, part, part_of};
+
+fn deletion(target: Target, with_descendants: bool) -> Change {
+    Change::Deletion { target, with_descendants }
+}
+
+fn failed(target: Target) -> Change {
+    Change::ItemError(item_error("", target, false, failure(Reason::AccessDenied)))
+}
+
+fn failures(count: usize) -> Vec<Change> {
+    (0..count).map(|number| failed(Target::Id(format!("failed-{number}")))).collect()
+}
+
+fn id(id: &str) -> Target {
+    Target::Id(id.to_owned())
+}
+
+fn folder(id: &str, parent: &str) -> change::Kind {
+    change::Kind::Container(Container {
+        id: id.to_owned(),
+        parent_id: parent.to_owned(),
+        name: id.to_owned(),
+        locator: format!("at/{id}"),
+    })
+}
+
+fn within(id: &str, parent: &str) -> change::Kind {
+    document_with(id, |envelope| {
+        envelope.parent_id = parent.to_owned();
+        envelope.locator = format!("at/{id}");
+    })
+}
+
+async fn plain() -> Rig {
+    Rig::new(|_, _| {}).await
+}
+
+#[tokio::test]
+async fn i1_changes_and_the_cursor_that_covers_them_are_one() {
+    let rig = plain().await;
+    let parts = vec![
+        part("", vec![document("1"), document("2")], None),
+        part("", vec![document("3")], Some(cursor("c"))),
+    ];
+    let outcome = rig.pull(PullMode::Full, parts).await.unwrap();
+    assert!(outcome.cut.is_none() && outcome.received && outcome.progressed && outcome.has_more.is_empty());
+    assert_eq!(rig.ids().await, ["1", "2", "3"]);
+    let state = rig.state("").await.unwrap();
+    assert_eq!((state.listing_cursor.as_deref(), state.generation), (Some(b"c".as_slice()), 1));
+    let run = rig.store.run(&rig.context.run).await.unwrap().unwrap();
+    assert_eq!((run.counts.created, run.counts.changes, run.counts.pages), (3, 3, 2));
+    assert_eq!(rig.context.report.run().counts, run.counts, "who watches sees the same");
+}
+
+#[tokio::test]
+async fn i2_a_page_that_comes_again_changes_nothing() {
+    let rig = plain().await;
+    let pages = || vec![part("", vec![document("1"), document("2")], Some(cursor("c")))];
+    rig.pull(PullMode::Full, pages()).await.unwrap();
+    let before = feed_after(&rig.store, 0).await;
+    let outcome = rig.pull(PullMode::Full, pages()).await.unwrap();
+    assert!(!outcome.progressed, "the cursor is the same");
+    assert_eq!(feed_after(&rig.store, 0).await, before);
+    let counts = rig.store.run(&rig.context.run).await.unwrap().unwrap().counts;
+    assert_eq!((counts.created, counts.unchanged), (2, 2));
+}
+
+#[tokio::test]
+async fn i10_too_many_items_that_fail_stop_the_run_before_the_page_counts() {
+    let limits = |limits: &mut crate::sync::Limits, _: &mut _| {
+        limits.item_error_min = 3;
+        limits.item_error_share = 0.5;
+        limits.commit_max_changes = 1;
+    };
+    // Read before, failed in the page: stops.
+    for (read, fails, stops) in [(1, 3, false), (1, 4, true), (4, 4, false), (3, 4, true), (100, 90, false)] {
+        let rig = Rig::new(limits).await;
+        let documents = (0..read).map(|number| document(&format!("{number}"))).collect();
+        let before = part("", documents, Some(cursor("before")));
+        let Part { end, .. } = part("", Vec::new(), Some(cursor("after")));
+        let result = rig.pull(PullMode::Incremental, vec![before, part_of("", failures(fails), end)]).await;
+        let told = format!("{fails} failed, {read} read");
+        let at = rig.state("").await.unwrap().cursor.unwrap();
+        let errors = rig.store.count_item_errors(rig.connection.key).await.unwrap();
+        match result {
+            Err(Stop::Failed(error)) if stops => {
+                assert_eq!(error.reason, Reason::TooManyItemErrors, "{told}");
+                assert_eq!(
+                    (at.as_slice(), errors),
+                    (b"before".as_slice(), fails as u64),
+                    "{told}: a person sees why"
+                );
+            }
+            Ok(_) if !stops => {
+                assert_eq!((at.as_slice(), errors), (b"after".as_slice(), fails as u64), "{told}")
+            }
+            other => panic!("{told}: {other:?}"),
+        }
+        assert_eq!(rig.ids().await.len(), read, "{told}");
+    }
+}
+
+#[tokio::test]
+async fn an_item_error_shields_and_is_cleared_when_the_item_is_read() {
+    let rig = plain().await;
+    let page = part_of("", vec![failed(id("1")), failed(id("2"))], PartEnd::None);
+    rig.pull(PullMode::Full, vec![page]).await.unwrap();
+    assert_eq!(rig.store.shields(rig.connection.key, "").await.unwrap().len(), 2);
+    assert_eq!(rig.store.count_item_errors(rig.connection.key).await.unwrap(), 2);
+    rig.pull(PullMode::Incremental, vec![part("", vec![document("1")], None)]).await.unwrap();
+    rig.pull(PullMode::Incremental, vec![part_of("", vec![deletion(id("2"), false)], PartEnd::None)])
+        .await
+        .unwrap();
+    assert_eq!(rig.store.count_item_errors(rig.connection.key).await.unwrap(), 0);
+    let state = rig.state("").await.unwrap();
+    assert!(!state.listing_unreliable, "whoever can name it need not mistrust the listing");
+}
+
+#[tokio::test]
+async fn an_error_that_names_nothing_makes_the_listing_unreliable() {
+    let rig = plain().await;
+    rig.pull(PullMode::Full, vec![part_of("", vec![failed(Target::Unnamed)], PartEnd::None)]).await.unwrap();
+    assert!(rig.state("").await.unwrap().listing_unreliable);
+}
+
+#[tokio::test]
+async fn a_subtree_goes_with_its_folder_in_stream_order() {
+    for target in [id("top"), Target::Locator("at/top".to_owned())] {
+        let rig = plain().await;
+        let mut page = part(
+            "",
+            vec![folder("top", ""), folder("mid", "top"), within("1", "mid"), within("2", "")],
+            None,
+        );
+        page.changes.push(deletion(target, true));
+        let after = part("", vec![within("3", "top")], Some(cursor("c"))).changes;
+        page.changes.extend(after);
+        page.end = PartEnd::Checkpoint(cursor("c"));
+        rig.pull(PullMode::Incremental, vec![page]).await.unwrap();
+        assert_eq!(rig.ids().await, ["2", "3"]);
+        assert_eq!(rig.store.parent_of(rig.connection.key, "mid").await.unwrap(), None);
+        assert_eq!(rig.state("").await.unwrap().cursor.as_deref(), Some(b"c".as_slice()));
+    }
+}
+
+#[tokio::test]
+async fn a_deletion_by_locator_finds_one_document_and_never_another() {
+    let rig = plain().await;
+    let mut page = part("", vec![folder("top", ""), within("1", "top"), within("2", "top")], None);
+    page.changes.push(deletion(Target::Locator("at/1".to_owned()), false));
+    page.changes.push(deletion(Target::Locator("at/nowhere".to_owned()), true));
+    let foreign = part_of("b", vec![deletion(Target::Locator("at/2".to_owned()), false)], PartEnd::None);
+    rig.pull(PullMode::Incremental, vec![page, foreign]).await.unwrap();
+    assert_eq!(rig.ids().await, ["2"]);
+}
+
+#[tokio::test]
+async fn a_folder_that_comes_and_goes_in_one_transaction_is_gone() {
+    let rig = plain().await;
+    let mut page = part("", vec![folder("top", "above")], None);
+    page.changes.push(deletion(id("top"), false));
+    rig.pull(PullMode::Incremental, vec![page]).await.unwrap();
+    assert_eq!(rig.store.parent_of(rig.connection.key, "top").await.unwrap(), None);
+    let mut page = part_of("", vec![deletion(id("top"), false)], PartEnd::None);
+    page.changes.extend(part("", vec![folder("top", "above")], None).changes);
+    rig.pull(PullMode::Incremental, vec![page]).await.unwrap();
+    assert!(rig.store.parent_of(rig.connection.key, "top").await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_removed_scope_takes_only_what_it_owns() {
+    let rig = Rig::new(|limits, _| limits.sweep_batch = 2).await;
+    let ids = ["1", "2", "3", "4", "5"];
+    let removed = vec![
+        part("a", ids.map(document).into(), Some(cursor("a"))),
+        part("b", vec![document("5"), document("6")], Some(cursor("b"))),
+        part_of("a", Vec::new(), PartEnd::ScopeRemoved(Cause::Gone)),
+        part_of("never-met", Vec::new(), PartEnd::ScopeRemoved(Cause::AccessLost)),
+    ];
+    let mut committer = rig.committer().await;
+    rig.pull_with(&mut committer, PullMode::Incremental, removed.into_iter().map(Pending::Ready).collect())
+        .await
+        .unwrap();
+    assert_eq!(rig.ids().await, ["5", "6"]);
+    assert_eq!(rig.state("a").await, None);
+    assert_eq!(committer.scopes.names(|_| true), ["b"]);
+    assert_eq!(committer.counts.deleted, 4);
+    let counts = rig.store.run(&rig.context.run).await.unwrap().unwrap().counts;
+    assert_eq!(counts.deleted, 4);
+}
+
+#[tokio::test]
+async fn scopes_are_kept_apart() {
+    let rig = plain().await;
+    let more = Checkpoint { has_more: true, ..cursor("b") };
+    let parts = vec![
+        part("a", vec![document("1")], Some(complete("a"))),
+        part("b", vec![document("2")], Some(more)),
+        part("c", vec![document("3")], None),
+    ];
+    let outcome = rig.pull(PullMode::Full, parts).await.unwrap();
+    assert_eq!(outcome.has_more.into_iter().collect::<Vec<_>>(), ["b"]);
+    let listing = async |scope: &str| rig.state(scope).await.unwrap().listing;
+    assert_eq!(listing("a").await, Listing::Complete);
+    assert_eq!((listing("b").await, listing("c").await), (Listing::UnderWay, Listing::UnderWay));
+}
+
+#[tokio::test]
+async fn a_scope_that_stops_has_no_more_and_is_not_complete() {
+    let rig = plain().await;
+    let more = Checkpoint { has_more: true, ..cursor("1") };
+    let stops = PartEnd::ScopeError(failure(Reason::AccessDenied));
+    let parts = vec![
+        part("a", vec![document("1")], Some(more)),
+        part_of("a", Vec::new(), stops),
+        part("a", Vec::new(), Some(complete("2"))),
+    ];
+    let outcome = rig.pull(PullMode::Full, parts).await.unwrap();
+    assert!(outcome.has_more.is_empty());
+    assert_eq!(outcome.scope_errors, [("a".to_owned(), failure(Reason::AccessDenied))]);
+    assert_eq!(rig.state("a").await.unwrap().listing, Listing::UnderWay, "it has said that it stopped");
+}
+
+#[tokio::test]
+async fn an_upsert_with_a_slow_fetch_never_lands_after_a_newer_deletion() {
+    let rig = plain().await;
+    let (go, wait) = oneshot::channel::<()>();
+    let slow = AbortOnDropHandle::new(tokio::spawn(async move {
+        wait.await.unwrap();
+        Ok(part("", vec![document("1")], None))
+    }));
+    let last = part_of("", vec![deletion(id("1"), false)], PartEnd::Checkpoint(cursor("c")));
+    let pending = vec![
+        Pending::Ready(part("", vec![document("0")], None)),
+        Pending::Fetching(slow),
+        Pending::Ready(last),
+    ];
+    let mut committer = rig.committer().await;
+    let mut changes = rig.store.feed_changes();
+    let pull = rig.pull_with(&mut committer, PullMode::Incremental, pending);
+    let release = async {
+        // What is ready does not wait for what is not.
+        changes.changed().await.unwrap();
+        assert_eq!(rig.ids().await, ["0"]);
+        go.send(()).unwrap();
+    };
+    let (outcome, ()) = tokio::join!(pull, release);
+    outcome.unwrap();
+    assert_eq!(rig.ids().await, ["0"]);
+}
+
+#[tokio::test]
+async fn a_content_that_cuts_the_pull_leaves_the_cursor_before_it() {
+    let rig = plain().await;
+    let cut = AbortOnDropHandle::new(tokio::spawn(async { Err(failure(Reason::RateLimited)) }));
+    let pending = vec![
+        Pending::Ready(part("", vec![document("1")], Some(cursor("before")))),
+        Pending::Fetching(cut),
+        Pending::Ready(part("", vec![document("3")], Some(cursor("after")))),
+    ];
+    let outcome = rig.pull_with(&mut rig.committer().await, PullMode::Incremental, pending).await.unwrap();
+    assert_eq!(outcome.cut, Some(failure(Reason::RateLimited)));
+    assert!(outcome.progressed);
+    assert_eq!(rig.state("").await.unwrap().cursor.as_deref(), Some(b"before".as_slice()));
+    assert_eq!(rig.ids().await, ["1"]);
+}
+
+#[tokio::test]
+async fn i3_who_lost_the_claim_stops_and_remembers_nothing_of_it() {
+    let rig = plain().await;
+    let mut committer = rig.committer().await;
+    rig.store.claim_connection(rig.connection.key).await.unwrap();
+    let pending = vec![Pending::Ready(part("", vec![document("1")], Some(cursor("c"))))];
+    let stopped = rig.pull_with(&mut committer, PullMode::Incremental, pending).await;
+    assert!(matches!(stopped, Err(Stop::Fenced)), "{stopped:?}");
+    assert!(rig.ids().await.is_empty());
+    assert_eq!((committer.counts, committer.scopes.all().count()), (RunCounts::default(), 0));
+}
+
+#[tokio::test]
+async fn what_is_only_present_is_asked_for_where_that_can_be_done() {
+    for targeted in [true, false] {
+        let rig = Rig::new(|_, capabilities| capabilities.targeted = targeted).await;
+        rig.pull(PullMode::Full, vec![part("", vec![document("1"), document("2")], None)]).await.unwrap();
+        let present = |id: &str, version: &str| {
+            change::Kind::Present(Present { id: id.to_owned(), version: version.to_owned() })
+        };
+        let mut committer = rig.committer().await;
+        let changes = vec![present("1", "1"), present("2", "2"), present("3", "1")];
+        let pending = vec![Pending::Ready(part("", changes, None))];
+        rig.pull_with(&mut committer, PullMode::Full, pending).await.unwrap();
+        let wanted = [(String::new(), "2".to_owned()), (String::new(), "3".to_owned())];
+        let errors = rig.store.count_item_errors(rig.connection.key).await.unwrap();
+        if targeted {
+            assert_eq!((committer.wanted.as_slice(), errors), (wanted.as_slice(), 0));
+        } else {
+            assert_eq!((committer.wanted.len(), errors), (0, 2));
+            assert_eq!(committer.counts.item_errors, 2);
+        }
+    }
+}
+
+#[tokio::test]
+async fn i7_permissions_alone_reach_the_feed_without_the_text() {
+    let rig = plain().await;
+    rig.pull(PullMode::Full, vec![part("", vec![document("1")], None)]).await.unwrap();
+    let public = Permissions { visibility: "public".to_owned(), ..Permissions::default() };
+    let change =
+        change::Kind::Permissions(PermissionsChange { id: "1".to_owned(), permissions: Some(public) });
+    let nobody = change::Kind::Permissions(PermissionsChange { id: "nobody".to_owned(), permissions: None });
+    rig.pull(PullMode::Incremental, vec![part("", vec![change, nobody], None)]).await.unwrap();
+    let row = feed_after(&rig.store, 0).await.remove(0);
+    let envelope: superfasttt_proto::connector::v1::DocumentEnvelope =
+        prost::Message::decode(row.envelope.as_slice()).unwrap();
+    assert_eq!(envelope.permissions.unwrap().visibility, "public");
+    assert!(row.content_offset < row.offset);
+    assert_eq!(row.text.as_deref(), Some("text of 1"), "to a reader who has seen nothing");
+    assert_eq!(find(&rig.store, &rig.connection, "nobody").await, None);
+}
