@@ -159,6 +159,10 @@ impl SyncService for Api {
     ) -> Result<Response<ResetSyncStateResponse>, Status> {
         let request = request.into_inner();
         let connection = self.connection(&request.connection).await?;
+        if connection.deleting_at.is_some() {
+            // A reset takes a claim of the connection, and so would take it from the deletion.
+            return Err(ApiError::Precondition("the connection is being deleted".to_owned()).into());
+        }
         let active = self.store.active_run(connection.key).await.map_err(ApiError::from)?;
         if let Some(run) = active.filter(|run| run.state == State::Running) {
             let message = format!("run {} is under way: wait for it or cancel it first", run.id);

@@ -46,14 +46,16 @@ impl Scheduler {
             self.stop(&run.id);
         }
         let mut deleted = 0;
+        let mut after = String::new();
         while !self.drain.is_cancelled() {
-            let batch = self.store.delete_documents_of(fence, BATCH, self.clock.now()).await?;
-            deleted += batch;
-            if batch == 0 {
+            let batch = self.store.delete_documents_of(fence, &after, BATCH, self.clock.now()).await?;
+            let Some((count, last)) = batch else {
                 self.store.end_deletion(fence, self.clock.now()).await?;
                 tracing::info!(connection = %connection.id, documents = deleted, "connection deleted");
                 return Ok(());
-            }
+            };
+            deleted += count;
+            after = last;
         }
         Ok(())
     }

@@ -11,6 +11,8 @@ pub mod feed;
 pub mod item_errors;
 pub mod runs;
 mod sqlite;
+#[cfg(test)]
+pub(crate) mod suite;
 pub mod sync_states;
 
 pub use sqlite::SqliteStore;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
 use rusqlite_migration::{M, Migrations};
 use tokio::sync::{Semaphore, watch};
 
@@ -42,7 +42,32 @@ pub struct SqliteStore {
 #[derive(Debug)]
 struct Readers {
     free: Mutex<Vec<Connection>>,
-    permits: Semaphore,
+    permits: Arc<Semaphore>,
+}
+
+/// A reader at work. It goes back even when the work panics.
+struct Lent {
+    connection: Option<Connection>,
+    readers: Arc<Readers>,
+}
+
+impl Lent {
+    fn take(readers: Arc<Readers>) -> Result<Self> {
+        let connection = readers.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        match connection {
+            Some(connection) => Ok(Self { connection: Some(connection), readers }),
+            None => Err(closed()),
+        }
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        // After the end of the store there is nobody to give it back to.
+        if let Some(connection) = self.connection.take().filter(|_| !self.readers.permits.is_closed()) {
+            self.readers.free.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        }
+    }
 }
 
 impl SqliteStore {
@@ -63,7 +88,10 @@ impl SqliteStore {
             let readers = (0..READERS).map(|_| connect(&path)).collect::<Result<Vec<_>>>()?;
             Ok(Self {
                 writer: Arc::new(tokio::sync::Mutex::new(Some(writer))),
-                readers: Arc::new(Readers { free: Mutex::new(readers), permits: Semaphore::new(READERS) }),
+                readers: Arc::new(Readers {
+                    free: Mutex::new(readers),
+                    permits: Arc::new(Semaphore::new(READERS)),
+                }),
                 feed_head: watch::Sender::new(head),
             })
         })
@@ -76,12 +104,22 @@ impl SqliteStore {
         &self,
         work: impl FnOnce(&Transaction<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
+        self.write_then(work, |_| {}).await
+    }
+
+    /// As [`Self::write`], with something to do right after the commit, also when the caller has stopped waiting.
+    async fn write_then<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T> + Send + 'static,
+        then: impl FnOnce(&T) + Send + 'static,
+    ) -> Result<T> {
         let mut writer = self.writer.clone().lock_owned().await;
         blocking(move || {
             let connection = writer.as_mut().ok_or_else(closed)?;
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let value = work(&transaction)?;
             transaction.commit()?;
+            then(&value);
             Ok(value)
         })
         .await
@@ -94,15 +132,33 @@ impl SqliteStore {
         work: impl FnOnce(&Transaction<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         self.write(move |transaction| {
-            let newest: i64 = transaction
-                .prepare_cached("SELECT fence FROM connections WHERE pk = ?1")?
-                .query_row([fence.connection.0], |row| row.get(0))?;
-            if newest != fence.number {
-                return Err(StoreError::Fenced);
-            }
+            check(transaction, fence)?;
             work(transaction)
         })
         .await
+    }
+
+    /// As [`Self::write_fenced`], for work that may move the feed and returns its head beside its value. Readers are
+    /// told with the commit itself, so that they hear of it even when the caller has stopped waiting.
+    pub(super) async fn write_feed<T: Send + 'static>(
+        &self,
+        fence: Fence,
+        work: impl FnOnce(&Transaction<'_>) -> Result<(T, i64)> + Send + 'static,
+    ) -> Result<T> {
+        let readers = self.feed_head.clone();
+        let fenced = move |transaction: &Transaction<'_>| {
+            check(transaction, fence)?;
+            work(transaction)
+        };
+        let tell = move |(_, head): &(T, i64)| {
+            readers.send_if_modified(|known| {
+                let moved = head > known;
+                *known = *head.max(known);
+                moved
+            });
+        };
+        let (value, _) = self.write_then(fenced, tell).await?;
+        Ok(value)
     }
 
     /// Runs `work` on a snapshot of the database.
@@ -111,13 +167,15 @@ impl SqliteStore {
         work: impl FnOnce(&Transaction<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let readers = self.readers.clone();
-        let _permit = self.readers.permits.acquire().await.map_err(|_| closed())?;
+        let permit = readers.permits.clone().acquire_owned().await.map_err(|_| closed())?;
         blocking(move || {
-            let taken = readers.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let mut connection = taken.ok_or_else(closed)?;
+            let mut lent = Lent::take(readers)?;
+            let connection = lent.connection.as_mut().ok_or_else(closed)?;
             let result =
                 connection.transaction().map_err(StoreError::from).and_then(|snapshot| work(&snapshot));
-            readers.free.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+            // The work goes on when its caller has left, so the place is free only once the connection is back.
+            drop(lent);
+            drop(permit);
             result
         })
         .await
@@ -138,6 +196,15 @@ impl Maintenance for SqliteStore {
         // Closing the last connection folds the write-ahead log into the file.
         self.writer.lock().await.take();
     }
+}
+
+/// Refuses whoever lost its claim, also of a connection that is forgotten altogether.
+fn check(transaction: &Transaction<'_>, fence: Fence) -> Result<()> {
+    let newest: Option<i64> = transaction
+        .prepare_cached("SELECT fence FROM connections WHERE pk = ?1")?
+        .query_row([fence.connection.0], |row| row.get(0))
+        .optional()?;
+    if newest == Some(fence.number) { Ok(()) } else { Err(StoreError::Fenced) }
 }
 
 fn closed() -> StoreError {

@@ -317,7 +317,17 @@ impl Committer {
         counts.contents_fetched = self.totals.fetched.load(Ordering::Relaxed);
         counts.content_bytes = self.totals.bytes.load(Ordering::Relaxed);
         counts.text_bytes = self.totals.text_bytes.load(Ordering::Relaxed);
-        self.check_share(failures, &counts)?;
+        if let Err(stop) = self.check_share(failures, &counts) {
+            // What failed the run is what a person has to look at. Nothing else of the group is kept.
+            commit.item_errors.extend(planned.content_errors);
+            self.counts.item_errors = counts.item_errors;
+            self.log_errors(&commit.item_errors);
+            let (run, item_errors) = (context.run.clone(), commit.item_errors);
+            let commit = Commit { run, item_errors, counts: self.counts, ..Commit::default() };
+            context.store.commit(context.fence, commit, now).await?;
+            context.report.counts(self.counts);
+            return Err(stop);
+        }
         for (scope, id) in planned.wanted {
             if context.capabilities.targeted {
                 self.wanted.push((scope, id));

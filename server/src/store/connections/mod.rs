@@ -160,7 +160,7 @@ pub trait ConnectionStore: Send + Sync {
         now: DateTime<Utc>,
     ) -> Result<Connection>;
 
-    /// Marks one as being deleted, so that nothing new begins for it. Again is harmless.
+    /// Marks one as being deleted, so that nothing new begins for it, and cancels a run that waits. Again is harmless.
     async fn begin_deletion(&self, id: &str, revision: Option<i64>, now: DateTime<Utc>)
     -> Result<Connection>;
 
@@ -170,8 +170,15 @@ pub trait ConnectionStore: Send + Sync {
     /// Takes a new claim, which ends every earlier one.
     async fn claim_connection(&self, key: ConnectionKey) -> Result<Fence>;
 
-    /// Makes up to `limit` of its documents tombstones. Says how many were made: 0 when none is left.
-    async fn delete_documents_of(&self, fence: Fence, limit: usize, now: DateTime<Utc>) -> Result<u64>;
+    /// Makes up to `limit` of its documents tombstones, in the order of their ids, those after `after`. Says how many
+    /// were made and the id of the last; `None` when none is left.
+    async fn delete_documents_of(
+        &self,
+        fence: Fence,
+        after: &str,
+        limit: usize,
+        now: DateTime<Utc>,
+    ) -> Result<Option<(u64, String)>>;
 
     /// Removes everything but the tombstones and frees the name.
     async fn end_deletion(&self, fence: Fence, now: DateTime<Utc>) -> Result<()>;

@@ -174,19 +174,26 @@ impl ConnectionStore for SqliteStore {
         self.write(move |tx| claim(tx, key)).await
     }
 
-    async fn delete_documents_of(&self, fence: Fence, limit: usize, now: DateTime<Utc>) -> Result<u64> {
-        let (deleted, head) = self
-            .write_fenced(fence, move |tx| {
-                let keys = tx
-                    .prepare_cached("SELECT pk FROM documents WHERE connection = ?1 AND gone = 0 LIMIT ?2")?
-                    .query_map(params![fence.connection.0, limit as i64], |row| row.get(0))?
-                    .collect::<rusqlite::Result<Vec<i64>>>()?;
-                let head = documents::sqlite::bury(tx, fence.connection, &keys, now)?;
-                Ok((keys.len() as u64, head))
-            })
-            .await?;
-        self.feed_moved(head);
-        Ok(deleted)
+    async fn delete_documents_of(
+        &self,
+        fence: Fence,
+        after: &str,
+        limit: usize,
+        now: DateTime<Utc>,
+    ) -> Result<Option<(u64, String)>> {
+        let after = after.to_owned();
+        self.write_feed(fence, move |tx| {
+            let found = tx
+                .prepare_cached(
+                    "SELECT pk, id FROM documents WHERE connection = ?1 AND id > ?2 AND gone = 0 ORDER BY id LIMIT ?3",
+                )?
+                .query_map(params![fence.connection.0, after, limit as i64], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect::<rusqlite::Result<Vec<(i64, String)>>>()?;
+            let (keys, mut ids): (Vec<i64>, Vec<String>) = found.into_iter().unzip();
+            let head = documents::sqlite::bury(tx, fence.connection, &keys, now)?;
+            Ok((ids.pop().map(|last| (keys.len() as u64, last)), head))
+        })
+        .await
     }
 
     async fn end_deletion(&self, fence: Fence, now: DateTime<Utc>) -> Result<()> {

@@ -15,8 +15,10 @@ use crate::store::{ConnectionKey, Fence, Result, SqliteStore, feed, item_errors,
 
 /// Every id under one id: `:connection`, `:scope` and `:id` are its parameters.
 const SUBTREE: &str = "WITH RECURSIVE under(id) AS ( \
-     SELECT id FROM containers WHERE connection = :connection AND parent_id = :id AND scope = :scope \
-     UNION SELECT id FROM documents WHERE connection = :connection AND parent_id = :id AND scope = :scope \
+     SELECT id FROM containers \
+       WHERE connection = :connection AND parent_id = :id AND parent_id <> '' AND scope = :scope \
+     UNION SELECT id FROM documents \
+       WHERE connection = :connection AND parent_id = :id AND parent_id <> '' AND scope = :scope \
      UNION SELECT c.id FROM containers c JOIN under ON c.parent_id = under.id \
        WHERE c.connection = :connection AND c.parent_id <> '' AND c.scope = :scope \
      UNION SELECT d.id FROM documents d JOIN under ON d.parent_id = under.id \
@@ -94,28 +96,25 @@ impl DocumentStore for SqliteStore {
     }
 
     async fn commit(&self, fence: Fence, commit: Commit, now: DateTime<Utc>) -> Result<()> {
-        let head = self
-            .write_fenced(fence, move |tx| {
-                let head = write_documents(tx, fence.connection, &commit.documents, now)?;
-                write_containers(tx, fence.connection, &commit)?;
-                for item in &commit.cleared_items {
-                    item_errors::sqlite::clear(tx, fence.connection, item)?;
-                }
-                for error in &commit.item_errors {
-                    item_errors::sqlite::record(tx, fence.connection, &commit.run, error, now)?;
-                }
-                for shield in &commit.shields {
-                    item_errors::sqlite::shield(tx, fence.connection, shield)?;
-                }
-                for state in &commit.states {
-                    sync_states::sqlite::save(tx, fence.connection, state)?;
-                }
-                runs::sqlite::save_counts(tx, &commit.run, &commit.counts)?;
-                Ok(head)
-            })
-            .await?;
-        self.feed_moved(head);
-        Ok(())
+        self.write_feed(fence, move |tx| {
+            let head = write_documents(tx, fence.connection, &commit.documents, now)?;
+            write_containers(tx, fence.connection, &commit)?;
+            for item in &commit.cleared_items {
+                item_errors::sqlite::clear(tx, fence.connection, item)?;
+            }
+            for error in &commit.item_errors {
+                item_errors::sqlite::record(tx, fence.connection, &commit.run, error, now)?;
+            }
+            for shield in &commit.shields {
+                item_errors::sqlite::shield(tx, fence.connection, shield)?;
+            }
+            for state in &commit.states {
+                sync_states::sqlite::save(tx, fence.connection, state)?;
+            }
+            runs::sqlite::save_counts(tx, &commit.run, &commit.counts)?;
+            Ok(((), head))
+        })
+        .await
     }
 
     async fn count_absent(
@@ -186,16 +185,13 @@ impl DocumentStore for SqliteStore {
         now: DateTime<Utc>,
     ) -> Result<()> {
         let run = run.to_owned();
-        let head = self
-            .write_fenced(fence, move |tx| {
-                let keys: Vec<i64> = keys.iter().map(|key| key.0).collect();
-                let head = bury(tx, fence.connection, &keys, now)?;
-                runs::sqlite::save_counts(tx, &run, &counts)?;
-                Ok(head)
-            })
-            .await?;
-        self.feed_moved(head);
-        Ok(())
+        self.write_feed(fence, move |tx| {
+            let keys: Vec<i64> = keys.iter().map(|key| key.0).collect();
+            let head = bury(tx, fence.connection, &keys, now)?;
+            runs::sqlite::save_counts(tx, &run, &counts)?;
+            Ok(((), head))
+        })
+        .await
     }
 
     async fn end_listing(&self, fence: Fence, state: ScopeState, forget: bool) -> Result<()> {
@@ -251,14 +247,14 @@ fn write_documents(
                 write_put(tx, connection, put, head, now)?;
             }
             DocumentWrite::Gone(key) => {
-                head += 1;
                 let buried = tx
                     .prepare_cached(
                         "UPDATE documents SET gone = 1, feed_offset = ?1, content_offset = ?1, committed_at = ?2, \
                          content_version = NULL, content_state = 0, text_hash = NULL, text_bytes = 0, \
                          parent_id = '', locator = '' WHERE pk = ?3 AND gone = 0",
                     )?
-                    .execute(params![head, micros(now), key.0])?;
+                    .execute(params![head + 1, micros(now), key.0])?;
+                head += buried as i64;
                 count_change -= buried as i64;
                 tx.prepare_cached("DELETE FROM document_bodies WHERE pk = ?1")?.execute([key.0])?;
             }

@@ -212,17 +212,6 @@ impl FeedStore for SqliteStore {
     }
 }
 
-impl SqliteStore {
-    /// Tells the feed's readers how far it goes.
-    pub(in crate::store) fn feed_moved(&self, head: i64) {
-        self.feed_head.send_if_modified(|known| {
-            let moved = head > *known;
-            *known = head.max(*known);
-            moved
-        });
-    }
-}
-
 /// Gives a new database its epoch; returns the head.
 pub(in crate::store) fn begin_epoch(connection: &mut Connection) -> Result<i64> {
     let tx = connection.transaction()?;

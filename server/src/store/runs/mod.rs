@@ -147,7 +147,7 @@ pub struct RunEnd {
     pub resume_at: Option<DateTime<Utc>>,
     /// Why it failed or waits.
     pub error: Option<RunError>,
-    /// When the connection is due at the latest; an earlier time stays. `None`: as its schedule says.
+    /// When a connection with a schedule is due at the latest; an earlier time stays. `None`: as its schedule says.
     pub retry_at: Option<DateTime<Utc>>,
     /// Deletions that wait for a person.
     pub held_sweeps: Vec<HeldSweep>,
@@ -171,7 +171,7 @@ pub trait RunStore: Send + Sync {
     /// parked one is queued again.
     ///
     /// # Errors
-    /// `Missing("connection")` where it is being deleted.
+    /// `Missing("connection")`, also where it is being deleted.
     async fn queue_run(
         &self,
         id: String,
@@ -185,7 +185,8 @@ pub trait RunStore: Send + Sync {
     /// has come. Says how many.
     async fn queue_due_runs(&self, new_id: fn() -> String, now: DateTime<Utc>) -> Result<u64>;
 
-    /// Takes the oldest queued run, claims its connection and marks it running.
+    /// Takes the oldest queued run, claims its connection and marks it running. A connection that is being deleted is
+    /// left to its deletion, whose claim would end.
     async fn claim_run(&self, now: DateTime<Utc>) -> Result<Option<(Run, Fence)>>;
 
     /// When something is next due: a schedule, or the end of a pause.
@@ -198,6 +199,9 @@ pub trait RunStore: Send + Sync {
     async fn begin_pull(&self, fence: Fence, run: &str, mode: PullMode) -> Result<()>;
 
     /// Ends or pauses a run, and sets what the connection shows of it.
+    ///
+    /// # Errors
+    /// `Missing("run")`.
     async fn end_run(&self, fence: Fence, run: &str, end: RunEnd, now: DateTime<Utc>) -> Result<Run>;
 
     /// Ends a run that nobody works on (queued or parked). Says whether there was one to end.

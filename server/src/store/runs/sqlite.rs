@@ -33,10 +33,8 @@ impl RunStore for SqliteStore {
                 )?;
                 return Ok(Queued::Existing(by_id(tx, &run.id)?.ok_or(StoreError::Missing("run"))?));
             }
-            let deleting: bool = tx
-                .prepare_cached("SELECT deleting_at IS NOT NULL FROM connections WHERE pk = ?1")?
-                .query_row([connection.0], |row| row.get(0))?;
-            if deleting {
+            let open = "SELECT 1 FROM connections WHERE pk = ?1 AND deleting_at IS NULL";
+            if !tx.prepare_cached(open)?.exists([connection.0])? {
                 return Err(StoreError::Missing("connection"));
             }
             insert(tx, &id, connection, trigger, full, now)?;
@@ -302,6 +300,13 @@ pub(in crate::store) fn cancel_waiting(
         "UPDATE runs SET state = ?1, ended_at = ?2, resume_at = NULL WHERE connection = ?3 AND state IN (1, 3)",
         params![number(State::Cancelled), micros(now), connection.0],
     )?;
+    Ok(())
+}
+
+/// Queues a connection's run again whose worker lost its claim.
+pub(in crate::store) fn begin_again(tx: &Transaction<'_>, connection: ConnectionKey) -> Result<()> {
+    let sql = "UPDATE runs SET state = ?1 WHERE connection = ?2 AND state = ?3";
+    tx.execute(sql, params![number(State::Queued), connection.0, number(State::Running)])?;
     Ok(())
 }
 

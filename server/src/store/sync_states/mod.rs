@@ -67,8 +67,9 @@ pub trait SyncStateStore: Send + Sync {
     /// All of a connection, ordered by scope.
     async fn sync_states(&self, connection: ConnectionKey) -> Result<Vec<ScopeState>>;
 
-    /// Writes states as they are given (but for approvals, which only [`Self::approve_held`] gives) and, with `settings`, what they were made with. Shields of a scope whose
-    /// listing begins (it is under way and has no cursor) are dropped.
+    /// Writes states as they are given (but for approvals, which only [`Self::approve_held`] gives) and, with
+    /// `settings`, what they were made with. Shields of a scope whose listing begins (it is under way and has no
+    /// cursor) are dropped.
     async fn save_sync_states(
         &self,
         fence: Fence,
@@ -79,7 +80,8 @@ pub trait SyncStateStore: Send + Sync {
     /// Approves the held sweeps of these scopes (all, where empty) and returns the states as they were.
     async fn approve_held(&self, connection: ConnectionKey, scopes: Vec<String>) -> Result<Vec<ScopeState>>;
 
-    /// Forgets the cursors and listings of these scopes (all, where empty). Ends every claim.
+    /// Forgets the cursors and listings of these scopes (all, where empty). Ends every claim; a run that was under way
+    /// is queued again.
     async fn reset_sync_states(&self, connection: ConnectionKey, scopes: Vec<String>) -> Result<()>;
 
     /// Removes a scope whose documents are gone.

@@ -5,7 +5,7 @@ use rusqlite::{Row, Transaction, named_params, params};
 
 use super::{Held, Listing, ScopeState, SyncStateStore};
 use crate::store::sqlite::{micros, time};
-use crate::store::{ConnectionKey, Fence, Result, SqliteStore, connections};
+use crate::store::{ConnectionKey, Fence, Result, SqliteStore, connections, runs};
 
 #[async_trait]
 impl SyncStateStore for SqliteStore {
@@ -56,6 +56,7 @@ impl SyncStateStore for SqliteStore {
     async fn reset_sync_states(&self, connection: ConnectionKey, scopes: Vec<String>) -> Result<()> {
         self.write(move |tx| {
             connections::sqlite::claim(tx, connection)?;
+            runs::sqlite::begin_again(tx, connection)?;
             for mut state in all(tx, connection)? {
                 if scopes.is_empty() || scopes.contains(&state.scope) {
                     state.cursor = None;

@@ -1,0 +1,152 @@
+//! What every store has to do, written once over `dyn Store` and run on each backend. The tests are functions, one
+//! file per entity; [`suite!`] names them all and makes a `#[tokio::test]` of each, for the backends at the foot of
+//! this file. A backend is a function that opens an empty store and returns it with what keeps it alive.
+
+mod commits;
+mod connections;
+mod consumers;
+mod deletion;
+mod documents;
+mod feed;
+mod fences;
+mod item_errors;
+mod model;
+mod run_logs;
+mod runs;
+pub(crate) mod support;
+mod sync_states;
+
+/// Stamps the tests for one backend. A test that is missing here is reported as dead code.
+macro_rules! suite {
+    ($backend:ident) => {
+        suite! { @stamp $backend
+            connections {
+                a_connection_is_read_back_as_it_was_made,
+                a_name_is_unique_within_its_organization,
+                the_same_request_makes_a_connection_once,
+                a_request_id_is_free_again_after_a_day,
+                an_update_changes_only_what_it_names,
+                an_update_of_an_older_revision_is_refused,
+                connections_are_listed_in_pages,
+                what_does_not_exist_is_missing,
+                a_claim_ends_every_earlier_one,
+            }
+            deletion {
+                nothing_begins_for_a_connection_that_is_being_deleted,
+                a_deletion_goes_on_in_batches_and_ends_with_tombstones,
+                a_deleted_connection_frees_its_name_and_hides,
+                a_deleted_connection_is_forgotten_with_its_last_tombstone,
+                beginning_a_deletion_again_is_harmless,
+            }
+            runs {
+                a_queued_run_is_claimed_once_and_in_order,
+                a_connection_has_one_active_run,
+                a_further_request_makes_a_queued_run_full,
+                a_running_run_stays_as_it_is,
+                a_parked_run_is_queued_again_when_asked_or_due,
+                a_due_connection_gets_a_run,
+                a_stopped_connection_is_not_due,
+                a_full_run_is_due_by_its_own_interval,
+                the_next_due_time_is_the_earliest,
+                a_failure_pulls_the_next_run_forward_only,
+                a_success_resets_failures_and_a_listing_is_noted,
+                a_run_that_was_cut_off_is_queued_again,
+                pauses_are_not_crashes,
+                only_a_waiting_run_is_cancelled_at_once,
+                runs_are_listed_newest_first_in_pages,
+                old_runs_are_trimmed_with_their_logs,
+                counts_and_held_sweeps_come_back,
+            }
+            run_logs {
+                a_log_is_read_in_order_and_pages,
+                a_log_is_bounded_and_says_what_was_dropped,
+                a_log_of_no_run_is_nothing,
+            }
+            sync_states {
+                states_are_read_back_ordered_by_scope,
+                an_approval_survives_a_save_and_ends_with_the_hold,
+                only_held_scopes_are_approved,
+                a_reset_forgets_cursors_and_ends_claims,
+                a_reset_queues_a_run_under_way_again,
+                a_removed_scope_takes_its_rows_with_it,
+                shields_go_only_when_a_listing_begins,
+            }
+            documents {
+                a_document_is_read_back_as_it_was_put,
+                a_document_without_text_has_none,
+                a_deleted_document_is_a_tombstone_and_may_return,
+                counts_of_absence_are_per_scope_and_listing,
+                absent_documents_come_in_pages,
+                a_locator_is_found_within_its_scope,
+                descendants_are_found_through_containers_and_circles,
+                a_container_knows_its_parent,
+                the_end_of_a_listing_forgets_what_it_did_not_name,
+            }
+            commits {
+                a_commit_is_true_as_a_whole,
+                a_failing_commit_leaves_nothing,
+                the_count_of_documents_is_exact,
+            }
+            feed {
+                offsets_grow_in_the_order_of_commits_and_documents,
+                each_document_stands_once_at_its_newest_offset,
+                i7_an_envelope_alone_hides_no_text_from_who_has_not_seen_it,
+                a_read_is_bounded_by_rows_and_bytes,
+                a_filter_passes_over_others_and_moves_on,
+                documents_are_listed_in_pages_without_tombstones,
+                a_long_text_is_not_in_an_entry,
+                i6_the_floor_follows_trimmed_tombstones,
+                lag_counts_matching_entries,
+                a_commit_wakes_readers,
+                a_commit_whose_caller_left_still_wakes_readers,
+                reads_that_are_given_up_cost_nothing,
+            }
+            fences {
+                i3_a_stale_fence_writes_nothing,
+                a_fence_of_a_forgotten_connection_is_refused,
+            }
+            item_errors {
+                an_error_that_is_met_again_is_the_same_one,
+                errors_are_told_apart_by_scope_and_target,
+                errors_come_newest_first_in_pages,
+                reading_an_item_clears_its_error,
+                an_error_comes_after_what_it_clears,
+                a_wider_shield_stays_wide,
+            }
+            consumers {
+                a_consumer_is_made_once_and_keeps_its_filter,
+                a_position_is_kept,
+                consumers_are_listed_in_pages_and_forgotten,
+            }
+            model {
+                i2_random_commits_equal_a_simple_model,
+            }
+        }
+    };
+    (@stamp $backend:ident $($entity:ident { $($test:ident,)* })*) => {
+        mod $backend {
+            $(mod $entity {
+                $(#[tokio::test]
+                async fn $test() {
+                    let (store, _alive) = super::super::backends::$backend().await;
+                    super::super::$entity::$test(store).await;
+                })*
+            })*
+        }
+    };
+}
+
+/// Opens an empty store of each kind.
+mod backends {
+    use std::sync::Arc;
+
+    use crate::store::{SqliteStore, Store};
+
+    pub async fn sqlite() -> (Arc<dyn Store>, tempfile::TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&folder.path().join("connectord.db")).await.unwrap();
+        (Arc::new(store), folder)
+    }
+}
+
+suite!(sqlite);

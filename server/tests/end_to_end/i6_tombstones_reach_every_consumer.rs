@@ -1,0 +1,152 @@
+//! I6: a deletion reaches every consumer, also one that was away, and what is deleted stays so.
+
+use serde_json::json;
+use superfasttt_proto::control::v1::connection::State;
+use superfasttt_proto::control::v1::{DeleteConnectionRequest, GetConnectionRequest};
+use tonic::Code;
+
+use crate::support::{SCRIPTED, Server, checkpoint, complete, deletion, doc, in_scope, within};
+
+#[tokio::test]
+async fn i6_a_consumer_that_was_down_gets_the_tombstone() {
+    let mut server = Server::start().await;
+    let source = server.source(SCRIPTED, [vec![doc("a", "1"), doc("b", "1"), complete("1")]]).await;
+    server.client.sync_well(&source.connection).await;
+    let feed = server.client.feed_of("cortex").await;
+    assert_eq!(feed.told(), ["a", "b"]);
+    assert_eq!(server.client.commit("cortex", &feed.position).await, 0);
+
+    source.script.next_pulls([vec![deletion("a"), checkpoint("2")]]);
+    server.client.sync_well(&source.connection).await;
+    server.kill9().await;
+    server.restart().await;
+    let feed = server.client.feed_of("cortex").await;
+    assert_eq!(feed.told(), ["-a"]);
+    assert_eq!(server.client.feed_of("cortex").await.told(), ["-a"], "until it says that it has it");
+    server.client.commit("cortex", &feed.position).await;
+    assert!(server.client.feed_of("cortex").await.entries.is_empty());
+    assert_eq!(server.client.feed("").await.told(), ["b", "-a"], "a reader from the beginning");
+
+    // It does not come back by itself, nor by an ACL change, nor by a deletion told again.
+    let acl = json!({"permissions": {"id": "a", "permissions": {"visibility": "public"}}});
+    source
+        .script
+        .next_pulls([vec![acl, deletion("a"), checkpoint("3")], vec![doc("a", "1"), checkpoint("4")]]);
+    server.client.sync_well(&source.connection).await;
+    assert_eq!(server.client.ids(&source.connection).await, "b");
+    assert!(server.client.feed(&feed.position).await.entries.is_empty());
+    // The source lists it again: then it is back, with its content for everybody.
+    server.client.sync_well(&source.connection).await;
+    assert_eq!(server.client.feed(&feed.position).await.told(), ["a"]);
+}
+
+#[tokio::test]
+async fn i6_a_position_that_leads_nowhere_gets_the_whole_state() {
+    let server = Server::start().await;
+    let source = server.source(SCRIPTED, [vec![doc("a", "1"), doc("b", "1"), complete("1")]]).await;
+    server.client.sync_well(&source.connection).await;
+    source.script.next_pulls([vec![deletion("a"), checkpoint("2")]]);
+    server.client.sync_well(&source.connection).await;
+    let position = server.client.feed("").await.position;
+    let (epoch, offset) = position.split_once('-').unwrap();
+    let other_epoch = format!("{:x}-{offset}", i64::from_str_radix(epoch, 16).unwrap() + 1);
+    let beyond = format!("{epoch}-{:x}", i64::from_str_radix(offset, 16).unwrap() + 1);
+    for position in [other_epoch, beyond] {
+        let feed = server.client.feed(&position).await;
+        assert!(feed.snapshot_begun && feed.snapshot_ended, "at {position}");
+        assert_eq!(feed.told(), ["b"], "the state has no tombstones");
+    }
+    let feed = server.client.feed(&position).await;
+    assert!(!feed.snapshot_begun && feed.entries.is_empty());
+}
+
+#[tokio::test]
+async fn i6_forgotten_tombstones_make_a_snapshot_for_who_was_away() {
+    let mut server = Server::builder().with("DOCUMENTS__TOMBSTONE_RETENTION", "1ms").start().await;
+    let source = server.source(SCRIPTED, [vec![doc("a", "1"), doc("b", "1"), complete("1")]]).await;
+    server.client.sync_well(&source.connection).await;
+    let before = server.client.feed("").await.position;
+    source.script.next_pulls([vec![deletion("a"), checkpoint("2")]]);
+    server.client.sync_well(&source.connection).await;
+    let after = server.client.feed("").await.position;
+    // Upkeep happens at each start.
+    server.stop().await;
+    server.restart().await;
+    within("the tombstone is forgotten", async {
+        while server.client.feed("").await.told() != ["b"] {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    let feed = server.client.feed(&before).await;
+    assert!(feed.snapshot_begun && feed.snapshot_ended);
+    assert_eq!(feed.told(), ["b"], "a is dropped, because it was not in the snapshot");
+    assert!(!server.client.feed(&after).await.snapshot_begun, "who has seen the tombstone goes on");
+}
+
+#[tokio::test]
+async fn i6_a_connection_is_deleted_to_the_end_across_kills() {
+    const DOCUMENTS: usize = 20_000;
+    let mut server = Server::start().await;
+    let generate = json!({"generate": {"count": DOCUMENTS, "size_bytes": 10}});
+    let kept = server.source(SCRIPTED, [vec![doc("kept", "1"), complete("1")]]).await;
+    server.client.sync_well(&kept.connection).await;
+    let source = server.source(SCRIPTED, [vec![generate, complete("1")]]).await;
+    server.client.sync_well(&source.connection).await;
+    let position = server.client.feed("").await.position;
+
+    // A run of the connection goes on when the deletion begins.
+    let script = &source.script;
+    script.next_pulls([vec![doc("late", "1"), script.touch("pulling"), script.wait("never")]]);
+    server.client.begin(&source.connection, false).await;
+    script.reached("pulling").await;
+    let request = DeleteConnectionRequest { connection: source.connection.clone(), etag: String::new() };
+    let deleting = server.client.connections().delete_connection(request).await.unwrap().into_inner();
+    assert_eq!(deleting.connection.unwrap().state(), State::Deleting);
+    for _ in 0..2 {
+        server.kill9().await;
+        server.restart().await;
+    }
+    let request = GetConnectionRequest { connection: source.connection.clone() };
+    within("the end of the deletion", async {
+        while let Ok(found) = server.client.connections().get_connection(request.clone()).await {
+            assert_eq!(found.into_inner().connection.unwrap().state(), State::Deleting);
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    let gone = server.client.connections().get_connection(request).await.unwrap_err();
+    assert_eq!(gone.code(), Code::NotFound);
+    let mut told = server.client.feed(&position).await.told();
+    let count = told.len();
+    told.sort();
+    told.dedup();
+    assert_eq!(told.len(), count, "no document is told twice");
+    assert!(told.iter().all(|entry| entry.starts_with('-')));
+    let late = usize::from(told.contains(&"-late".to_owned()));
+    assert_eq!(count, DOCUMENTS + late);
+    assert_eq!(server.client.feed("").await.told().iter().filter(|entry| !entry.starts_with('-')).count(), 1);
+}
+
+#[tokio::test]
+async fn i6_a_removed_scope_leaves_the_feed() {
+    let server = Server::start().await;
+    let first = vec![
+        in_scope("one", doc("a", "1")),
+        in_scope("two", doc("b", "1")),
+        in_scope("one", complete("1")),
+        in_scope("two", complete("1")),
+    ];
+    let source = server.source(SCRIPTED, [first]).await;
+    server.client.sync_well(&source.connection).await;
+    let position = server.client.feed("").await.position;
+    // A scope that is merely not mentioned keeps everything.
+    source.script.next_pulls([vec![in_scope("one", checkpoint("2"))]]);
+    server.client.sync_well(&source.connection).await;
+    assert_eq!(server.client.ids(&source.connection).await, "a b");
+    source.script.next_pulls([vec![in_scope("two", json!({"scope_removed": "gone"}))]]);
+    server.client.sync_well(&source.connection).await;
+    assert_eq!(server.client.ids(&source.connection).await, "a");
+    assert_eq!(server.client.feed(&position).await.told(), ["-b"]);
+    assert_eq!(server.client.scope(&source.connection, "two").await.cursor, b"");
+}

@@ -1,0 +1,26 @@
+//! The whole path with real processes: connectord, the scripted connector, the filesystem connector. One behaviour per
+//! file; what shows an invariant of the design carries its name.
+
+#![expect(clippy::unwrap_used, reason = "a panic is the failure report, in helpers too")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod content;
+mod control_api;
+mod cursors_and_violations;
+mod i10_one_bad_item_never_fails_a_run;
+mod i11_memory_is_bounded;
+mod i12_kill_9_loses_and_doubles_nothing;
+mod i1_a_cursor_is_never_ahead_of_its_changes;
+mod i2_replays_are_harmless;
+mod i5_absence_deletes_only_what_was_proven_absent;
+mod i5_large_sweeps_are_held;
+mod i5_moves_between_scopes;
+mod i5_targeted_confirms_absence;
+mod i6_tombstones_reach_every_consumer;
+mod i7_permissions;
+mod i8_no_secret_gets_out;
+mod one_server_per_data_folder;
+mod runs;
+mod settings_changes;

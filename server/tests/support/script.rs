@@ -1,0 +1,169 @@
+//! Scripts for the scripted connector, and what it was called with. `server/tests/scripted/src/script.rs` tells every
+//! step.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+use serde_json::{Map, Value, json};
+
+use super::until_exists;
+
+/// One thing that a pull does.
+pub type Step = Value;
+
+/// The script of one connection. It can be written on while the connector runs.
+pub struct Script {
+    folder: PathBuf,
+    pulls: Mutex<Vec<Value>>,
+    content: Mutex<Map<String, Value>>,
+}
+
+impl Script {
+    /// An empty script in a folder of its own.
+    pub fn new(folder: PathBuf) -> Self {
+        fs::create_dir_all(&folder).unwrap();
+        let script = Self { folder, pulls: Mutex::default(), content: Mutex::default() };
+        script.write();
+        script
+    }
+
+    /// The connection's setting.
+    pub fn path(&self) -> PathBuf {
+        self.folder.join("script.json")
+    }
+
+    /// A file beside the script, for `wait_for_file` and `touch_file`.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// What the pulls from here on play, one after the other; then the last of them again.
+    pub fn next_pulls<const N: usize>(&self, pulls: [Vec<Step>; N]) {
+        let played = self.pulls().len();
+        let mut all = self.pulls.lock().unwrap();
+        all.resize(played, json!({"steps": []}));
+        all.extend(pulls.into_iter().map(|steps| json!({"steps": steps})));
+        drop(all);
+        self.write();
+    }
+
+    /// What is behind a `content_ref`.
+    pub fn content(&self, reference: &str, content: Value) {
+        self.content.lock().unwrap().insert(reference.to_owned(), content);
+        self.write();
+    }
+
+    /// A text behind a `content_ref`.
+    pub fn text(&self, reference: &str, text: &str) {
+        self.content(reference, json!({"text": text, "media_type": "text/plain"}));
+    }
+
+    /// Lets a step `wait_for_file` go on.
+    pub fn release(&self, file: &str) {
+        fs::write(self.file(file), "").unwrap();
+    }
+
+    /// Waits for a step `touch_file`.
+    pub async fn reached(&self, file: &str) {
+        until_exists(&self.file(file)).await;
+    }
+
+    /// The step that says where the pull is.
+    pub fn touch(&self, file: &str) -> Step {
+        json!({"touch_file": self.file(file)})
+    }
+
+    /// The step that waits for [`Self::release`].
+    pub fn wait(&self, file: &str) -> Step {
+        json!({"wait_for_file": self.file(file)})
+    }
+
+    /// Every call so far.
+    pub fn calls(&self) -> Vec<Value> {
+        let calls = fs::read_to_string(self.folder.join("script.json.calls")).unwrap_or_default();
+        calls.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// The pulls so far.
+    pub fn pulls(&self) -> Vec<Value> {
+        self.calls().into_iter().filter(|call| call["rpc"] == "pull").collect()
+    }
+
+    /// The last pull: its mode, and the cursor of the scope "" or "none".
+    pub fn last_pull(&self) -> (String, String) {
+        let pull = self.pulls().pop().expect("there was a pull");
+        let cursor = pull["states"].as_array().unwrap().iter().find(|state| state["scope"] == "");
+        let cursor = cursor.map_or("none", |state| state["cursor"].as_str().unwrap());
+        (pull["mode"].as_str().unwrap().to_owned(), cursor.to_owned())
+    }
+
+    /// The process that was called last.
+    pub fn pid(&self) -> i32 {
+        let call = self.calls().pop().expect("there was a call");
+        i32::try_from(call["pid"].as_i64().unwrap()).unwrap()
+    }
+
+    fn write(&self) {
+        let pulls = self.pulls.lock().unwrap();
+        let content = self.content.lock().unwrap();
+        let script = json!({"pulls": *pulls, "content": *content});
+        // The connector reads at every call: it must never see half of a file.
+        let draft = self.folder.join("draft");
+        fs::write(&draft, script.to_string()).unwrap();
+        fs::rename(&draft, self.path()).unwrap();
+    }
+}
+
+/// A document with its text in the envelope, both telling the version.
+pub fn doc(id: &str, version: &str) -> Step {
+    json!({"document": {
+        "id": id, "title": format!("{id} {version}"), "content": format!("text of {id} {version}"), "version": version,
+    }})
+}
+
+/// A document whose text is behind the `content_ref` of its own id.
+pub fn content_doc(id: &str, version: &str) -> Step {
+    json!({"document": {"id": id, "title": id, "content_ref": id, "version": version}})
+}
+
+/// A step in a scope other than "".
+pub fn in_scope(scope: &str, mut step: Step) -> Step {
+    step["scope"] = json!(scope);
+    step
+}
+
+/// A document is gone.
+pub fn deletion(id: &str) -> Step {
+    json!({"deletion": {"id": id}})
+}
+
+/// A document could not be read.
+pub fn item_error(id: &str) -> Step {
+    json!({"item_error": {"id": id, "reason": "ACCESS_DENIED", "message": format!("{id} is locked")}})
+}
+
+/// Something could not be read, and nobody knows what.
+pub fn unnamed_error() -> Step {
+    json!({"item_error": {"reason": "INTERNAL", "message": "something is broken"}})
+}
+
+/// The scope is caught up.
+pub fn checkpoint(cursor: &str) -> Step {
+    json!({"checkpoint": {"cursor": cursor}})
+}
+
+/// Everything so far is covered, and there is more.
+pub fn more(cursor: &str) -> Step {
+    json!({"checkpoint": {"cursor": cursor, "has_more": true}})
+}
+
+/// The listing is complete.
+pub fn complete(cursor: &str) -> Step {
+    json!({"checkpoint": {"cursor": cursor, "listing_complete": true}})
+}
+
+/// The pull fails.
+pub fn fail(reason: &str) -> Step {
+    json!({"fail": {"reason": reason, "message": format!("the source says {reason}")}})
+}

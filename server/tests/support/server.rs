@@ -1,0 +1,201 @@
+//! A connectord of a test's own.
+
+use std::fs::{self, File, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::json;
+
+use super::script::{Script, Step};
+use super::{Client, binaries, until};
+
+/// What a server is started with.
+#[derive(Default)]
+pub struct ServerBuilder {
+    variables: Vec<(String, String)>,
+}
+
+impl ServerBuilder {
+    /// Sets `CONNECTORD_<key>`, such as `SYNC__SWEEP_MIN`.
+    pub fn with(mut self, key: &str, value: impl ToString) -> Self {
+        self.variables.push((format!("CONNECTORD_{key}"), value.to_string()));
+        self
+    }
+
+    /// Starts it, and waits until it serves.
+    pub async fn start(self) -> Server {
+        let folder = tempfile::tempdir().unwrap();
+        binaries::assemble_connectors(&folder.path().join("connectors"));
+        let (child, client) = launch(folder.path(), &self.variables).await;
+        Server { folder, variables: self.variables, child, client, sources: AtomicUsize::new(0) }
+    }
+}
+
+/// A running connectord. It ends with the value; its log is shown where the test has failed.
+pub struct Server {
+    folder: tempfile::TempDir,
+    variables: Vec<(String, String)>,
+    child: Child,
+    /// Calls it. A restarted server has another port and so another client.
+    pub client: Client,
+    sources: AtomicUsize,
+}
+
+/// A connection of a scripted connector, and its script.
+pub struct Source {
+    /// The script.
+    pub script: Script,
+    /// The connection's id.
+    pub connection: String,
+}
+
+impl Server {
+    /// One with the defaults of tests.
+    pub async fn start() -> Self {
+        Self::builder().start().await
+    }
+
+    /// One that differs from them.
+    pub fn builder() -> ServerBuilder {
+        ServerBuilder::default()
+    }
+
+    /// A connection whose first pulls play these steps. Its schedule is paused: it syncs only when a test says so.
+    pub async fn source<const N: usize>(&self, connector: &str, pulls: [Vec<Step>; N]) -> Source {
+        let script = self.script();
+        script.next_pulls(pulls);
+        let connection = self.client.create_paused(connector, json!({"script": script.path()})).await;
+        Source { script, connection }
+    }
+
+    /// A script that no connection plays yet.
+    pub fn script(&self) -> Script {
+        let number = self.sources.fetch_add(1, Ordering::Relaxed);
+        Script::new(self.folder.path().join(format!("source-{number}")))
+    }
+
+    /// The folder that lives as long as the server: `data`, `connectors`, `connectord.log` are in it.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Everything that it has said on stderr.
+    pub fn log(&self) -> String {
+        fs::read_to_string(log_path(self.folder.path())).unwrap()
+    }
+
+    /// The process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Ends it as a power cut would.
+    pub async fn kill9(&mut self) {
+        kill(Pid::from_raw(self.child.id() as i32), Signal::SIGKILL).unwrap();
+        self.ended().await;
+    }
+
+    /// Asks it to stop, and waits until it has.
+    pub async fn stop(&mut self) {
+        kill(Pid::from_raw(self.child.id() as i32), Signal::SIGTERM).unwrap();
+        let status = self.ended().await;
+        assert!(status.success(), "it stopped with {status}");
+    }
+
+    /// Starts it again on the same data.
+    pub async fn restart(&mut self) {
+        (self.child, self.client) = launch(self.folder.path(), &self.variables).await;
+    }
+
+    /// Starts another one on the same data, which is expected to refuse; returns what it says.
+    pub async fn start_another(&self) -> (ExitStatus, String) {
+        let log = self.folder.path().join("another.log");
+        let mut child = command(self.folder.path(), &self.variables, &log).spawn().unwrap();
+        let mut ended = None;
+        until("the end of the other server", || {
+            ended = child.try_wait().unwrap();
+            ended.is_some()
+        })
+        .await;
+        (ended.unwrap(), fs::read_to_string(log).unwrap())
+    }
+
+    async fn ended(&mut self) -> ExitStatus {
+        let mut status = None;
+        until("the end of connectord", || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        })
+        .await;
+        status.unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            println!("--- what connectord said:\n{}", self.log());
+        }
+    }
+}
+
+fn log_path(folder: &Path) -> PathBuf {
+    folder.join("connectord.log")
+}
+
+fn command(folder: &Path, variables: &[(String, String)], log: &Path) -> Command {
+    let log: File = OpenOptions::new().create(true).append(true).open(log).unwrap();
+    let mut command = Command::new(binaries::connectord());
+    command.env_clear();
+    for name in ["PATH", "TMPDIR"] {
+        command.envs(std::env::var_os(name).map(|value| (name, value)));
+    }
+    command
+        // The first free port; nothing else may listen there while the server is down.
+        .env("CONNECTORD_SERVER__CONTROL_LISTEN", "127.0.0.1:0")
+        .env("CONNECTORD_SERVER__PUBLIC_LISTEN", "127.0.0.1:0")
+        .env("CONNECTORD_SYNC__RETRY_BACKOFF_INITIAL", "10ms")
+        .env("CONNECTORD_SYNC__RETRY_BACKOFF_MAX", "100ms")
+        .env("CONNECTORD_SYNC__SCHEDULE_POLL", "50ms")
+        .env("CONNECTORD_PROCESS__RESTART_BACKOFF_INITIAL", "10ms")
+        .env("CONNECTORD_PROCESS__RESTART_BACKOFF_MAX", "100ms")
+        .envs(variables.iter().map(|(name, value)| (name, value)))
+        .arg("--data-dir")
+        .arg(folder.join("data"))
+        .arg("--connectors-dir")
+        .arg(folder.join("connectors"))
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log);
+    command
+}
+
+async fn launch(folder: &Path, variables: &[(String, String)]) -> (Child, Client) {
+    let log = log_path(folder);
+    let before = fs::metadata(&log).map_or(0, |log| log.len() as usize);
+    let mut child = command(folder, variables, &log).spawn().unwrap();
+    let mut address = None;
+    until("connectord is serving", || {
+        let said = fs::read_to_string(&log).unwrap();
+        let said = &said[before..];
+        if let Some(status) = child.try_wait().unwrap() {
+            panic!("connectord ended with {status}:\n{said}");
+        }
+        address = said
+            .lines()
+            .find(|line| line.contains("connectord is serving"))
+            .and_then(|line| line.split_once("address="))
+            .and_then(|(_, rest)| rest.split_whitespace().next().map(str::to_owned));
+        address.is_some()
+    })
+    .await;
+    let token = variables.iter().find(|(name, _)| name == "CONNECTORD_SERVER__TOKEN");
+    let client = Client::new(&address.unwrap(), token.map(|(_, token)| token.clone()));
+    (child, client)
+}
