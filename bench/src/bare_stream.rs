@@ -38,7 +38,10 @@ pub fn serve_pull(socket: &Path, documents: &str) -> anyhow::Result<()> {
         let listener = UnixListener::bind(socket)?;
         say_ready(&socket.display())?;
         let routes = routes::<PullRequest, PullResponse>(messages);
-        Ok(Server::builder().add_routes(routes).serve_with_incoming(UnixListenerStream::new(listener)).await?)
+        Ok(Server::builder()
+            .add_routes(routes)
+            .serve_with_incoming(UnixListenerStream::new(listener))
+            .await?)
     })
 }
 

@@ -249,7 +249,8 @@ impl Synced {
         let counts = run.counts.unwrap_or_default();
         let (started, ended) =
             run.started_at.zip(run.ended_at).context("a run that ended has both its times")?;
-        let micros = |time: superfasttt_connector::Timestamp| time.seconds * 1_000_000 + i64::from(time.nanos) / 1000;
+        let micros =
+            |time: superfasttt_connector::Timestamp| time.seconds * 1_000_000 + i64::from(time.nanos) / 1000;
         let duration = Duration::from_micros((micros(ended) - micros(started)).try_into()?);
         Ok(Self { created: counts.created, unchanged: counts.unchanged, duration, cpu })
     }

@@ -30,5 +30,11 @@ pub async fn measure(programs: &Programs, documents: u64, repetitions: usize) ->
         measured.push(Repetition::new(documents, synced.duration, bare, synced.cpu));
         progress("ingest", measured.last());
     }
-    Ok(Ratio::new("ingest", "bulk upsert of the same rows by a plain SQLite client", 0.6, documents, measured))
+    Ok(Ratio::new(
+        "ingest",
+        "bulk upsert of the same rows by a plain SQLite client",
+        0.6,
+        documents,
+        measured,
+    ))
 }

@@ -88,7 +88,8 @@ async fn measure(args: &Args) -> anyhow::Result<Report> {
     let documents = args.documents.unwrap_or(200_000);
     let repetitions = args.repetitions.into();
     let machine = Machine::this();
-    let mut report = Report { date: args.date.clone(), machine, ratios: Vec::new(), memory: None, start: None };
+    let mut report =
+        Report { date: args.date.clone(), machine, ratios: Vec::new(), memory: None, start: None };
     if wants(Figure::Ingest) {
         report.ratios.push(ingest::measure(&programs, documents, repetitions).await?);
     }

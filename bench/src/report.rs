@@ -105,7 +105,8 @@ impl Ratio {
 impl Report {
     /// Every target is met.
     pub fn reached(&self) -> bool {
-        self.ratios.iter().all(|ratio| ratio.reached) && self.memory.as_ref().is_none_or(|memory| memory.reached)
+        self.ratios.iter().all(|ratio| ratio.reached)
+            && self.memory.as_ref().is_none_or(|memory| memory.reached)
     }
 
     /// For people.
@@ -203,8 +204,13 @@ mod tests {
         let second = Duration::from_secs(1);
         let repetition = Repetition::new(1000, second * 4, second, second);
         let ratio = |target| Ratio::new("ingest", "", target, 1000, vec![repetition]);
-        let mut report =
-            Report { date: None, machine: Machine::this(), ratios: vec![ratio(0.2)], memory: None, start: None };
+        let mut report = Report {
+            date: None,
+            machine: Machine::this(),
+            ratios: vec![ratio(0.2)],
+            memory: None,
+            start: None,
+        };
         assert!(report.reached() && !report.table().contains("MISSED"));
         report.ratios.push(ratio(0.3));
         assert!(!report.reached() && report.table().contains("MISSED"));

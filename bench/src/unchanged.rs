@@ -45,5 +45,11 @@ pub async fn measure(programs: &Programs, documents: u64, repetitions: usize) ->
         progress("unchanged", measured.last());
     }
     connectord.stop().await?;
-    Ok(Ratio::new("unchanged", "tonic stream of the same messages over a Unix socket", 0.4, documents, measured))
+    Ok(Ratio::new(
+        "unchanged",
+        "tonic stream of the same messages over a Unix socket",
+        0.4,
+        documents,
+        measured,
+    ))
 }

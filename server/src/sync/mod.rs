@@ -8,6 +8,7 @@
 pub mod change;
 pub mod commit;
 pub mod envelope;
+pub mod in_flight;
 pub mod json;
 pub mod outcome;
 pub mod plan;
@@ -17,6 +18,7 @@ pub mod report;
 pub mod run;
 pub mod scopes;
 pub mod sweep;
+pub mod unopened;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -12,6 +12,7 @@ use superfasttt_proto::error::ConnectorError;
 
 use super::change::{Document, Text, item_error};
 use super::envelope::{self, Hash};
+use super::unopened::Unopened;
 use crate::store::documents::{
     ContentState, DocumentKey, DocumentPut, DocumentWrite, FeedEntryKind, StoredDocument, TextWrite,
 };
@@ -72,6 +73,7 @@ struct Now {
     version: String,
     content: Content,
     hash: Hash,
+    message_hash: Option<Hash>,
     /// `None`: as stored.
     envelope: Option<Envelope>,
 }
@@ -132,6 +134,7 @@ impl Plan {
                     bytes: document.text_bytes,
                 },
                 hash: document.envelope_hash,
+                message_hash: document.message_hash,
                 envelope: None,
             });
             (document.id.clone(), Row { stored: Some(document), now, ..Row::default() })
@@ -160,7 +163,7 @@ impl Plan {
 
     /// A whole document: the scope owns it from here on.
     pub fn document(&mut self, scope: &Arc<str>, generation: i64, document: Document) {
-        let Document { envelope, encoded, text, hash } = document;
+        let Document { envelope, encoded, text, hash, message_hash } = document;
         let row = touch(&mut self.rows, &mut self.touches, &envelope.id);
         let held = row.now.take().map(|now| now.content).unwrap_or_default();
         row.read = true;
@@ -214,8 +217,24 @@ impl Plan {
             version: envelope.version.clone(),
             content,
             hash,
+            message_hash,
             envelope: Some(Envelope { message: envelope, encoded }),
         });
+    }
+
+    /// A whole document, as it came. Says whether it is the same, byte for byte, as what the document was made of: then
+    /// it is seen. Else nothing happens, and it has to be opened.
+    pub fn unopened(&mut self, scope: &Arc<str>, generation: i64, document: &Unopened) -> bool {
+        let Some(row) = self.rows.get_mut(&document.id) else { return false };
+        let Some(now) = row.now.as_mut() else { return false };
+        if now.message_hash != Some(document.hash) || now.scope != *scope {
+            return false;
+        }
+        now.generation = generation;
+        row.read = true;
+        self.touches += 1;
+        row.touched = self.touches;
+        true
     }
 
     /// A document exists at a version.
@@ -246,6 +265,7 @@ impl Plan {
         envelope.message.permissions = Some(permissions);
         envelope.encoded = envelope.message.encode_to_vec();
         now.hash = envelope::envelope_hash(&envelope.message, now.content.hash.as_ref());
+        now.message_hash = None;
         now.generation = generation;
         touch(&mut self.rows, &mut self.touches, id);
     }
@@ -271,7 +291,8 @@ impl Plan {
             ..Outcome::default()
         };
         let mut rows: Vec<_> = self.rows.into_iter().filter(|(_, row)| row.touched > 0).collect();
-        rows.sort_unstable_by_key(|(_, row)| row.touched);
+        // Rows are large: cached, each is moved once.
+        rows.sort_by_cached_key(|(_, row)| row.touched);
         for (id, row) in rows {
             let stored = row.stored.filter(|stored| !stored.gone || row.now.is_some());
             let Some(now) = row.now else {
@@ -316,7 +337,11 @@ fn write(outcome: &mut Outcome, id: String, stored: Option<StoredDocument>, now:
     let (Some(envelope), None) = (now.envelope, same) else {
         // Only a stored document can be without an envelope of its own, or the same as what is stored.
         return match stored {
-            Some(stored) => DocumentWrite::Seen { key: stored.key, generation: now.generation },
+            Some(stored) => DocumentWrite::Seen {
+                key: stored.key,
+                generation: now.generation,
+                message_hash: now.message_hash.filter(|hash| stored.message_hash != Some(*hash)),
+            },
             None => unreachable!("a document that is not stored comes with its envelope"),
         };
     };
@@ -339,6 +364,7 @@ fn write(outcome: &mut Outcome, id: String, stored: Option<StoredDocument>, now:
         text_hash: now.content.hash,
         text_bytes: now.content.bytes,
         envelope_hash: now.hash,
+        message_hash: now.message_hash,
         parent_id: envelope.message.parent_id,
         locator: envelope.message.locator,
         envelope: envelope.encoded,
