@@ -115,7 +115,14 @@ impl Runner {
         let counts = context.report.run().counts;
         let totals = Arc::new(ContentTotals::default());
         totals.restore(&counts);
-        let committer = Committer::new(context.clone(), totals.clone(), scopes, counts, errors_stand);
+        let committer = Committer::new(
+            context.clone(),
+            totals.clone(),
+            scopes,
+            counts,
+            errors_stand,
+            connection.connector.clone(),
+        );
         let scope_errors = Vec::new();
         Ok(Self {
             context,
@@ -428,6 +435,7 @@ impl Runner {
             stall_timeout: context.limits.stall_timeout,
             in_flight: self.in_flight.clone(),
             in_flight_bytes: self.in_flight_bytes,
+            mostly_known: self.committer.mostly_known(),
         };
         let source = Source {
             session,

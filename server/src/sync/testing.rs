@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use prost::Message;
+use superfasttt_proto::connector::pulled;
 use superfasttt_proto::connector::v1::{
     Capabilities, Checkpoint, DocumentEnvelope, Page, PullMode, Reason, change,
 };
@@ -59,7 +61,14 @@ impl Rig {
         let errors_stand = self.store.count_item_errors(self.connection.key).await.unwrap() > 0;
         let totals = Arc::new(ContentTotals::default());
         let counts = self.context.report.run().counts;
-        Committer::new(self.context.clone(), totals, Scopes::new(states), counts, errors_stand)
+        Committer::new(
+            self.context.clone(),
+            totals,
+            Scopes::new(states),
+            counts,
+            errors_stand,
+            self.connection.connector.clone(),
+        )
     }
 
     /// Commits a pull of these parts, which ends in order. All of them are there before the first is committed.
@@ -132,7 +141,9 @@ pub fn complete(cursor: &str) -> Checkpoint {
 
 /// A page's part, as the reader passes it on.
 pub fn part(scope: &str, changes: Vec<change::Kind>, checkpoint: Option<Checkpoint>) -> Part {
-    let (scope, changes, end) = from_page(page(scope, changes, checkpoint), "demo").unwrap();
+    // The same on the wire, with documents as they came.
+    let page = pulled::Page::decode(page(scope, changes, checkpoint).encode_to_vec().as_slice()).unwrap();
+    let (scope, changes, end) = from_page(page, "demo", false).unwrap();
     Part { scope, changes, end, message_bytes: 100, permit: None }
 }
 

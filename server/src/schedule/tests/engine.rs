@@ -8,7 +8,9 @@ use async_trait::async_trait;
 use chrono::TimeDelta;
 use futures::stream::BoxStream;
 use futures::{StreamExt, stream};
+use prost::Message;
 use superfasttt_extract::{Pool, PoolConfig};
+use superfasttt_proto::connector::pulled;
 use superfasttt_proto::connector::v1::{
     Checkpoint, DiscoverRequest, DiscoverResponse, FetchContentRequest, FetchContentResponse, PullMode,
     PullRequest, PullResponse, Reason, ScopeError, TestConnectionRequest, TestConnectionResponse, change,
@@ -80,9 +82,14 @@ impl Connectors for Fake {
     }
 }
 
+/// A message as the engine reads it: with documents as they came.
+fn as_pulled(message: &PullResponse) -> pulled::PullResponse {
+    pulled::PullResponse::decode(message.encode_to_vec().as_slice()).expect("both are the same on the wire")
+}
+
 #[async_trait]
 impl Session for Fake {
-    async fn pull(&self, request: PullRequest) -> Result<Messages<PullResponse>, ConnectorError> {
+    async fn pull(&self, request: PullRequest) -> Result<Messages<pulled::PullResponse>, ConnectorError> {
         self.0.asked.lock().unwrap().push(request);
         let steps = self.0.pulls.lock().unwrap().pop_front().unwrap_or_default();
         let waits = self.0.waits.clone();
@@ -90,7 +97,7 @@ impl Session for Fake {
             let waits = waits.clone();
             async move {
                 match step {
-                    Step::Say(kind) => Some(Ok(PullResponse { kind: Some(kind) })),
+                    Step::Say(kind) => Some(Ok(as_pulled(&PullResponse { kind: Some(kind) }))),
                     Step::Fail(error) => Some(Err(error)),
                     Step::Wait(go_on) => {
                         waits.notify_one();
