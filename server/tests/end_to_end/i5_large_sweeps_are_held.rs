@@ -4,8 +4,9 @@ use serde_json::json;
 use superfasttt_proto::control::v1::connection::State as ConnectionState;
 use superfasttt_proto::control::v1::run::State;
 use superfasttt_proto::control::v1::{ApproveDeletionsRequest, ApproveDeletionsResponse};
+use tonic::Code;
 
-use crate::support::{SCRIPTED, Server, Source, Step, complete, doc};
+use crate::support::{SCRIPTED, Server, Source, Step, checkpoint, complete, doc};
 
 /// The first so many documents, and the end of the listing.
 fn listing(numbers: impl Iterator<Item = usize>, cursor: &str) -> Vec<Step> {
@@ -119,4 +120,30 @@ async fn i5_a_held_sweep_shows_on_the_connection() {
     let shown = server.client.connection(&connection).await;
     assert_eq!(shown.state(), ConnectionState::Degraded);
     assert!(shown.status_message.contains("approve"), "{}", shown.status_message);
+}
+
+#[tokio::test]
+async fn i5_an_approval_waits_for_the_run_under_way() {
+    let server = Server::start().await;
+    let source = with_documents(&server, 20).await;
+    let script = &source.script;
+    script.next_pulls([
+        listing(0..0, "2"),
+        vec![script.touch("at"), script.wait("go"), checkpoint("3")],
+        listing(0..0, "4"),
+    ]);
+    server.client.sync_full(&source.connection).await;
+    let run = server.client.begin(&source.connection, false).await;
+    script.reached("at").await;
+    // It could not list everything any more, and what it deletes would be a surprise.
+    let request = ApproveDeletionsRequest { connection: source.connection.clone(), scopes: vec![] };
+    let refused = server.client.runs().approve_deletions(request).await.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+    assert!(refused.message().contains(&run.id), "{}", refused.message());
+    script.release("go");
+    server.client.end_of(&run.id).await;
+    assert_eq!(count(&server, &source).await, 20);
+    let approved = approve(&server, &source).await;
+    let run = server.client.end_of(&approved.run.unwrap().id).await;
+    assert_eq!(run.counts.unwrap().deleted, 20, "{run:?}");
 }

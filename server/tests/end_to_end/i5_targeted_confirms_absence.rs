@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use superfasttt_proto::connector::v1::Reason;
+use superfasttt_proto::control::v1::ApproveDeletionsRequest;
 use superfasttt_proto::control::v1::run::State;
 
 use crate::support::{Server, TARGETED, complete, deletion, doc, item_error};
@@ -62,4 +63,13 @@ async fn i5_a_held_sweep_asks_for_nothing() {
     let run = server.client.sync_full(&source.connection).await;
     assert_eq!(run.held_sweeps[0].absent, 12);
     assert_eq!(source.script.last_pull().0, "FULL");
+    // A person approves; then each is asked for, and what the source still has stays.
+    let deletions: Vec<_> = (1..12).map(|number| deletion(&format!("d{number}"))).collect();
+    source.script.next_pulls([vec![complete("3")], [vec![doc("d0", "1")], deletions].concat()]);
+    let request = ApproveDeletionsRequest { connection: source.connection.clone(), scopes: vec![] };
+    let approved = server.client.runs().approve_deletions(request).await.unwrap().into_inner();
+    let run = server.client.end_of(&approved.run.unwrap().id).await;
+    assert_eq!(run.state(), State::Succeeded, "{run:?}");
+    assert_eq!(source.script.last_pull().0, "TARGETED");
+    assert_eq!(server.client.ids(&source.connection).await, "d0");
 }

@@ -2,10 +2,39 @@
 
 use serde_json::json;
 use superfasttt_proto::control::v1::connection::State;
-use superfasttt_proto::control::v1::{DeleteConnectionRequest, GetConnectionRequest};
+use superfasttt_proto::control::v1::{
+    Connection, DeleteConnectionRequest, GetConnectionRequest, UpdateConnectionRequest, WatchDocumentsRequest,
+};
 use tonic::Code;
 
 use crate::support::{SCRIPTED, Server, checkpoint, complete, deletion, doc, in_scope, within};
+
+async fn begin_deletion(server: &Server, connection: &str) {
+    let request = DeleteConnectionRequest { connection: connection.to_owned(), etag: String::new() };
+    let deleting = server.client.connections().delete_connection(request).await.unwrap().into_inner();
+    assert_eq!(deleting.connection.unwrap().state(), State::Deleting);
+}
+
+/// Waits until a connection that is being deleted is there no more.
+async fn gone(server: &Server, connection: &str) {
+    let request = GetConnectionRequest { connection: connection.to_owned() };
+    let refused = within("the end of the deletion", async {
+        loop {
+            match server.client.connections().get_connection(request.clone()).await {
+                Ok(found) => assert_eq!(found.into_inner().connection.unwrap().state(), State::Deleting),
+                Err(refused) => return refused,
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    assert_eq!(refused.code(), Code::NotFound);
+}
+
+async fn delete_to_the_end(server: &Server, connection: &str) {
+    begin_deletion(server, connection).await;
+    gone(server, connection).await;
+}
 
 #[tokio::test]
 async fn i6_a_consumer_that_was_down_gets_the_tombstone() {
@@ -100,23 +129,12 @@ async fn i6_a_connection_is_deleted_to_the_end_across_kills() {
     script.next_pulls([vec![doc("late", "1"), script.touch("pulling"), script.wait("never")]]);
     server.client.begin(&source.connection, false).await;
     script.reached("pulling").await;
-    let request = DeleteConnectionRequest { connection: source.connection.clone(), etag: String::new() };
-    let deleting = server.client.connections().delete_connection(request).await.unwrap().into_inner();
-    assert_eq!(deleting.connection.unwrap().state(), State::Deleting);
+    begin_deletion(&server, &source.connection).await;
     for _ in 0..2 {
         server.kill9().await;
         server.restart().await;
     }
-    let request = GetConnectionRequest { connection: source.connection.clone() };
-    within("the end of the deletion", async {
-        while let Ok(found) = server.client.connections().get_connection(request.clone()).await {
-            assert_eq!(found.into_inner().connection.unwrap().state(), State::Deleting);
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-    })
-    .await;
-    let gone = server.client.connections().get_connection(request).await.unwrap_err();
-    assert_eq!(gone.code(), Code::NotFound);
+    gone(&server, &source.connection).await;
     let mut told = server.client.feed(&position).await.told();
     let count = told.len();
     told.sort();
@@ -149,4 +167,57 @@ async fn i6_a_removed_scope_leaves_the_feed() {
     assert_eq!(server.client.ids(&source.connection).await, "a");
     assert_eq!(server.client.feed(&position).await.told(), ["-b"]);
     assert_eq!(server.client.scope(&source.connection, "two").await.cursor, b"");
+}
+
+#[tokio::test]
+async fn i6_a_consumer_of_one_connection_hears_of_its_deletion() {
+    let server = Server::start().await;
+    let source = server.source(SCRIPTED, [vec![doc("a", "1"), complete("1")]]).await;
+    let other = server.source(SCRIPTED, [vec![doc("other", "1"), complete("1")]]).await;
+    server.client.sync_well(&source.connection).await;
+    server.client.sync_well(&other.connection).await;
+    // A consumer asks in the same words each time.
+    let request = WatchDocumentsRequest {
+        consumer: "of-one".to_owned(),
+        connection: source.connection.clone(),
+        ..WatchDocumentsRequest::default()
+    };
+    let feed = server.client.read_feed(request.clone()).await;
+    assert_eq!(feed.told(), ["a"]);
+    server.client.commit("of-one", &feed.position).await;
+    let name = server.client.connection(&source.connection).await.name;
+    delete_to_the_end(&server, &source.connection).await;
+    assert_eq!(server.client.read_feed(request.clone()).await.told(), ["-a"]);
+    let unnamed = WatchDocumentsRequest { consumer: String::new(), ..request };
+    assert_eq!(server.client.read_feed(unnamed).await.told(), ["-a"]);
+
+    // The name is free again, and what comes under it is not what was deleted.
+    let again = server.source(SCRIPTED, [vec![doc("a", "1"), complete("1")]]).await;
+    let connection = Connection { id: again.connection.clone(), name, ..Connection::default() };
+    let update_mask = Some(prost_types::FieldMask { paths: vec!["name".to_owned()] });
+    let request = UpdateConnectionRequest { connection: Some(connection), update_mask };
+    server.client.connections().update_connection(request).await.unwrap();
+    server.client.sync_well(&again.connection).await;
+    assert!(server.client.feed_of("of-one").await.told() == ["-a"], "a consumer of the deleted one");
+    let mut all = server.client.feed("").await.told();
+    all.sort();
+    assert_eq!(all, ["-a", "a", "other"]);
+}
+
+#[tokio::test]
+async fn i6_a_snapshot_that_was_cut_off_begins_again() {
+    let server = Server::start().await;
+    let generate = json!({"generate": {"count": 1500, "size_bytes": 10}});
+    let source = server.source(SCRIPTED, [vec![generate, complete("1")]]).await;
+    server.client.sync_well(&source.connection).await;
+    let request = WatchDocumentsRequest { position: "1-ffff".to_owned(), ..WatchDocumentsRequest::default() };
+    let mut stream = server.client.documents_service().watch_documents(request).await.unwrap().into_inner();
+    let first = stream.message().await.unwrap().unwrap();
+    assert!(first.snapshot_begin && !first.snapshot_end);
+    drop(stream);
+    for position in [first.position, first.entries[0].position.clone()] {
+        let feed = server.client.feed(&position).await;
+        assert!(feed.snapshot_begun && feed.snapshot_ended, "from {position}");
+        assert_eq!(feed.entries.len(), 1500);
+    }
 }

@@ -86,7 +86,6 @@ async fn disabling_cancels_and_pausing_stops_only_the_schedule() {
         .await
         .unwrap();
     let run = server.client.scheduled_run(&id, &last.id).await;
-    assert_eq!(run.trigger(), Trigger::Schedule);
     server.client.end_of(&run.id).await;
 }
 
@@ -108,54 +107,13 @@ async fn an_interval_is_followed() {
         .await
         .unwrap();
     let mut last = String::new();
-    for _ in 0..3 {
+    // The first one is because the connection was made.
+    for trigger in [Trigger::Settings, Trigger::Schedule, Trigger::Schedule] {
         let run = server.client.scheduled_run(id, &last).await;
+        assert_eq!(run.trigger(), trigger);
         server.client.end_of(&run.id).await;
         last = run.id;
     }
-}
-
-#[tokio::test]
-async fn a_throttled_run_is_parked_and_goes_on() {
-    let server = Server::start().await;
-    let throttled = json!({"fail": {"reason": "RATE_LIMITED", "message": "slow down", "retry_after_s": 2}});
-    let source = server
-        .source(
-            SCRIPTED,
-            [
-                vec![doc("a", "1"), complete("1")],
-                vec![doc("b", "1"), more("2"), throttled],
-                vec![doc("c", "1"), checkpoint("3")],
-            ],
-        )
-        .await;
-    server.client.sync_well(&source.connection).await;
-    let run = server.client.begin(&source.connection, false).await;
-    let parked = server.client.reaches(&run.id, State::Parked).await;
-    assert!(parked.resume_at.is_some());
-    assert_eq!(reason(&parked), Reason::RateLimited);
-    assert_eq!(source.script.pulls().len(), 2);
-    let began = Instant::now();
-    let run = server.client.end_of(&run.id).await;
-    assert!(began.elapsed() > Duration::from_secs(1), "it did not wait");
-    assert_eq!((run.state(), run.attempts), (State::Succeeded, 2));
-    assert_eq!(run.error, None, "a pause is no failure");
-    assert_eq!(source.script.last_pull(), ("INCREMENTAL".to_owned(), "2".to_owned()));
-    assert_eq!(server.client.ids(&source.connection).await, "a b c");
-}
-
-#[tokio::test]
-async fn a_parked_run_does_not_wait_where_a_person_asks() {
-    let server = Server::start().await;
-    let throttled = json!({"fail": {"reason": "QUOTA_EXHAUSTED", "message": "full", "retry_after_s": 3600}});
-    let source = server.source(SCRIPTED, [vec![throttled], vec![complete("1")]]).await;
-    let run = server.client.begin(&source.connection, false).await;
-    server.client.reaches(&run.id, State::Parked).await;
-    let request = StartSyncRequest { connection: source.connection.clone(), full: false };
-    let again = server.client.runs().start_sync(request).await.unwrap().into_inner();
-    assert!(again.already_running);
-    assert_eq!(again.run.unwrap().id, run.id);
-    assert_eq!(server.client.end_of(&run.id).await.state(), State::Succeeded);
 }
 
 #[tokio::test]
@@ -291,4 +249,55 @@ async fn a_stop_of_the_server_leaves_a_run_to_be_gone_on_with() {
     assert_eq!((run.state(), run.attempts), (State::Succeeded, 2));
     assert_eq!(source.script.last_pull(), ("INCREMENTAL".to_owned(), "2".to_owned()));
     assert_eq!(server.client.ids(&source.connection).await, "a b c");
+}
+
+#[tokio::test]
+async fn a_connector_that_falls_silent_is_pulled_again() {
+    let server = Server::builder().with("SYNC__STALL_TIMEOUT", "300ms").start().await;
+    let script = server.script();
+    script.next_pulls([vec![doc("a", "1"), script.wait("never")], vec![doc("a", "1"), complete("1")]]);
+    let connection = server.client.create_paused(SCRIPTED, json!({"script": script.path()})).await;
+    server.client.sync_well(&connection).await;
+    let run = server.client.runs_of(&connection).await.remove(0);
+    let log = server.client.log_of(&run.id).await;
+    assert!(log.iter().any(|(_, line)| line.contains("said nothing for 300ms")), "{log:?}");
+}
+
+#[tokio::test]
+async fn a_run_can_be_cancelled_at_any_moment() {
+    let server = Server::builder().with("SYNC__MAX_CONCURRENT_RUNS", 2).start().await;
+    let script = server.script();
+    script.next_pulls([vec![script.wait("never")]]);
+    // More than run at once, each cancelled right after it was asked for: queued, claimed, starting or under way.
+    let mut runs = Vec::new();
+    for _ in 0..10 {
+        let connection = server.client.create_paused(SCRIPTED, json!({"script": script.path()})).await;
+        let run = server.client.begin(&connection, false).await;
+        server.client.runs().cancel_run(CancelRunRequest { run: run.id.clone() }).await.unwrap();
+        runs.push(run.id);
+    }
+    for run in runs {
+        assert_eq!(server.client.end_of(&run).await.state(), State::Cancelled);
+    }
+}
+
+#[tokio::test]
+async fn a_run_tells_why_it_began() {
+    let server = Server::builder().with("SYNC__RETRY_ATTEMPTS", 0).start().await;
+    let script = server.script();
+    script.next_pulls([vec![fail("SOURCE_UNAVAILABLE")], vec![complete("1")], vec![complete("2")]]);
+    let connection = server.client.create(SCRIPTED, json!({"script": script.path()}), false).await.id;
+    let made = server.client.scheduled_run(&connection, "").await;
+    server.client.end_of(&made.id).await;
+    let retried = server.client.scheduled_run(&connection, &made.id).await;
+    server.client.end_of(&retried.id).await;
+    let settings = json!({"script": script.path(), "choice": "other"});
+    server.client.change_settings(&connection, settings).await;
+    let changed = server.client.scheduled_run(&connection, &retried.id).await;
+    server.client.end_of(&changed.id).await;
+    let asked = server.client.begin(&connection, false).await;
+    server.client.end_of(&asked.id).await;
+    let told = server.client.runs_of(&connection).await.into_iter().map(|run| run.trigger());
+    let expected = [Trigger::Manual, Trigger::Settings, Trigger::Retry, Trigger::Settings];
+    assert_eq!(told.collect::<Vec<_>>(), expected, "newest first");
 }

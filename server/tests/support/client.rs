@@ -270,7 +270,8 @@ impl Client {
         self.documents_service().commit_position(request).await.unwrap().into_inner().lag
     }
 
-    async fn read_feed(&self, request: WatchDocumentsRequest) -> Feed {
+    /// What a request brings to the present end of the feed.
+    pub async fn read_feed(&self, request: WatchDocumentsRequest) -> Feed {
         let request = WatchDocumentsRequest { until_caught_up: true, ..request };
         let mut stream = self.documents_service().watch_documents(request).await.unwrap().into_inner();
         let mut feed = Feed::default();

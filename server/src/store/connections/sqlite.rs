@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{OptionalExtension, Row, Transaction, named_params, params};
+use superfasttt_proto::control::v1::run::Trigger;
 
 use super::{
     Connection, ConnectionChange, ConnectionFilter, ConnectionStore, ConnectionTotals, NewConnection,
@@ -27,14 +28,15 @@ impl ConnectionStore for SqliteStore {
             let (request_id, request_hash) = new.request.unzip();
             let made = tx.execute(
                 "INSERT INTO connections (id, organization, connector, name, settings, interval_s, full_interval_s, \
-                 disabled, next_run_at, request_id, request_hash, created_at, updated_at) \
+                 disabled, next_run_at, next_cause, request_id, request_hash, created_at, updated_at) \
                  VALUES (:id, :organization, :connector, :name, :settings, :interval_s, :full_interval_s, :disabled, \
-                 :next_run_at, :request_id, :request_hash, :now, :now)",
+                 :next_run_at, :next_cause, :request_id, :request_hash, :now, :now)",
                 named_params! {
                     ":id": new.id, ":organization": new.organization, ":connector": new.connector, ":name": new.name,
                     ":settings": to_json("settings", &new.settings)?,
                     ":interval_s": new.schedule.interval_s, ":full_interval_s": new.schedule.full_interval_s,
                     ":disabled": new.disabled, ":next_run_at": new.next_run_at.map(micros),
+                    ":next_cause": Trigger::Settings as i32,
                     ":request_id": request_id, ":request_hash": request_hash, ":now": micros(now),
                 },
             );
@@ -119,21 +121,27 @@ impl ConnectionStore for SqliteStore {
                 return Err(StoreError::Conflict("connection"));
             }
             connection.name = change.name.unwrap_or(connection.name);
+            let settings_change =
+                change.settings.as_ref().is_some_and(|settings| *settings != connection.settings);
             connection.settings = change.settings.unwrap_or(connection.settings);
             connection.schedule = change.schedule.unwrap_or(connection.schedule);
             connection.disabled = change.disabled.unwrap_or(connection.disabled);
             connection.paused = change.paused.unwrap_or(connection.paused);
             connection.next_run_at = change.next_run_at.unwrap_or(connection.next_run_at);
+            let due_for_settings = settings_change && change.next_run_at.is_some();
             let changed = tx.execute(
                 "UPDATE connections SET name = :name, settings = :settings, interval_s = :interval_s, \
                  full_interval_s = :full_interval_s, disabled = :disabled, paused = :paused, \
-                 next_run_at = :next_run_at, revision = revision + 1, updated_at = :now WHERE pk = :key",
+                 next_run_at = :next_run_at, \
+                 next_cause = CASE WHEN :due_for_settings THEN :settings_cause ELSE next_cause END, \
+                 revision = revision + 1, updated_at = :now WHERE pk = :key",
                 named_params! {
                     ":name": connection.name, ":settings": to_json("settings", &connection.settings)?,
                     ":interval_s": connection.schedule.interval_s,
                     ":full_interval_s": connection.schedule.full_interval_s,
                     ":disabled": connection.disabled, ":paused": connection.paused,
                     ":next_run_at": connection.next_run_at.map(micros), ":now": micros(now),
+                    ":due_for_settings": due_for_settings, ":settings_cause": Trigger::Settings as i32,
                     ":key": connection.key.0,
                 },
             );

@@ -47,21 +47,26 @@ impl RunStore for SqliteStore {
         self.write(move |tx| {
             let due = tx
                 .prepare_cached(
-                    "SELECT pk, interval_s, full_interval_s, last_full_at FROM connections WHERE next_run_at <= ?1 \
-                     AND disabled = 0 AND paused = 0 AND deleting_at IS NULL AND NOT EXISTS \
+                    "SELECT pk, next_cause, interval_s, full_interval_s, last_full_at FROM connections \
+                     WHERE next_run_at <= ?1 AND disabled = 0 AND paused = 0 AND deleting_at IS NULL AND NOT EXISTS \
                      (SELECT 1 FROM runs WHERE connection = connections.pk AND state IN (1, 2, 3)) \
                      ORDER BY next_run_at LIMIT 1000",
                 )?
-                .query_map([micros(now)], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
-                .collect::<rusqlite::Result<Vec<(i64, Option<i64>, Option<i64>, Option<i64>)>>>()?;
-            for (key, interval_s, full_interval_s, last_full_at) in &due {
+                .query_map([micros(now)], |row| {
+                    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+                })?
+                .collect::<rusqlite::Result<Vec<(i64, i32, Option<i64>, Option<i64>, Option<i64>)>>>()?;
+            for (key, cause, interval_s, full_interval_s, last_full_at) in &due {
                 let full = full_interval_s.is_some_and(|seconds| {
                     last_full_at.is_none_or(|last| time(last) + TimeDelta::seconds(seconds) <= now)
                 });
-                insert(tx, &new_id(), ConnectionKey(*key), Trigger::Schedule, full, now)?;
+                insert(tx, &new_id(), ConnectionKey(*key), trigger(*cause), full, now)?;
                 // Due again from the start of this run, however long it takes.
                 let next = interval_s.map(|seconds| micros(now + TimeDelta::seconds(seconds)));
-                tx.execute("UPDATE connections SET next_run_at = ?1 WHERE pk = ?2", params![next, key])?;
+                tx.execute(
+                    "UPDATE connections SET next_run_at = ?1, next_cause = ?2 WHERE pk = ?3",
+                    params![next, Trigger::Schedule as i32, key],
+                )?;
             }
             let resumed = tx.execute(
                 "UPDATE runs SET state = ?1, resume_at = NULL WHERE state = ?2 AND resume_at <= ?3",
@@ -150,6 +155,7 @@ impl RunStore for SqliteStore {
             )?;
             tx.execute(
                 "UPDATE connections SET \
+                 next_cause = CASE WHEN next_run_at > :retry_at THEN :retry_cause ELSE next_cause END, \
                  next_run_at = CASE WHEN next_run_at > :retry_at THEN :retry_at ELSE next_run_at END, \
                  last_success_at = CASE WHEN :succeeded THEN :now ELSE last_success_at END, \
                  last_full_at = CASE WHEN :listed_all THEN :now ELSE last_full_at END, \
@@ -157,7 +163,7 @@ impl RunStore for SqliteStore {
                  WHERE pk = :key",
                 named_params! {
                     ":succeeded": succeeded, ":failed": end.state == State::Failed,
-                    ":retry_at": end.retry_at.map(micros), ":listed_all": end.listed_all, ":now": micros(now),
+                    ":retry_at": end.retry_at.map(micros), ":retry_cause": Trigger::Retry as i32, ":listed_all": end.listed_all, ":now": micros(now),
                     ":key": fence.connection.0,
                 },
             )?;
@@ -314,6 +320,11 @@ fn number(state: State) -> i32 {
     state as i32
 }
 
+/// A stored trigger.
+fn trigger(number: i32) -> Trigger {
+    Trigger::try_from(number).unwrap_or_default()
+}
+
 fn insert(
     tx: &Transaction<'_>,
     id: &str,
@@ -360,7 +371,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Result<Run>> {
         connection: ConnectionKey(row.get(1)?),
         connection_id: row.get(2)?,
         state: State::try_from(row.get::<_, i32>(3)?).unwrap_or_default(),
-        trigger: Trigger::try_from(row.get::<_, i32>(4)?).unwrap_or_default(),
+        trigger: trigger(row.get(4)?),
         full: row.get(5)?,
         mode: PullMode::try_from(row.get::<_, i32>(6)?).unwrap_or_default(),
         created_at: time(row.get(7)?),

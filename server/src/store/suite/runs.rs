@@ -106,7 +106,8 @@ pub async fn a_due_connection_gets_a_run(store: Shared) {
     assert_eq!(store.queue_due_runs(next_id, at(-1)).await.unwrap(), 0);
     assert_eq!(store.queue_due_runs(next_id, at(30)).await.unwrap(), 1);
     let queued = store.active_run(connection.key).await.unwrap().unwrap();
-    assert_eq!((queued.trigger, queued.full, queued.created_at), (Trigger::Schedule, false, at(30)));
+    // It was made: that is why it runs for the first time.
+    assert_eq!((queued.trigger, queued.full, queued.created_at), (Trigger::Settings, false, at(30)));
     let due = store.connection_by_key(connection.key).await.unwrap().unwrap().next_run_at;
     assert_eq!(due, Some(at(130)), "from the start of this run");
     assert_eq!(store.queue_due_runs(next_id, at(500)).await.unwrap(), 0, "one at a time");

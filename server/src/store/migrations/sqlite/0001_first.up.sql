@@ -23,6 +23,7 @@ CREATE TABLE connections (
   fence            INTEGER NOT NULL DEFAULT 0,  -- counts claims: a commit with an older one is refused
   synced_settings  BLOB,                        -- hash of the settings that the state was made with
   next_run_at      INTEGER,                     -- NULL: not due by itself
+  next_cause       INTEGER NOT NULL DEFAULT 1,  -- control.v1.Run.Trigger: why it is due then
   last_full_at     INTEGER,
   last_run         TEXT,
   last_success_at  INTEGER,
