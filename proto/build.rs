@@ -29,7 +29,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .build_client(false)
         .bytes(".superfasttt.control.v1.FeedEntry")
         .extern_path(".superfasttt.connector.v1", "crate::connector::v1")
-        .compile_fds(with_encoded_documents(descriptors))?;
+        .compile_fds(with_encoded_documents(descriptors.clone()))?;
+    let pulled = out_dir.join("pulled");
+    std::fs::create_dir_all(&pulled)?;
+    pulled_builder(&descriptors)
+        .out_dir(pulled)
+        .build_server(false)
+        .bytes(".superfasttt.connector.v1.Change")
+        .compile_fds(with_encoded_changes(descriptors))?;
     Ok(())
 }
 
@@ -50,6 +57,43 @@ fn with_encoded_documents(mut descriptors: FileDescriptorSet) -> FileDescriptorS
         field.type_name = None;
     }
     descriptors
+}
+
+const CONNECTOR_PACKAGE: &str = "superfasttt.connector.v1";
+
+/// A pull as the server reads it: a document stays the bytes that came, so that one that came before is known by their
+/// hash and is never taken apart.
+fn with_encoded_changes(mut descriptors: FileDescriptorSet) -> FileDescriptorSet {
+    descriptors.file.retain(|file| !file.package().starts_with("superfasttt.control"));
+    for file in descriptors.file.iter_mut().filter(|file| file.package() == CONNECTOR_PACKAGE) {
+        // Comments are found by place, and the places change.
+        file.source_code_info = None;
+        for service in &mut file.service {
+            service.method.retain(|method| method.name() == "Pull");
+        }
+        let changes = file.message_type.iter_mut().filter(|message| message.name() == "Change");
+        for field in changes.flat_map(|message| &mut message.field).filter(|field| field.name() == "document")
+        {
+            field.set_type(Type::Bytes);
+            field.type_name = None;
+        }
+    }
+    descriptors
+}
+
+/// Makes anew only the messages around a document; the others are those of `connector::v1`.
+fn pulled_builder(descriptors: &FileDescriptorSet) -> tonic_prost_build::Builder {
+    const MADE_ANEW: [&str; 3] = ["PullResponse", "Page", "Change"];
+    let mut builder = tonic_prost_build::configure();
+    for file in descriptors.file.iter().filter(|file| file.package() == CONNECTOR_PACKAGE) {
+        let messages = file.message_type.iter().map(|message| message.name());
+        let names = messages.chain(file.enum_type.iter().map(|kind| kind.name()));
+        for name in names.filter(|name| !MADE_ANEW.contains(name)) {
+            builder = builder
+                .extern_path(format!(".{CONNECTOR_PACKAGE}.{name}"), format!("crate::connector::v1::{name}"));
+        }
+    }
+    builder
 }
 
 /// Every `.proto` under `folder`, in a stable order.

@@ -16,7 +16,9 @@ const ROWS_PER_TRANSACTION: usize = 2000;
 /// Rows as connectord has stored them, ready to be bound.
 #[derive(Debug)]
 pub struct Rows {
-    /// `documents` and `document_bodies` of each document.
+    /// The columns of `documents` and `document_bodies`, the key first.
+    columns: (Vec<String>, Vec<String>),
+    /// Both rows of each document.
     rows: Vec<(Vec<Value>, Vec<Value>)>,
 }
 
@@ -27,18 +29,19 @@ impl Rows {
     /// Where it cannot be read.
     pub fn read(database: &Path) -> rusqlite::Result<Self> {
         let connection = Connection::open(database)?;
+        let columns = (columns(&connection, "documents")?, columns(&connection, "document_bodies")?);
         let mut select = connection.prepare(
             "SELECT d.*, b.* FROM documents d JOIN document_bodies b ON b.pk = d.pk ORDER BY d.pk",
         )?;
-        let columns = select.column_count();
-        let body_columns = 3;
+        let count = select.column_count();
         let rows = select.query_map([], |row| {
-            let values = (0..columns).map(|column| row.get(column)).collect::<rusqlite::Result<Vec<Value>>>();
+            let values = (0..count).map(|column| row.get(column)).collect::<rusqlite::Result<Vec<Value>>>();
             let mut document = values?;
-            let body = document.split_off(columns - body_columns);
+            let body = document.split_off(columns.0.len());
             Ok((document, body))
         })?;
-        Ok(Self { rows: rows.collect::<rusqlite::Result<_>>()? })
+        let rows = rows.collect::<rusqlite::Result<_>>()?;
+        Ok(Self { columns, rows })
     }
 
     /// How many documents they are.
@@ -65,24 +68,16 @@ impl Rows {
         connection.pragma_update(None, "wal_autocheckpoint", 4_096)?;
         connection.pragma_update(None, "temp_store", "MEMORY")?;
         connection.execute_batch(SCHEMA)?;
+        let upserts = (
+            upsert("documents", &self.columns.0, "connection, id"),
+            upsert("document_bodies", &self.columns.1, "pk"),
+        );
         let begun = Instant::now();
         for rows in self.rows.chunks(ROWS_PER_TRANSACTION) {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             {
-                let mut document = transaction.prepare_cached(
-                    "INSERT INTO documents VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, \
-                     ?16, ?17) ON CONFLICT (connection, id) DO UPDATE SET scope = excluded.scope, \
-                     gone = excluded.gone, generation = excluded.generation, version = excluded.version, \
-                     content_version = excluded.content_version, content_state = excluded.content_state, \
-                     text_hash = excluded.text_hash, text_bytes = excluded.text_bytes, \
-                     envelope_hash = excluded.envelope_hash, parent_id = excluded.parent_id, \
-                     locator = excluded.locator, feed_offset = excluded.feed_offset, \
-                     content_offset = excluded.content_offset, committed_at = excluded.committed_at",
-                )?;
-                let mut body = transaction.prepare_cached(
-                    "INSERT INTO document_bodies VALUES (?1, ?2, ?3) ON CONFLICT (pk) DO UPDATE SET \
-                     envelope = excluded.envelope, text = excluded.text",
-                )?;
+                let mut document = transaction.prepare_cached(&upserts.0)?;
+                let mut body = transaction.prepare_cached(&upserts.1)?;
                 for (of_document, of_body) in rows {
                     document.execute(params_from_iter(of_document))?;
                     body.execute(params_from_iter(of_body))?;
@@ -92,4 +87,17 @@ impl Rows {
         }
         Ok(begun.elapsed())
     }
+}
+
+fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<String>> {
+    let select = connection.prepare(&format!("SELECT * FROM {table}"))?;
+    Ok(select.column_names().into_iter().map(str::to_owned).collect())
+}
+
+fn upsert(table: &str, columns: &[String], key: &str) -> String {
+    let values: Vec<_> = (1..=columns.len()).map(|number| format!("?{number}")).collect();
+    // The first column is the row's own number.
+    let updates: Vec<_> = columns[1..].iter().map(|column| format!("{column} = excluded.{column}")).collect();
+    let (columns, values, updates) = (columns.join(", "), values.join(", "), updates.join(", "));
+    format!("INSERT INTO {table} ({columns}) VALUES ({values}) ON CONFLICT ({key}) DO UPDATE SET {updates}")
 }

@@ -16,6 +16,17 @@ pub mod connector {
     pub mod v1 {
         tonic::include_proto!("superfasttt.connector.v1");
     }
+
+    /// The answers of `Pull` for the one who calls it: the same on the wire, with a document as its encoded bytes.
+    #[allow(
+        missing_docs,
+        clippy::all,
+        clippy::allow_attributes_without_reason,
+        reason = "generated; the comments are in the .proto files"
+    )]
+    pub mod pulled {
+        include!(concat!(env!("OUT_DIR"), "/pulled/superfasttt.connector.v1.rs"));
+    }
 }
 
 /// What connectord serves.

@@ -20,7 +20,7 @@ impl AdminService for Api {
         _request: Request<GetServerInfoRequest>,
     ) -> Result<Response<GetServerInfoResponse>, Status> {
         let bounds = self.store.feed_bounds().await.map_err(ApiError::from)?;
-        let head = Position::After { epoch: bounds.epoch, offset: bounds.head };
+        let head = Position::After { epoch: bounds.epoch, offset: bounds.head, known_to: bounds.head };
         Ok(Response::new(GetServerInfoResponse {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             store: self.store.kind().to_owned(),

@@ -138,7 +138,7 @@ impl DocumentService for Api {
         let bounds = self.store.feed_bounds().await.map_err(ApiError::from)?;
         let given = match position {
             Position::Beginning => return Err(ApiError::field("position", "is required").into()),
-            Position::After { epoch, offset } => epoch == bounds.epoch && offset <= bounds.head,
+            Position::After { epoch, offset, .. } => epoch == bounds.epoch && offset <= bounds.head,
             Position::InSnapshot { epoch } => epoch == bounds.epoch,
         };
         if !given {
@@ -213,7 +213,7 @@ fn entry(row: FeedRow, epoch: i64, known_to: i64, in_snapshot: bool) -> FeedEntr
     FeedEntry {
         organization: row.organization,
         connection: row.connection,
-        position: entry_position(epoch, row.offset, in_snapshot),
+        position: entry_position(epoch, row.offset, known_to, in_snapshot),
         content_unchanged: !row.gone && row.content_offset <= known_to,
         content_length: row.text_bytes,
         content_stale: row.content_state == ContentState::Stale,

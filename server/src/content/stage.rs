@@ -185,3 +185,105 @@ fn unread_id(change: &Change) -> Option<String> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use superfasttt_proto::connector::v1::{Deletion, change, deletion, scope_removed};
+
+    use super::*;
+    use crate::store::documents::Commit;
+    use crate::store::suite::support::put_with;
+    use crate::sync::testing::{Rig, document_with, part, part_of};
+
+    fn behind(id: &str, version: &str) -> change::Kind {
+        document_with(id, |envelope| {
+            envelope.content = None;
+            envelope.content_ref = "ref".to_owned();
+            envelope.version = version.to_owned();
+        })
+    }
+
+    /// The ids of a part's documents in order, those whose content is due in brackets.
+    async fn told(rig: &Rig, forgotten: &mut Forgotten, part: Part) -> String {
+        let pieces = split(&*rig.store, rig.connection.key, part, forgotten).await.unwrap();
+        let mut told = Vec::new();
+        for piece in pieces {
+            let (part, due) = match piece {
+                Piece::Ready(part) => (part, None),
+                Piece::Due(part, document) => (part, Some(document)),
+            };
+            for change in part.changes {
+                if let Change::Document(document) = change {
+                    assert_eq!(document.text, Text::Held);
+                    told.push(document.envelope.id);
+                }
+            }
+            told.extend(due.map(|document| format!("[{}]", document.envelope.id)));
+        }
+        told.join(" ")
+    }
+
+    /// A store that holds the content of `1` and `2` at version "1", of `old` by an older extractor, and of `stale` not
+    /// at all.
+    async fn rig() -> Rig {
+        let rig = Rig::new(|_, _| {}).await;
+        let held = |id: &str, extractor: u32, content_state: ContentState| {
+            put_with(id, |put| {
+                put.extractor = extractor;
+                put.content_state = content_state;
+            })
+        };
+        let documents = vec![
+            held("1", EXTRACTOR_REVISION, ContentState::Whole),
+            held("2", EXTRACTOR_REVISION, ContentState::Unreadable),
+            held("old", EXTRACTOR_REVISION - 1, ContentState::Whole),
+            held("stale", EXTRACTOR_REVISION, ContentState::Stale),
+        ];
+        let commit = Commit { run: rig.context.run.clone(), documents, ..Commit::default() };
+        rig.store.commit(rig.context.fence, commit, rig.context.clock.now()).await.unwrap();
+        rig
+    }
+
+    #[tokio::test]
+    async fn only_content_that_is_not_held_is_due() {
+        let rig = rig().await;
+        let changes = vec![
+            behind("1", "1"),
+            behind("2", "1"),
+            behind("old", "1"),
+            behind("stale", "1"),
+            behind("new", "1"),
+            behind("1", "2"),
+        ];
+        let told = told(&rig, &mut Forgotten::default(), part("", changes, None)).await;
+        assert_eq!(told, "1 2 [old] [stale] [new] [1]");
+        let nameless = told_of(&rig, vec![behind("1", "")]).await;
+        assert_eq!(nameless, "[1]", "without a version it is fetched each time");
+    }
+
+    async fn told_of(rig: &Rig, changes: Vec<change::Kind>) -> String {
+        told(rig, &mut Forgotten::default(), part("", changes, None)).await
+    }
+
+    #[tokio::test]
+    async fn content_that_a_deletion_before_takes_away_is_due() {
+        let rig = rig().await;
+        let delete = |target: deletion::Target, with_descendants: bool| {
+            change::Kind::Deletion(Deletion { target: Some(target), with_descendants })
+        };
+        let id = |id: &str| deletion::Target::Id(id.to_owned());
+        let both = || part("b", vec![behind("1", "1"), behind("2", "1")], None);
+        let cases = [
+            (part("a", vec![delete(id("1"), false)], None), "[1] 2"),
+            (part("a", vec![delete(id("folder"), true)], None), "[1] [2]"),
+            (part("a", vec![delete(deletion::Target::Locator("at/1".to_owned()), false)], None), "[1] [2]"),
+            (part_of("a", Vec::new(), PartEnd::ScopeRemoved(scope_removed::Cause::Gone)), "[1] [2]"),
+            (part("a", vec![behind("1", "1")], None), "1 2"),
+        ];
+        for (before, expected) in cases {
+            let mut forgotten = Forgotten::default();
+            told(&rig, &mut forgotten, before).await;
+            assert_eq!(told(&rig, &mut forgotten, both()).await, expected);
+        }
+    }
+}

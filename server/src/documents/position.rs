@@ -1,5 +1,10 @@
 //! Where a reader stands in the feed, as clients carry it: opaque to them, `<epoch>-<offset>` in hexadecimal here. A
 //! position inside a snapshot is `<epoch>-s`: it says that the snapshot has to be begun again.
+//!
+//! An offset alone does not tell which texts a reader has. A document stands in the feed once, at its newest offset: one
+//! whose text changed at 50 and whose permissions changed at 100 stands at 100, so a reader that goes from 20 to 60
+//! passes 50 without meeting it. What a reader has for sure is every text up to the last time that nothing lay before
+//! it. That offset is carried as well, as `<epoch>-<offset>-<known_to>`, where it is another one.
 
 use std::fmt;
 use std::str::FromStr;
@@ -17,6 +22,8 @@ pub enum Position {
         epoch: i64,
         /// Up to where.
         offset: i64,
+        /// Texts that changed up to here are known to the reader; never beyond `offset`.
+        known_to: i64,
     },
     /// A snapshot was begun and not ended.
     InSnapshot {
@@ -37,7 +44,7 @@ impl Position {
         match self {
             Position::Beginning => Some(0),
             Position::InSnapshot { .. } => None,
-            Position::After { epoch, offset } => {
+            Position::After { epoch, offset, .. } => {
                 let known = epoch == bounds.epoch && offset <= bounds.head;
                 (known && (offset == 0 || offset >= bounds.floor)).then_some(offset)
             }
@@ -49,7 +56,12 @@ impl fmt::Display for Position {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Position::Beginning => Ok(()),
-            Position::After { epoch, offset } => write!(formatter, "{epoch:x}-{offset:x}"),
+            Position::After { epoch, offset, known_to } if offset == known_to => {
+                write!(formatter, "{epoch:x}-{offset:x}")
+            }
+            Position::After { epoch, offset, known_to } => {
+                write!(formatter, "{epoch:x}-{offset:x}-{known_to:x}")
+            }
             Position::InSnapshot { epoch } => write!(formatter, "{epoch:x}-s"),
         }
     }
@@ -68,7 +80,10 @@ impl FromStr for Position {
         if offset == "s" {
             return Ok(Position::InSnapshot { epoch });
         }
-        Ok(Position::After { epoch, offset: number(offset).ok_or(UnknownPosition)? })
+        let (offset, known_to) = offset.split_once('-').unwrap_or((offset, offset));
+        let offset = number(offset).ok_or(UnknownPosition)?;
+        let known_to = number(known_to).filter(|known_to| *known_to <= offset).ok_or(UnknownPosition)?;
+        Ok(Position::After { epoch, offset, known_to })
     }
 }
 
@@ -80,8 +95,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_position_comes_back_as_it_was_given(epoch in 1..i64::MAX, offset in 0..i64::MAX) {
-            for position in [Position::After { epoch, offset }, Position::InSnapshot { epoch }, Position::Beginning] {
+        fn a_position_comes_back_as_it_was_given(epoch in 1..i64::MAX, offset in 0..i64::MAX, known in 0..i64::MAX) {
+            let after = |known_to| Position::After { epoch, offset, known_to };
+            let snapshot = Position::InSnapshot { epoch };
+            for position in [after(offset), after(known.min(offset)), snapshot, Position::Beginning] {
                 prop_assert_eq!(position.to_string().parse(), Ok(position));
             }
         }
@@ -98,7 +115,7 @@ mod tests {
     #[test]
     fn only_what_can_be_gone_on_from_is() {
         let bounds = FeedBounds { epoch: 7, head: 100, floor: 20 };
-        let after = |epoch, offset| Position::After { epoch, offset };
+        let after = |epoch, offset| Position::After { epoch, offset, known_to: offset };
         assert_eq!(Position::Beginning.resume(bounds), Some(0));
         assert_eq!(after(7, 100).resume(bounds), Some(100));
         assert_eq!(after(7, 20).resume(bounds), Some(20));
@@ -106,5 +123,6 @@ mod tests {
         assert_eq!(after(7, 101).resume(bounds), None, "beyond the head");
         assert_eq!(after(8, 50).resume(bounds), None, "of another history");
         assert_eq!(Position::InSnapshot { epoch: 7 }.resume(bounds), None);
+        assert_eq!("7-14-15".parse::<Position>(), Err(UnknownPosition), "it cannot know what lies before it");
     }
 }

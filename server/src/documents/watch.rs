@@ -18,12 +18,14 @@ pub struct Watch {
     filter: FeedFilter,
     texts: bool,
     limit: ReadLimit,
-    /// Where the reader stands; the first look decides whether it can be gone on from.
+    /// Where the reader stands; each read decides whether it can be gone on from.
     position: Position,
     /// The head when the snapshot under way began: tombstones up to there are of before it.
     snapshot: Option<i64>,
     /// Up to where it has read.
     offset: i64,
+    /// Texts that changed up to here are known to the reader: there it was last caught up.
+    known_to: i64,
     /// Up to where the reader was told that it has.
     told_to: i64,
 }
@@ -33,7 +35,7 @@ pub struct Watch {
 pub struct Batch {
     /// In order.
     pub rows: Vec<FeedRow>,
-    /// The offset that the reader stood at: texts that changed up to here are known to it.
+    /// Texts that changed up to here are known to the reader, and not in the rows.
     pub known_to: i64,
     /// A snapshot begins with them.
     pub snapshot_begin: bool,
@@ -59,7 +61,12 @@ impl Watch {
         limit: ReadLimit,
     ) -> Self {
         let changes = store.feed_changes();
-        Self { store, changes, filter, texts, limit, position, snapshot: None, offset: 0, told_to: 0 }
+        let (offset, known_to) = match position {
+            Position::After { offset, known_to, .. } => (offset, known_to),
+            Position::Beginning | Position::InSnapshot { .. } => (0, 0),
+        };
+        let told_to = offset;
+        Self { store, changes, filter, texts, limit, position, snapshot: None, offset, known_to, told_to }
     }
 
     /// The next entries. Waits while there are none, unless `until_caught_up`: then an empty batch says so.
@@ -84,46 +91,57 @@ impl Watch {
     }
 
     async fn read(&mut self) -> Result<Batch> {
-        let bounds = self.store.feed_bounds().await?;
-        let mut batch = Batch { epoch: bounds.epoch, ..Batch::default() };
-        match (self.snapshot, self.position.resume(bounds)) {
-            (Some(_), _) => {}
-            (None, Some(offset)) => self.offset = offset,
-            (None, None) => {
-                self.snapshot = Some(bounds.head);
-                self.offset = 0;
-                batch.snapshot_begin = true;
+        let mut snapshot_begin = false;
+        let (page, known_to) = loop {
+            let known_to = if self.snapshot.is_some() { 0 } else { self.known_to };
+            let texts = if self.texts { Texts::ChangedAfter(known_to) } else { Texts::Omit };
+            let page = self.store.read_feed(self.filter.clone(), self.offset, texts, self.limit).await?;
+            // The bounds are of the same moment as the rows: tombstones cannot be forgotten in between.
+            if self.goes_on(page.bounds) {
+                break (page, known_to);
             }
-        }
-        batch.known_to = if self.snapshot.is_some() { 0 } else { self.offset };
+            self.snapshot = Some(page.bounds.head);
+            self.offset = 0;
+            snapshot_begin = true;
+        };
+        let epoch = page.bounds.epoch;
+        let mut batch = Batch { epoch, known_to, snapshot_begin, rows: page.rows, ..Batch::default() };
         batch.in_snapshot = self.snapshot.is_some();
-        let texts = if self.texts { Texts::ChangedAfter(batch.known_to) } else { Texts::Omit };
-        let page = self.store.read_feed(self.filter.clone(), self.offset, texts, self.limit).await?;
-        self.offset = page.read_to;
         batch.caught_up = page.caught_up;
-        batch.rows = page.rows;
+        self.offset = page.read_to;
         if let Some(began_at) = self.snapshot {
             batch.rows.retain(|row| !row.gone || row.offset > began_at);
             batch.snapshot_end = page.caught_up;
         }
-        let ended = batch.snapshot_end || self.snapshot.is_none();
-        if ended {
+        if page.caught_up {
+            // Only now has it met every document: before, some may have moved on from behind it to before it.
+            self.known_to = self.offset;
             self.snapshot = None;
-            self.position = Position::After { epoch: bounds.epoch, offset: self.offset };
-        } else {
-            self.position = Position::InSnapshot { epoch: bounds.epoch };
         }
+        self.position = match self.snapshot {
+            Some(_) => Position::InSnapshot { epoch },
+            None => Position::After { epoch, offset: self.offset, known_to: self.known_to },
+        };
         batch.position = self.position.to_string();
         Ok(batch)
     }
+
+    /// Whether a read in these bounds goes on from what was read before, with nothing forgotten in between.
+    fn goes_on(&self, bounds: FeedBounds) -> bool {
+        match self.snapshot {
+            // Tombstones of documents that the snapshot has shown must not be missed.
+            Some(began_at) => bounds.floor <= began_at.max(self.offset),
+            None => self.position.resume(bounds).is_some(),
+        }
+    }
 }
 
-/// The position of one entry. Inside a snapshot it is one from which the snapshot begins again.
-pub fn entry_position(bounds_epoch: i64, offset: i64, in_snapshot: bool) -> String {
+/// The position of one entry, for a reader that has the texts up to `known_to` (negative: none).
+pub fn entry_position(epoch: i64, offset: i64, known_to: i64, in_snapshot: bool) -> String {
     if in_snapshot {
-        Position::InSnapshot { epoch: bounds_epoch }.to_string()
+        Position::InSnapshot { epoch }.to_string()
     } else {
-        Position::After { epoch: bounds_epoch, offset }.to_string()
+        Position::After { epoch, offset, known_to: known_to.clamp(0, offset) }.to_string()
     }
 }
 
@@ -131,3 +149,7 @@ pub fn entry_position(bounds_epoch: i64, offset: i64, in_snapshot: bool) -> Stri
 pub fn lag_offset(position: Position, bounds: FeedBounds) -> i64 {
     position.resume(bounds).unwrap_or(0)
 }
+
+#[cfg(test)]
+#[path = "watch_tests.rs"]
+mod tests;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use superfasttt_proto::MAX_MESSAGE_BYTES;
+use superfasttt_proto::connector::pulled;
 use superfasttt_proto::connector::v1::connector_client;
 use superfasttt_proto::error::ConnectorError;
 use tokio::sync::broadcast;
@@ -16,6 +17,9 @@ use super::running::Running;
 
 /// A client of a connector; it puts the process's token on each call.
 pub type ConnectorClient = connector_client::ConnectorClient<InterceptedService<Channel, BearerToken>>;
+
+/// A client for pulls, which gives documents as they came.
+pub type PullClient = pulled::connector_client::ConnectorClient<InterceptedService<Channel, BearerToken>>;
 
 /// A page may be as large as the contract says; what gRPC adds must not make it too large.
 const MESSAGE_SLACK_BYTES: usize = 64 * 1024;
@@ -39,6 +43,17 @@ impl Lease {
     #[must_use]
     pub fn client(&self) -> ConnectorClient {
         connector_client::ConnectorClient::with_interceptor(
+            self.running.channel.clone(),
+            self.running.token.clone(),
+        )
+        .max_decoding_message_size(MAX_MESSAGE_BYTES + MESSAGE_SLACK_BYTES)
+        .max_encoding_message_size(MAX_MESSAGE_BYTES + MESSAGE_SLACK_BYTES)
+    }
+
+    /// A client for pulls; it shares the connection of the others.
+    #[must_use]
+    pub fn pull_client(&self) -> PullClient {
+        pulled::connector_client::ConnectorClient::with_interceptor(
             self.running.channel.clone(),
             self.running.token.clone(),
         )

@@ -23,6 +23,6 @@ mod status;
 pub use channel::BearerToken;
 pub use hardening::set_non_dumpable;
 pub use host::{HostError, ProcessHost};
-pub use lease::{ConnectorClient, Lease};
+pub use lease::{ConnectorClient, Lease, PullClient};
 pub use output::ProcessLine;
 pub use status::{ProcessState, ProcessStatus};

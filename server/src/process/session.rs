@@ -6,8 +6,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures::StreamExt;
 use futures::stream::BoxStream;
+use superfasttt_proto::connector::pulled::PullResponse;
 use superfasttt_proto::connector::v1::{
-    DiscoverRequest, DiscoverResponse, FetchContentRequest, FetchContentResponse, PullRequest, PullResponse,
+    DiscoverRequest, DiscoverResponse, FetchContentRequest, FetchContentResponse, PullRequest,
     TestConnectionRequest, TestConnectionResponse,
 };
 use superfasttt_proto::error::ConnectorError;
@@ -34,7 +35,7 @@ struct ProcessSession {
 #[async_trait]
 impl Session for ProcessSession {
     async fn pull(&self, request: PullRequest) -> Result<Messages<PullResponse>, ConnectorError> {
-        let answer = self.lease.client().pull(request).await;
+        let answer = self.lease.pull_client().pull(request).await;
         self.messages(answer).await
     }
 

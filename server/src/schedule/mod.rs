@@ -3,6 +3,8 @@
 
 mod deletion;
 mod execute;
+#[cfg(test)]
+mod tests;
 mod upkeep;
 
 pub(crate) use execute::capabilities;

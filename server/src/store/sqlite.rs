@@ -27,6 +27,11 @@ const SCHEMA: i64 = 1;
 /// How many reads may go on at once.
 const READERS: usize = 4;
 
+/// Pages that each connection keeps. The writer goes back to the upper pages of each index for every row; readers go
+/// through once, and what they miss is in the system's cache.
+const WRITER_CACHE_KIB: i64 = 16 * 1024;
+const READER_CACHE_KIB: i64 = 4 * 1024;
+
 /// The statements of each connection that stay prepared.
 const PREPARED_STATEMENTS: usize = 128;
 
@@ -78,14 +83,15 @@ impl SqliteStore {
     pub async fn open(path: &Path) -> Result<Self> {
         let path = path.to_owned();
         blocking(move || {
-            let mut writer = connect(&path)?;
+            let mut writer = connect(&path, WRITER_CACHE_KIB)?;
             let found: i64 = writer.pragma_query_value(None, "user_version", |row| row.get(0))?;
             if found > SCHEMA {
                 return Err(StoreError::TooNew { found, known: SCHEMA });
             }
             MIGRATIONS.to_latest(&mut writer).map_err(|error| StoreError::Database(error.to_string()))?;
             let head = super::feed::sqlite::begin_epoch(&mut writer)?;
-            let readers = (0..READERS).map(|_| connect(&path)).collect::<Result<Vec<_>>>()?;
+            let readers =
+                (0..READERS).map(|_| connect(&path, READER_CACHE_KIB)).collect::<Result<Vec<_>>>()?;
             Ok(Self {
                 writer: Arc::new(tokio::sync::Mutex::new(Some(writer))),
                 readers: Arc::new(Readers {
@@ -211,7 +217,7 @@ fn closed() -> StoreError {
     StoreError::Database("the store is closed".to_owned())
 }
 
-fn connect(path: &Path) -> Result<Connection> {
+fn connect(path: &Path, cache_kib: i64) -> Result<Connection> {
     let connection = Connection::open_with_flags(
         path,
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
@@ -222,8 +228,9 @@ fn connect(path: &Path) -> Result<Connection> {
     // FULL: a position that a consumer was given outlives a power cut. Commits are grouped, so it costs little.
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", "OFF")?;
-    // 16 MiB of pages for each connection; a checkpoint each 16 MiB of log.
-    connection.pragma_update(None, "cache_size", -16_384)?;
+    // Negative: in KiB, whatever the size of a page.
+    connection.pragma_update(None, "cache_size", -cache_kib)?;
+    // A checkpoint each 16 MiB of log.
     connection.pragma_update(None, "wal_autocheckpoint", 4_096)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     Ok(connection)

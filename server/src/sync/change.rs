@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use prost::Message;
+use superfasttt_proto::connector::pulled::{Page, change::Kind};
 use superfasttt_proto::connector::v1::{
-    Checkpoint, DocumentEnvelope, Page, Permissions, Reason, change::Kind, deletion, item_error,
-    scope_removed,
+    Checkpoint, DocumentEnvelope, Permissions, Reason, deletion, item_error, scope_removed,
 };
 use superfasttt_proto::error::ConnectorError;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::envelope::{self, Hash};
+use super::unopened::Unopened;
 use crate::store::item_errors::{ItemError, Target};
 
 /// A part of a pull, in stream order. It holds its share of the bytes in flight until it is committed.
@@ -46,6 +47,8 @@ pub enum PartEnd {
 pub enum Change {
     /// A whole document.
     Document(Box<Document>),
+    /// The same, as it came: most likely it is stored as it is.
+    Unopened(Box<Unopened>),
     /// A document exists.
     Present {
         /// Its id.
@@ -93,6 +96,8 @@ pub struct Document {
     pub text: Text,
     /// The hash, where the text is known: computed off the path of the commits.
     pub hash: Option<Hash>,
+    /// The hash of the bytes that it came in, where they hold all there is to know of it.
+    pub message_hash: Option<Hash>,
 }
 
 /// What is known of a document's text.
@@ -123,7 +128,7 @@ pub enum Text {
 
 impl Document {
     /// Takes an accepted envelope apart.
-    fn new(mut envelope: DocumentEnvelope) -> Self {
+    fn new(mut envelope: DocumentEnvelope, message_hash: Option<Hash>) -> Self {
         let version = envelope.version.clone();
         let text = match envelope.content.take() {
             Some(text) => Text::Known { hash: envelope::text_hash(&text), text, truncated: false, version },
@@ -131,7 +136,7 @@ impl Document {
             None => Text::Unread,
         };
         let encoded = envelope.encode_to_vec();
-        let mut document = Self { envelope, encoded, text, hash: None };
+        let mut document = Self { envelope, encoded, text, hash: None, message_hash };
         document.seal();
         document
     }
@@ -147,27 +152,59 @@ impl Document {
 }
 
 /// Takes a page apart. A change that breaks a limit of the contract is an item error; one of an unknown kind fails the
-/// pull, because nobody knows what would be passed over.
-pub fn from_page(page: Page, connector: &str) -> Result<(Arc<str>, Vec<Change>, PartEnd), ConnectorError> {
+/// pull, because nobody knows what would be passed over. With `unopened`, documents are left as they came where they
+/// can be.
+pub fn from_page(
+    page: Page,
+    connector: &str,
+    unopened: bool,
+) -> Result<(Arc<str>, Vec<Change>, PartEnd), ConnectorError> {
     let scope: Arc<str> = page.scope.into();
-    let changes = page.changes.into_iter().map(|change| from_change(change.kind, &scope, connector));
+    let changes =
+        page.changes.into_iter().map(|change| from_change(change.kind, &scope, connector, unopened));
     let changes = changes.collect::<Result<Vec<_>, _>>()?;
     let end = page.checkpoint.map_or(PartEnd::None, PartEnd::Checkpoint);
     Ok((scope, changes, end))
 }
 
-fn from_change(kind: Option<Kind>, scope: &str, connector: &str) -> Result<Change, ConnectorError> {
-    let refused = |id: String, message: String| {
-        let target = if id.is_empty() || id.len() > 1024 { Target::Unnamed } else { Target::Id(id) };
-        let error = ConnectorError::new(Reason::ProtocolViolation, message);
-        Change::ItemError(item_error(scope, target, false, error))
-    };
+/// Takes a document apart. One that breaks a limit of the contract is an item error.
+///
+/// # Errors
+/// The bytes are no envelope.
+pub fn open(
+    bytes: &[u8],
+    message_hash: Option<Hash>,
+    scope: &str,
+    connector: &str,
+) -> Result<Change, ConnectorError> {
+    let mut envelope = DocumentEnvelope::decode(bytes)
+        .map_err(|error| violation(format!("a document that cannot be decoded: {error}")))?;
+    Ok(match envelope::accept(&mut envelope, connector) {
+        Ok(()) => Change::Document(Box::new(Document::new(envelope, message_hash))),
+        Err(fault) => refused(scope, envelope.id, fault),
+    })
+}
+
+/// The item error of a change that breaks a limit of the contract.
+fn refused(scope: &str, id: String, message: String) -> Change {
+    let target = if id.is_empty() || id.len() > 1024 { Target::Unnamed } else { Target::Id(id) };
+    let error = ConnectorError::new(Reason::ProtocolViolation, message);
+    Change::ItemError(item_error(scope, target, false, error))
+}
+
+fn from_change(
+    kind: Option<Kind>,
+    scope: &str,
+    connector: &str,
+    unopened: bool,
+) -> Result<Change, ConnectorError> {
+    let refused = |id, message| refused(scope, id, message);
     Ok(match kind {
         None => return Err(violation("a change without a kind that this server knows")),
         Some(Kind::Raw(_)) => return Err(violation("a raw item, though envelopes were asked for")),
-        Some(Kind::Document(mut envelope)) => match envelope::accept(&mut envelope, connector) {
-            Ok(()) => Change::Document(Box::new(Document::new(envelope))),
-            Err(fault) => refused(envelope.id, fault),
+        Some(Kind::Document(bytes)) => match Unopened::new(&bytes) {
+            Some(document) if unopened => Change::Unopened(Box::new(document)),
+            document => open(&bytes, document.map(|document| document.hash), scope, connector)?,
         },
         Some(Kind::Present(present)) => match envelope::check_id(&present.id) {
             Ok(()) => Change::Present { id: present.id, version: present.version },

@@ -1,16 +1,17 @@
 //! Commits the parts of a pull: in stream order, as many at once as are ready, each group in one transaction with the
-//! cursors that cover it.
+//! cursors that cover it. While one group is being committed, the next one gathers and is made ready.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use superfasttt_proto::connector::v1::{PullMode, Reason, log_record::Level, scope_removed::Cause};
 use superfasttt_proto::error::{ConnectorError, reason_info};
 use tokio::sync::mpsc;
 
 use super::RunContext;
-use super::change::{Change, Document, Part, PartEnd, Text, item_error};
+use super::change::{self, Change, Document, Part, PartEnd, Text, item_error};
+use super::in_flight::{Ids, InFlight, Standing};
 use super::plan::{Plan, cannot_ask};
 use super::run::Stop;
 use super::scopes::Scopes;
@@ -52,6 +53,12 @@ pub struct Committer {
     errors_stand: bool,
     /// Failures that count towards the share over which the run fails.
     failures: u64,
+    /// What the last group was: see [`super::pull::Reading::mostly_known`].
+    mostly_known: Arc<AtomicBool>,
+    /// The connector's id.
+    connector: String,
+    /// What is being committed. Everything above counts it as committed already.
+    in_flight: Option<InFlight>,
 }
 
 /// Changes that will be committed together.
@@ -70,8 +77,27 @@ impl Committer {
         scopes: Scopes,
         counts: RunCounts,
         errors_stand: bool,
+        connector: String,
     ) -> Self {
-        Self { context, totals, scopes, counts, wanted: Vec::new(), errors_stand, failures: 0 }
+        // What was listed before is most likely as it was.
+        let mostly_known = Arc::new(AtomicBool::new(scopes.all().next().is_some()));
+        Self {
+            context,
+            totals,
+            scopes,
+            counts,
+            wanted: Vec::new(),
+            errors_stand,
+            failures: 0,
+            mostly_known,
+            connector,
+            in_flight: None,
+        }
+    }
+
+    /// Whether most of what comes is known, as far as was seen.
+    pub fn mostly_known(&self) -> Arc<AtomicBool> {
+        self.mostly_known.clone()
     }
 
     /// Commits everything that a pull brings.
@@ -90,13 +116,28 @@ impl Committer {
             let next = match pending.try_recv() {
                 Ok(next) => Some(next),
                 Err(mpsc::error::TryRecvError::Disconnected) => None,
-                Err(mpsc::error::TryRecvError::Empty) => {
-                    self.flush(mode, &mut group, &mut outcome).await?;
-                    pending.recv().await
-                }
+                Err(mpsc::error::TryRecvError::Empty) => match &mut self.in_flight {
+                    None if group.parts.is_empty() => pending.recv().await,
+                    // The store has nothing to do: what is there goes.
+                    None => {
+                        self.write(mode, &mut group, &mut outcome).await?;
+                        continue;
+                    }
+                    Some(in_flight) => tokio::select! {
+                        biased;
+                        next = pending.recv() => next,
+                        done = in_flight.done() => {
+                            self.settled(done)?;
+                            continue;
+                        }
+                    },
+                },
             };
             let part = match next {
-                None => return Err(Stop::Cancelled),
+                None => {
+                    self.settle().await?;
+                    return Err(Stop::Cancelled);
+                }
                 Some(Pending::Ended(end)) => {
                     self.flush(mode, &mut group, &mut outcome).await?;
                     outcome.cut = end.err();
@@ -105,7 +146,7 @@ impl Committer {
                 Some(Pending::Ready(part)) => part,
                 Some(Pending::Fetching(fetching)) => {
                     if !fetching.is_finished() {
-                        self.flush(mode, &mut group, &mut outcome).await?;
+                        self.write(mode, &mut group, &mut outcome).await?;
                     }
                     let fetched = fetching.await.map_err(|error| {
                         Stop::Failed(ConnectorError::new(
@@ -126,7 +167,7 @@ impl Committer {
             outcome.received = true;
             self.take(mode, part, &mut group, &mut outcome).await?;
             if group.changes >= limits.commit_max_changes || group.bytes >= limits.commit_max_bytes {
-                self.flush(mode, &mut group, &mut outcome).await?;
+                self.write(mode, &mut group, &mut outcome).await?;
             }
         }
     }
@@ -215,8 +256,41 @@ impl Committer {
         Ok(())
     }
 
-    /// Makes the group true.
+    /// Makes the group true, and everything before it.
     async fn flush(
+        &mut self,
+        mode: PullMode,
+        group: &mut Group,
+        outcome: &mut PullOutcome,
+    ) -> Result<(), Stop> {
+        self.write(mode, group, outcome).await?;
+        self.settle().await?;
+        Ok(self.context.flush_log().await?)
+    }
+
+    /// Waits until what is being committed is there.
+    async fn settle(&mut self) -> Result<(), StoreError> {
+        match &mut self.in_flight {
+            None => Ok(()),
+            Some(in_flight) => {
+                let done = in_flight.done().await;
+                self.settled(done)
+            }
+        }
+    }
+
+    /// What was being committed is there. A group that failed must leave no trace, here either.
+    fn settled(&mut self, done: Result<(), StoreError>) -> Result<(), StoreError> {
+        let in_flight = self.in_flight.take();
+        if let (Err(_), Some(in_flight)) = (&done, in_flight) {
+            let Standing { scopes, counts, failures } = in_flight.before;
+            (self.scopes, self.counts, self.failures) = (scopes, counts, failures);
+        }
+        done
+    }
+
+    /// Begins to make the group true, once everything before it is.
+    async fn write(
         &mut self,
         mode: PullMode,
         group: &mut Group,
@@ -228,10 +302,13 @@ impl Committer {
         let group = std::mem::take(group);
         let context = self.context.clone();
         let now = context.clock.now();
+        let ids = Ids::new(group.ids());
+        if self.in_flight.as_ref().is_some_and(|before| group.ids().any(|id| before.ids.may_hold(id))) {
+            self.settle().await?;
+        }
         let mut plan = self.picture(&group).await?;
         let mut commit = Commit { run: context.run.clone(), ..Commit::default() };
         let mut counts = self.counts;
-        // A group that fails must leave no trace, here either.
         let mut scopes = self.scopes.clone();
         let mut changed_scopes = BTreeSet::new();
         let mut has_more = outcome.has_more.clone();
@@ -254,7 +331,18 @@ impl Committer {
                 if let Some(id) = id_of(&change).filter(|_| mode == PullMode::Targeted) {
                     outcome.answered.insert(id.to_owned());
                 }
+                let change = match change {
+                    Change::Unopened(document) if plan.unopened(&part.scope, generation, &document) => {
+                        continue;
+                    }
+                    Change::Unopened(document) => {
+                        change::open(&document.bytes, Some(document.hash), &part.scope, &self.connector)?
+                    }
+                    change => change,
+                };
                 match change {
+                    // It was opened above.
+                    Change::Unopened(_) => {}
                     Change::Document(document) => plan.document(&part.scope, generation, *document),
                     Change::Present { id, version } => plan.present(&part.scope, generation, &id, &version),
                     Change::Permissions { id, permissions } => {
@@ -310,6 +398,10 @@ impl Committer {
             }
         }
         let planned = plan.finish();
+        let documents = planned.created + planned.updated + planned.unchanged;
+        if documents > 0 {
+            self.mostly_known.store(planned.unchanged * 2 > documents, Ordering::Relaxed);
+        }
         failures += planned.failed_contents;
         counts.created += planned.created;
         counts.updated += planned.updated;
@@ -321,6 +413,7 @@ impl Committer {
         counts.content_bytes = self.totals.bytes.load(Ordering::Relaxed);
         counts.text_bytes = self.totals.text_bytes.load(Ordering::Relaxed);
         if let Err(stop) = self.check_share(failures, &counts) {
+            self.settle().await?;
             // What failed the run is what a person has to look at. Nothing else of the group is kept.
             commit.item_errors.extend(planned.errors);
             self.counts.item_errors = counts.item_errors;
@@ -351,26 +444,25 @@ impl Committer {
         commit.states = changed_scopes.iter().filter_map(|scope| scopes.get(scope).cloned()).collect();
         commit.counts = counts;
         self.log_errors(&commit.item_errors);
-        context.store.commit(context.fence, commit, now).await?;
-        drop(permits);
-        self.scopes = scopes;
-        self.counts = counts;
-        self.failures = failures;
+        self.settle().await?;
+        context.flush_log().await?;
+        let before = Standing {
+            scopes: std::mem::replace(&mut self.scopes, scopes),
+            counts: std::mem::replace(&mut self.counts, counts),
+            failures: std::mem::replace(&mut self.failures, failures),
+        };
+        self.in_flight = Some(InFlight::start(context, commit, now, ids, before, permits));
         outcome.progressed |= progressed;
         outcome.has_more = has_more;
-        context.report.counts(counts);
-        Ok(context.flush_log().await?)
+        Ok(())
     }
 
     /// What is stored of the documents that a group names.
     async fn picture(&self, group: &Group) -> Result<Plan, StoreError> {
         let (store, key) = (&self.context.store, self.context.fence.connection);
-        let mut ids = Vec::with_capacity(group.changes);
+        let ids: Vec<String> = group.ids().map(str::to_owned).collect();
         let mut permissions = Vec::new();
         for change in group.parts.iter().flat_map(|part| &part.changes) {
-            if let Some(id) = id_of(change) {
-                ids.push(id.to_owned());
-            }
             if let Change::Permissions { id, .. } = change {
                 permissions.push(id.as_str());
             }
@@ -436,12 +528,18 @@ impl Group {
         self.bytes += part.changes.iter().map(weight).sum::<usize>();
         self.parts.push(part);
     }
+
+    /// The documents that it names.
+    fn ids(&self) -> impl Iterator<Item = &str> {
+        self.parts.iter().flat_map(|part| &part.changes).filter_map(id_of)
+    }
 }
 
 /// About how many bytes a change writes.
 fn weight(change: &Change) -> usize {
     match change {
         Change::Document(document) => document.encoded.len() + text_weight(document),
+        Change::Unopened(document) => document.bytes.len(),
         _ => 64,
     }
 }
@@ -462,6 +560,7 @@ fn is_wide(change: &Change) -> bool {
 fn id_of(change: &Change) -> Option<&str> {
     match change {
         Change::Document(document) => Some(&document.envelope.id),
+        Change::Unopened(document) => Some(&document.id),
         Change::Present { id, .. } | Change::Permissions { id, .. } => Some(id),
         Change::Deletion { target: Target::Id(id), .. } => Some(id),
         Change::ItemError(ItemError { target: Target::Id(id), .. }) => Some(id),

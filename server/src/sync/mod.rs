@@ -8,6 +8,7 @@
 pub mod change;
 pub mod commit;
 pub mod envelope;
+pub mod in_flight;
 pub mod json;
 pub mod outcome;
 pub mod plan;
@@ -19,6 +20,7 @@ pub mod scopes;
 pub mod sweep;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod unopened;
 
 use std::sync::Arc;
 use std::time::Duration;

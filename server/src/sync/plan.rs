@@ -12,6 +12,7 @@ use superfasttt_proto::error::ConnectorError;
 
 use super::change::{Document, Text, item_error};
 use super::envelope::{self, Hash};
+use super::unopened::Unopened;
 use crate::store::documents::{
     ContentState, DocumentKey, DocumentPut, DocumentWrite, FeedEntryKind, StoredDocument, TextWrite,
 };
@@ -74,6 +75,7 @@ struct Now {
     version: String,
     content: Content,
     hash: Hash,
+    message_hash: Option<Hash>,
     /// `None`: as stored.
     envelope: Option<Envelope>,
 }
@@ -134,6 +136,7 @@ impl Plan {
                     bytes: document.text_bytes,
                 },
                 hash: document.envelope_hash,
+                message_hash: document.message_hash,
                 envelope: None,
             });
             (document.id.clone(), Row { stored: Some(document), now, ..Row::default() })
@@ -162,7 +165,7 @@ impl Plan {
 
     /// A whole document: the scope owns it from here on.
     pub fn document(&mut self, scope: &Arc<str>, generation: i64, document: Document) {
-        let Document { envelope, encoded, text, hash } = document;
+        let Document { envelope, encoded, text, hash, message_hash } = document;
         let row = touch(&mut self.rows, &mut self.touches, &envelope.id);
         let held = row.now.take().map(|now| now.content).unwrap_or_default();
         let mut read = true;
@@ -220,8 +223,24 @@ impl Plan {
             version: envelope.version.clone(),
             content,
             hash,
+            message_hash,
             envelope: Some(Envelope { message: envelope, encoded }),
         });
+    }
+
+    /// A whole document, as it came. Says whether it is the same, byte for byte, as what the document was made of: then
+    /// it is seen. Else nothing happens, and it has to be opened.
+    pub fn unopened(&mut self, scope: &Arc<str>, generation: i64, document: &Unopened) -> bool {
+        let Some(row) = self.rows.get_mut(&document.id) else { return false };
+        let Some(now) = row.now.as_mut() else { return false };
+        if now.message_hash != Some(document.hash) || now.scope != *scope {
+            return false;
+        }
+        now.generation = generation;
+        self.touches += 1;
+        row.touched = self.touches;
+        row.read = row.touched;
+        true
     }
 
     /// A document exists at a version. It is wanted where that is not the one that is stored, or where its text could
@@ -262,6 +281,7 @@ impl Plan {
         envelope.message.permissions = Some(permissions);
         envelope.encoded = envelope.message.encode_to_vec();
         now.hash = envelope::envelope_hash(&envelope.message, now.content.hash.as_ref());
+        now.message_hash = None;
         now.generation = generation;
         touch(&mut self.rows, &mut self.touches, id);
     }
@@ -289,7 +309,8 @@ impl Plan {
         let wanted = wanted.into_iter().filter(|(touch, _, id)| *touch >= read(id));
         outcome.wanted = wanted.map(|(_, scope, id)| (scope, id)).collect();
         let mut rows: Vec<_> = rows.into_iter().filter(|(_, row)| row.touched > 0).collect();
-        rows.sort_unstable_by_key(|(_, row)| row.touched);
+        // Rows are large: cached, each is moved once.
+        rows.sort_by_cached_key(|(_, row)| row.touched);
         for (id, row) in rows {
             if row.read > 0 {
                 outcome.cleared.push(id.clone());
@@ -335,7 +356,11 @@ fn write(outcome: &mut Outcome, id: String, stored: Option<StoredDocument>, now:
     let (Some(envelope), None) = (now.envelope, same) else {
         // Only a stored document can be without an envelope of its own, or the same as what is stored.
         return match stored {
-            Some(stored) => DocumentWrite::Seen { key: stored.key, generation: now.generation },
+            Some(stored) => DocumentWrite::Seen {
+                key: stored.key,
+                generation: now.generation,
+                message_hash: now.message_hash.filter(|hash| stored.message_hash != Some(*hash)),
+            },
             None => unreachable!("a document that is not stored comes with its envelope"),
         };
     };
@@ -358,6 +383,7 @@ fn write(outcome: &mut Outcome, id: String, stored: Option<StoredDocument>, now:
         text_hash: now.content.hash,
         text_bytes: now.content.bytes,
         envelope_hash: now.hash,
+        message_hash: now.message_hash,
         parent_id: envelope.message.parent_id,
         locator: envelope.message.locator,
         envelope: envelope.encoded,

@@ -25,7 +25,7 @@ fn document(id: &str, version: &str, text: Text) -> Document {
         ..DocumentEnvelope::default()
     };
     let encoded = envelope.encode_to_vec();
-    let mut document = Document { envelope, encoded, text, hash: None };
+    let mut document = Document { envelope, encoded, text, hash: None, message_hash: None };
     document.seal();
     document
 }
@@ -63,8 +63,14 @@ fn copy(document: &Document) -> Document {
         Text::Unreadable(error) => Text::Unreadable(error.clone()),
         Text::Failed(error) => Text::Failed(error.clone()),
     };
-    let Document { envelope, encoded, hash, .. } = document;
-    Document { envelope: envelope.clone(), encoded: encoded.clone(), text, hash: *hash }
+    let Document { envelope, encoded, hash, message_hash, .. } = document;
+    Document {
+        envelope: envelope.clone(),
+        encoded: encoded.clone(),
+        text,
+        hash: *hash,
+        message_hash: *message_hash,
+    }
 }
 
 fn only_put(outcome: &Outcome) -> &DocumentPut {
@@ -98,10 +104,10 @@ fn i2_the_same_document_again_is_only_seen() {
     let first = document("1", "v1", known("text", "v1"));
     let stored = stored(&first);
     let outcome = over(&stored, |plan| plan.document(&scope("a"), 2, copy(&first)));
-    assert_eq!(outcome.writes, [DocumentWrite::Seen { key: stored.key, generation: 2 }]);
+    assert_eq!(outcome.writes, [DocumentWrite::Seen { key: stored.key, generation: 2, message_hash: None }]);
     assert_eq!((outcome.unchanged, outcome.updated), (1, 0));
     let outcome = over(&stored, |plan| plan.document(&scope("a"), 2, document("1", "v1", Text::Held)));
-    assert_eq!(outcome.writes, [DocumentWrite::Seen { key: stored.key, generation: 2 }]);
+    assert_eq!(outcome.writes, [DocumentWrite::Seen { key: stored.key, generation: 2, message_hash: None }]);
 }
 
 #[test]
@@ -143,7 +149,7 @@ fn a_document_that_goes_and_comes_back_stays() {
         plan.deletion("a", "1");
         plan.document(&scope("a"), 2, copy(&first));
     });
-    assert_eq!(outcome.writes, [DocumentWrite::Seen { key: stored.key, generation: 2 }]);
+    assert_eq!(outcome.writes, [DocumentWrite::Seen { key: stored.key, generation: 2, message_hash: None }]);
     assert_eq!(outcome.deleted, 0);
     let outcome = over(&stored, |plan| {
         plan.document(&scope("a"), 2, document("1", "v2", Text::None));
@@ -327,7 +333,7 @@ fn permissions_alone_change_the_stored_envelope() {
     plan.permissions(&scope("a"), 2, "1", permissions("private"));
     assert_eq!(
         plan.finish().writes,
-        [DocumentWrite::Seen { key: stored.key, generation: 2 }],
+        [DocumentWrite::Seen { key: stored.key, generation: 2, message_hash: None }],
         "as they were"
     );
 }
@@ -378,7 +384,7 @@ fn present_at_the_stored_version_is_seen_and_at_any_other_wanted() {
     ];
     for (number, (stored, name, version, seen, wanted)) in cases.into_iter().enumerate() {
         let outcome = over(stored, |plan| plan.present(&scope(name), 2, "1", version));
-        let expected = [DocumentWrite::Seen { key: stored.key, generation: 2 }];
+        let expected = [DocumentWrite::Seen { key: stored.key, generation: 2, message_hash: None }];
         assert_eq!(outcome.writes, expected[..usize::from(seen)], "case {number}");
         assert_eq!(!outcome.wanted.is_empty(), wanted, "case {number}");
     }
@@ -448,7 +454,7 @@ impl Memory {
         self.errors.extend(outcome.errors.into_iter().map(|error| error.target));
         for write in outcome.writes {
             match write {
-                DocumentWrite::Seen { key, generation } => self.kept(key).row.generation = generation,
+                DocumentWrite::Seen { key, generation, .. } => self.kept(key).row.generation = generation,
                 DocumentWrite::Gone(key) => {
                     let kept = self.kept(key);
                     assert!(!kept.row.gone, "a tombstone was buried");
@@ -489,6 +495,7 @@ impl Memory {
             text_hash: put.text_hash,
             text_bytes: put.text_bytes,
             envelope_hash: put.envelope_hash,
+            message_hash: put.message_hash,
         };
         self.documents.insert(put.id, Kept { row, text, envelope: put.envelope });
     }

@@ -2,8 +2,9 @@
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
+use superfasttt_proto::connector::pulled::PullResponse;
 use superfasttt_proto::connector::v1::{
-    DiscoverRequest, DiscoverResponse, FetchContentRequest, FetchContentResponse, PullRequest, PullResponse,
+    DiscoverRequest, DiscoverResponse, FetchContentRequest, FetchContentResponse, PullRequest,
     TestConnectionRequest, TestConnectionResponse,
 };
 use superfasttt_proto::error::ConnectorError;

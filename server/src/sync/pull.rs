@@ -2,13 +2,13 @@
 //! flight allow.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt;
 use prost::Message;
-use superfasttt_proto::connector::v1::{
-    PullMode, PullResponse, Reason, pull_response::Kind, scope_removed::Cause,
-};
+use superfasttt_proto::connector::pulled::{PullResponse, pull_response::Kind};
+use superfasttt_proto::connector::v1::{PullMode, Reason, scope_removed::Cause};
 use superfasttt_proto::error::ConnectorError;
 use tokio::sync::{Semaphore, mpsc};
 
@@ -40,6 +40,9 @@ pub struct Reading {
     pub in_flight: Arc<Semaphore>,
     /// How many permits `in_flight` has in all.
     pub in_flight_bytes: usize,
+    /// What comes is mostly known: documents are left as they came. It only says who opens those that have to be, this
+    /// task beside the commits or the commits themselves.
+    pub mostly_known: Arc<AtomicBool>,
 }
 
 /// Reads until the stream ends, and passes on each part; the last thing that is passed on is why the stream ended, where
@@ -97,7 +100,8 @@ impl Reading {
                 return Ok(None);
             }
             Some(Kind::Page(page)) => {
-                let (scope, changes, end) = change::from_page(page, &self.connector)?;
+                let unopened = self.mostly_known.load(Ordering::Relaxed);
+                let (scope, changes, end) = change::from_page(page, &self.connector, unopened)?;
                 if let PartEnd::Checkpoint(checkpoint) = &end {
                     self.check_checkpoint(checkpoint)?;
                 }

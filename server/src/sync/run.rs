@@ -25,7 +25,7 @@ use crate::store::connections::Connection;
 use crate::store::documents::Commit;
 use crate::store::item_errors::Shield;
 use crate::store::runs::{HeldSweep, RunCounts};
-use crate::store::sync_states::Listing;
+use crate::store::sync_states::{Listing, ScopeState};
 
 /// Parts between the stream and the content stage, and between that and the commits.
 const PARTS_AHEAD: usize = 12;
@@ -115,7 +115,14 @@ impl Runner {
         let counts = context.report.run().counts;
         let totals = Arc::new(ContentTotals::default());
         totals.restore(&counts);
-        let committer = Committer::new(context.clone(), totals.clone(), scopes, counts, errors_stand);
+        let committer = Committer::new(
+            context.clone(),
+            totals.clone(),
+            scopes,
+            counts,
+            errors_stand,
+            connection.connector.clone(),
+        );
         let scope_errors = Vec::new();
         Ok(Self {
             context,
@@ -192,15 +199,17 @@ impl Runner {
 
     /// Lists every scope. Says whether a listing of an earlier run was gone on with.
     async fn list_all(&mut self, settings_changed: bool, hash: Vec<u8>) -> Result<bool, Stop> {
-        let resumes = |state: &crate::store::sync_states::ScopeState| {
-            state.listing == Listing::UnderWay && state.listing_cursor.is_some()
-        };
+        let resumes =
+            |state: &ScopeState| state.listing == Listing::UnderWay && state.listing_cursor.is_some();
         // One that this run began itself, before it was parked or cut off, is as fresh as the run.
         let began = self.context.report.run().started_at;
-        let earlier = |state: &crate::store::sync_states::ScopeState| state.listing_started_at < began;
+        let earlier = |state: &ScopeState| state.listing_started_at < began;
         let resumed =
             !settings_changed && self.committer.scopes.all().any(|state| resumes(state) && earlier(state));
-        let begin = self.committer.scopes.names(|state| settings_changed || !resumes(state));
+        // Nor is one that this run has completed and not swept yet listed again: where the source allows only so much at
+        // a time, the run would never come to the scopes behind it.
+        let done = |state: &ScopeState| state.listing == Listing::Complete && !earlier(state);
+        let begin = self.committer.scopes.names(|state| settings_changed || !(resumes(state) || done(state)));
         // Scopes of a person's former settings stay listings of a person's change until they are complete.
         self.begin_listings(begin, settings_changed, Some(hash)).await?;
         self.pull_until_done(PullMode::Full, Vec::new()).await?;
@@ -426,6 +435,7 @@ impl Runner {
             stall_timeout: context.limits.stall_timeout,
             in_flight: self.in_flight.clone(),
             in_flight_bytes: self.in_flight_bytes,
+            mostly_known: self.committer.mostly_known(),
         };
         let source = Source {
             session,

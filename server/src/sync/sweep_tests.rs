@@ -105,8 +105,11 @@ async fn i5_an_approval_deletes_only_what_is_still_absent() {
     let seen = stored.unwrap().into_iter().filter(|document| {
         (document.generation == 2 && !again.contains(&document.id)) || document.id == "0000"
     });
-    let documents = seen
-        .map(|document| crate::store::documents::DocumentWrite::Seen { key: document.key, generation: 3 });
+    let documents = seen.map(|document| crate::store::documents::DocumentWrite::Seen {
+        key: document.key,
+        generation: 3,
+        message_hash: None,
+    });
     let commit = Commit {
         run: rig.context.run.clone(),
         documents: documents.collect(),

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use chrono::TimeDelta;
+use prost::Message;
+use superfasttt_proto::connector::pulled;
 use superfasttt_proto::connector::v1::{
     Capabilities, Checkpoint, DocumentEnvelope, Page, PullMode, Reason, change,
 };
@@ -15,19 +16,17 @@ use super::report::Report;
 use super::run::Stop;
 use super::scopes::Scopes;
 use super::{Limits, RunContext};
-use crate::clock::{Clock, MockClock};
+use crate::clock::MockClock;
 use crate::config::Config;
 use crate::content::{ContentTotals, Pending};
 use crate::store::SqliteStore;
 use crate::store::connections::Connection;
-use crate::store::feed::FeedRow;
 use crate::store::suite::support::{self, Shared};
 use crate::store::sync_states::ScopeState;
 
 /// A run under way.
 pub struct Rig {
     pub store: Shared,
-    pub clock: MockClock,
     pub connection: Connection,
     pub context: Arc<RunContext>,
     _folder: tempfile::TempDir,
@@ -38,13 +37,12 @@ impl Rig {
     pub async fn new(change: impl FnOnce(&mut Limits, &mut Capabilities)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store: Shared = Arc::new(SqliteStore::open(&folder.path().join("db")).await.unwrap());
-        let clock = MockClock::default();
         let (connection, run, fence) = support::running(&store, "docs").await;
         let mut limits = Limits::new(&Config::default());
         let mut capabilities =
             Capabilities { full_listing: true, incremental: true, ..Capabilities::default() };
         change(&mut limits, &mut capabilities);
-        let shared_clock = Arc::new(clock.clone());
+        let shared_clock = Arc::new(MockClock::default());
         let context = RunContext {
             store: store.clone(),
             fence,
@@ -54,7 +52,7 @@ impl Rig {
             clock: shared_clock.clone(),
             report: Arc::new(Report::new(run, shared_clock)),
         };
-        Self { store, clock, connection, context: Arc::new(context), _folder: folder }
+        Self { store, connection, context: Arc::new(context), _folder: folder }
     }
 
     /// A committer that begins with what is stored.
@@ -63,7 +61,14 @@ impl Rig {
         let errors_stand = self.store.count_item_errors(self.connection.key).await.unwrap() > 0;
         let totals = Arc::new(ContentTotals::default());
         let counts = self.context.report.run().counts;
-        Committer::new(self.context.clone(), totals, Scopes::new(states), counts, errors_stand)
+        Committer::new(
+            self.context.clone(),
+            totals,
+            Scopes::new(states),
+            counts,
+            errors_stand,
+            self.connection.connector.clone(),
+        )
     }
 
     /// Commits a pull of these parts, which ends in order. All of them are there before the first is committed.
@@ -96,17 +101,6 @@ impl Rig {
     /// The ids of the documents that are there.
     pub async fn ids(&self) -> Vec<String> {
         support::listed(&self.store).await
-    }
-
-    /// One document that is there.
-    pub async fn document(&self, id: &str) -> Option<FeedRow> {
-        self.store.document(self.connection.key, id).await.unwrap()
-    }
-
-    /// Lets time pass.
-    pub fn advance(&self, seconds: i64) {
-        self.clock.advance(TimeDelta::seconds(seconds));
-        assert!(self.clock.now() > support::start());
     }
 }
 
@@ -147,7 +141,9 @@ pub fn complete(cursor: &str) -> Checkpoint {
 
 /// A page's part, as the reader passes it on.
 pub fn part(scope: &str, changes: Vec<change::Kind>, checkpoint: Option<Checkpoint>) -> Part {
-    let (scope, changes, end) = from_page(page(scope, changes, checkpoint), "demo").unwrap();
+    // The same on the wire, with documents as they came.
+    let page = pulled::Page::decode(page(scope, changes, checkpoint).encode_to_vec().as_slice()).unwrap();
+    let (scope, changes, end) = from_page(page, "demo", false).unwrap();
     Part { scope, changes, end, message_bytes: 100, permit: None }
 }
 

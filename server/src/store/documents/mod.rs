@@ -57,6 +57,8 @@ pub struct StoredDocument {
     pub text_bytes: u64,
     /// SHA-256 of what a consumer sees.
     pub envelope_hash: [u8; 32],
+    /// Hash of the message that it was made of, where nothing else went into it.
+    pub message_hash: Option<[u8; 32]>,
 }
 
 /// What happens to one document.
@@ -68,6 +70,8 @@ pub enum DocumentWrite {
         key: DocumentKey,
         /// In which listing.
         generation: i64,
+        /// The hash of the message that says the same in other bytes; `None`: it stays.
+        message_hash: Option<[u8; 32]>,
     },
     /// It is new, or something of it changed.
     Put(Box<DocumentPut>),
@@ -104,6 +108,8 @@ pub struct DocumentPut {
     pub text_bytes: u64,
     /// SHA-256 of what a consumer sees.
     pub envelope_hash: [u8; 32],
+    /// Hash of the message that it was made of, where nothing else went into it.
+    pub message_hash: Option<[u8; 32]>,
     /// What holds it; empty for nothing.
     pub parent_id: String,
     /// Its second key; empty for none.

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use rusqlite::{OptionalExtension, Row, Transaction, named_params, params};
+use rusqlite::{CachedStatement, OptionalExtension, Row, Transaction, named_params, params};
 
 use super::{
     Absent, Commit, ContentState, DocumentKey, DocumentPut, DocumentStore, DocumentWrite, FeedEntryKind,
@@ -25,6 +25,11 @@ const SUBTREE: &str = "WITH RECURSIVE under(id) AS ( \
        WHERE d.connection = :connection AND d.parent_id <> '' AND d.scope = :scope) \
      SELECT id FROM under";
 
+const INSERT: &str = "INSERT INTO documents (connection, id, scope, gone, generation, version, content_version, content_state, text_hash, \
+     text_bytes, envelope_hash, parent_id, locator, feed_offset, content_offset, committed_at, extractor, message_hash) \
+     VALUES (?1, ?2, ?3, 0, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?13, ?14, ?15, ?16)";
+const INSERT_BODY: &str = "INSERT INTO document_bodies (pk, envelope, text) VALUES (?1, ?2, ?3)";
+
 #[async_trait]
 impl DocumentStore for SqliteStore {
     async fn stored_documents(
@@ -35,7 +40,7 @@ impl DocumentStore for SqliteStore {
         self.read(move |tx| {
             let mut select = tx.prepare_cached(
                 "SELECT pk, id, scope, gone, generation, version, content_version, content_state, text_hash, \
-                 text_bytes, envelope_hash, extractor FROM documents WHERE connection = ?1 AND id = ?2",
+                 text_bytes, envelope_hash, extractor, message_hash FROM documents WHERE connection = ?1 AND id = ?2",
             )?;
             let mut found = Vec::with_capacity(ids.len());
             for id in &ids {
@@ -233,24 +238,34 @@ fn write_documents(
     let before = feed::sqlite::head(tx)?;
     let mut head = before;
     let mut count_change = 0_i64;
+    // The statements of the usual writes are looked up once and not for each row.
     let mut seen = tx.prepare_cached("UPDATE documents SET generation = ?1 WHERE pk = ?2")?;
+    let mut insert = tx.prepare_cached(INSERT)?;
+    let mut insert_body = tx.prepare_cached(INSERT_BODY)?;
     for write in writes {
         match write {
-            DocumentWrite::Seen { key, generation } => {
+            DocumentWrite::Seen { key, generation, message_hash: None } => {
                 seen.execute(params![generation, key.0])?;
+            }
+            DocumentWrite::Seen { key, generation, message_hash } => {
+                tx.prepare_cached("UPDATE documents SET generation = ?1, message_hash = ?2 WHERE pk = ?3")?
+                    .execute(params![generation, message_hash, key.0])?;
             }
             DocumentWrite::Put(put) => {
                 count_change += i64::from(put.arrives);
                 if put.entry != FeedEntryKind::None {
                     head += 1;
                 }
-                write_put(tx, connection, put, head, now)?;
+                match put.key {
+                    None => write_new(tx, &mut insert, &mut insert_body, connection, put, head, now)?,
+                    Some(key) => write_known(tx, key, put, head, now)?,
+                }
             }
             DocumentWrite::Gone(key) => {
                 let buried = tx
                     .prepare_cached(
                         "UPDATE documents SET gone = 1, feed_offset = ?1, content_offset = ?1, committed_at = ?2, \
-                         content_version = NULL, content_state = 0, text_hash = NULL, text_bytes = 0, \
+                         content_version = NULL, content_state = 0, text_hash = NULL, text_bytes = 0, message_hash = NULL, \
                          parent_id = '', locator = '' WHERE pk = ?3 AND gone = 0",
                     )?
                     .execute(params![head + 1, micros(now), key.0])?;
@@ -270,48 +285,52 @@ fn write_documents(
     Ok(head)
 }
 
-fn write_put(
+fn write_new(
     tx: &Transaction<'_>,
+    insert: &mut CachedStatement<'_>,
+    insert_body: &mut CachedStatement<'_>,
     connection: ConnectionKey,
     put: &DocumentPut,
     head: i64,
     now: DateTime<Utc>,
 ) -> Result<()> {
-    let Some(key) = put.key else {
-        tx.prepare_cached(
-            "INSERT INTO documents (connection, id, scope, gone, generation, version, content_version, content_state, \
-             text_hash, text_bytes, envelope_hash, parent_id, locator, feed_offset, content_offset, committed_at, \
-             extractor) VALUES (?1, ?2, ?3, 0, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?13, ?14, ?15)",
-        )?
-        .execute(params![
-            connection.0,
-            put.id,
-            put.scope,
-            put.generation,
-            put.version,
-            put.content_version,
-            content_state_number(put.content_state),
-            put.text_hash,
-            put.text_bytes,
-            put.envelope_hash,
-            put.parent_id,
-            put.locator,
-            head,
-            micros(now),
-            put.extractor
-        ])?;
-        let text = match &put.text {
-            TextWrite::Set(text) => text.as_deref(),
-            TextWrite::Keep => None,
-        };
-        tx.prepare_cached("INSERT INTO document_bodies (pk, envelope, text) VALUES (?1, ?2, ?3)")?
-            .execute(params![tx.last_insert_rowid(), put.envelope, text])?;
-        return Ok(());
+    insert.execute(params![
+        connection.0,
+        put.id,
+        put.scope,
+        put.generation,
+        put.version,
+        put.content_version,
+        content_state_number(put.content_state),
+        put.text_hash,
+        put.text_bytes,
+        put.envelope_hash,
+        put.parent_id,
+        put.locator,
+        head,
+        micros(now),
+        put.extractor,
+        put.message_hash
+    ])?;
+    let text = match &put.text {
+        TextWrite::Set(text) => text.as_deref(),
+        TextWrite::Keep => None,
     };
+    insert_body.execute(params![tx.last_insert_rowid(), put.envelope, text])?;
+    Ok(())
+}
+
+fn write_known(
+    tx: &Transaction<'_>,
+    key: DocumentKey,
+    put: &DocumentPut,
+    head: i64,
+    now: DateTime<Utc>,
+) -> Result<()> {
     tx.prepare_cached(
         "UPDATE documents SET scope = :scope, gone = 0, generation = :generation, version = :version, \
          content_version = :content_version, content_state = :content_state, extractor = :extractor, \
-         text_hash = :text_hash, \
+         text_hash = :text_hash, message_hash = :message_hash, \
          text_bytes = :text_bytes, envelope_hash = :envelope_hash, parent_id = :parent_id, locator = :locator, \
          feed_offset = CASE WHEN :entry > 0 THEN :head ELSE feed_offset END, \
          content_offset = CASE WHEN :entry > 1 THEN :head ELSE content_offset END, \
@@ -321,7 +340,7 @@ fn write_put(
         ":scope": put.scope, ":generation": put.generation, ":version": put.version,
         ":content_version": put.content_version, ":content_state": content_state_number(put.content_state),
         ":text_hash": put.text_hash, ":text_bytes": put.text_bytes, ":envelope_hash": put.envelope_hash,
-        ":extractor": put.extractor, ":parent_id": put.parent_id, ":locator": put.locator, ":head": head, ":now": micros(now), ":key": key.0,
+        ":extractor": put.extractor, ":message_hash": put.message_hash, ":parent_id": put.parent_id, ":locator": put.locator, ":head": head, ":now": micros(now), ":key": key.0,
         ":entry": match put.entry {
             FeedEntryKind::None => 0,
             FeedEntryKind::Envelope => 1,
@@ -401,5 +420,6 @@ fn read(row: &Row<'_>) -> rusqlite::Result<StoredDocument> {
         text_bytes: row.get(9)?,
         envelope_hash: hash(row.get_ref(10)?.as_blob().unwrap_or_default()),
         extractor: row.get(11)?,
+        message_hash: row.get_ref(12)?.as_blob_or_null().ok().flatten().map(hash),
     })
 }

@@ -111,7 +111,7 @@ pub async fn counts_of_absence_are_per_scope_and_listing(store: Shared) {
     assert_eq!(count("b", 2).await, (1, 1));
     assert_eq!(count("nowhere", 2).await, (0, 0));
     let seen = key(&store, &connection, "1").await;
-    write(&store, fence, vec![DocumentWrite::Seen { key: seen, generation: 3 }]).await;
+    write(&store, fence, vec![DocumentWrite::Seen { key: seen, generation: 3, message_hash: None }]).await;
     assert_eq!(count("a", 3).await, (3, 1));
     assert_eq!(store.feed_bounds().await.unwrap().head, 4, "being seen is no change");
     write(&store, fence, vec![DocumentWrite::Gone(key(&store, &connection, "2").await)]).await;

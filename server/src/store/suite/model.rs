@@ -108,7 +108,7 @@ impl Model {
             (Step::Seen, Some(stored)) => {
                 next.generation = generation;
                 self.documents.insert(id, next);
-                return Some(DocumentWrite::Seen { key: stored.key, generation });
+                return Some(DocumentWrite::Seen { key: stored.key, generation, message_hash: None });
             }
             (Step::Text(_), None) => put_with(id, |_| {}),
             (Step::Text(text), Some(stored)) => new_text(stored, &format!("text {text}")),

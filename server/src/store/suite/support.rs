@@ -94,6 +94,7 @@ pub fn put(id: &str) -> DocumentPut {
         text_bytes: text.len() as u64,
         text: TextWrite::Set(Some(text)),
         envelope_hash: text_hash(id),
+        message_hash: None,
         parent_id: String::new(),
         locator: String::new(),
         envelope: envelope.encode_to_vec(),

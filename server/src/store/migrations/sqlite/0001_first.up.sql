@@ -139,6 +139,7 @@ CREATE TABLE documents (
   text_hash       BLOB,                         -- SHA-256; NULL: no text
   text_bytes      INTEGER NOT NULL,
   envelope_hash   BLOB    NOT NULL,             -- SHA-256 of what a consumer sees
+  message_hash    BLOB,                         -- of the message that it was made of; NULL: not of one alone
   parent_id       TEXT    NOT NULL,
   locator         TEXT    NOT NULL,
   feed_offset     INTEGER NOT NULL,
