@@ -42,6 +42,8 @@ pub struct Scheduler {
     places: Arc<Semaphore>,
     live: Arc<LiveRuns>,
     wake: Notify,
+    /// Held from before a claim until the run is among `stops`, so that a claimed run can always be stopped.
+    claiming: tokio::sync::Mutex<()>,
     /// Runs under way, by id, and how to stop each.
     stops: Mutex<HashMap<String, CancellationToken>>,
     tasks: TaskTracker,
@@ -64,6 +66,7 @@ impl Scheduler {
             places: Arc::new(Semaphore::new(config.sync.max_concurrent_runs)),
             live: Arc::default(),
             wake: Notify::new(),
+            claiming: tokio::sync::Mutex::default(),
             stops: Mutex::default(),
             tasks: TaskTracker::new(),
             drain: CancellationToken::new(),
@@ -87,7 +90,9 @@ impl Scheduler {
     }
 
     /// Stops a run of this process. Says whether it was one.
-    pub fn stop(&self, run: &str) -> bool {
+    pub async fn stop(&self, run: &str) -> bool {
+        // One that was claimed a moment ago is known once the claim is through.
+        let _claimed = self.claiming.lock().await;
         let stops = self.stops.lock().unwrap_or_else(PoisonError::into_inner);
         stops.get(run).map(CancellationToken::cancel).is_some()
     }
@@ -134,9 +139,11 @@ impl Scheduler {
         let now = self.clock.now();
         self.store.queue_due_runs(new_id, now).await?;
         while let Ok(place) = self.places.clone().try_acquire_owned() {
+            let claiming = self.claiming.lock().await;
             let Some((run, fence)) = self.store.claim_run(self.clock.now()).await? else { break };
             let stop = self.drain.child_token();
             self.stops.lock().unwrap_or_else(PoisonError::into_inner).insert(run.id.clone(), stop.clone());
+            drop(claiming);
             let scheduler = self.clone();
             self.tasks.spawn(async move {
                 let id = run.id.clone();

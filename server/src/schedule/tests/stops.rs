@@ -35,18 +35,37 @@ async fn a_cancelled_run_stops_at_its_last_committed_page() {
     let engine = Engine::new().await;
     let (run, _) = at_work(&engine).await;
     assert_eq!(engine.scheduler.live().count(), 1);
-    assert!(engine.scheduler.stop(&run.id));
+    assert!(engine.scheduler.stop(&run.id).await);
     engine.settled().await;
     let run = engine.run(&run.id).await;
     assert_eq!((run.state, run.counts.created, run.error), (State::Cancelled, 1, None));
     assert_eq!(engine.ids().await, ["1"]);
     assert_eq!(engine.shown().await.failures, 0);
-    assert!(!engine.scheduler.stop(&run.id), "it is over");
+    assert!(!engine.scheduler.stop(&run.id).await, "it is over");
     assert_eq!(engine.scheduler.live().count(), 0);
     engine.asked();
     engine.pull(vec![say("", vec![document("2")], Some(complete("2")))]);
     assert_eq!(engine.sync().await.state, State::Succeeded);
     assert_eq!(engine.asked()[0], (PullMode::Full, "=1".to_owned()), "the next one goes on with its listing");
+}
+
+#[tokio::test]
+async fn a_run_that_is_being_claimed_can_be_stopped() {
+    let engine = Engine::new().await;
+    for _ in 0..20 {
+        engine.pull(vec![Step::Wait(Arc::default())]);
+        let run = engine.ask(false).await;
+        let cancel = async {
+            // As the API does: either it waits still, or somebody has claimed it.
+            if !engine.store.cancel_waiting_run(&run.id, at(1)).await.unwrap() {
+                assert!(engine.scheduler.stop(&run.id).await);
+            }
+        };
+        let (ticked, ()) = tokio::join!(engine.scheduler.tick(), cancel);
+        ticked.unwrap();
+        engine.settled().await;
+        assert_eq!(engine.run(&run.id).await.state, State::Cancelled);
+    }
 }
 
 #[tokio::test]
