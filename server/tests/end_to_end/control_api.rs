@@ -131,11 +131,10 @@ async fn faults_name_their_fields() {
     assert_eq!(fields(&documents.commit_position(commit).await.unwrap_err()), ["position"]);
 }
 
-/// Reads a list in pages of two, and checks that each page is full but the last.
+/// Reads a list that is asked for in pages of two, and checks that each page is full but the last.
 macro_rules! in_pages {
     ($client:expr, $call:ident, $request:expr, $items:ident) => {{
         let mut request = $request;
-        request.page_size = 2;
         let mut items = Vec::new();
         loop {
             let page = $client.$call(request.clone()).await.unwrap().into_inner();
@@ -176,21 +175,23 @@ async fn lists_come_in_pages_without_gaps() {
     let (mut connections, mut runs, mut documents) =
         (server.client.connections(), server.client.runs(), server.client.documents_service());
 
-    let listed = in_pages!(connections, list_connections, ListConnectionsRequest::default(), connections);
+    let all = ListConnectionsRequest { page_size: 2, ..Default::default() };
+    let listed = in_pages!(connections, list_connections, all, connections);
     assert_eq!(listed.len(), 3);
     assert_eq!(listed[0].id, connection, "oldest first");
-    let request = ListRunsRequest { connection: connection.clone(), ..Default::default() };
+    let request = ListRunsRequest { connection: connection.clone(), page_size: 2, ..Default::default() };
     let listed = in_pages!(runs, list_runs, request.clone(), runs);
     assert_eq!((listed.len(), &listed[0].id), (3, &newest), "newest first");
-    let of_errors = ListItemErrorsRequest { connection: connection.clone(), ..Default::default() };
+    let of_errors =
+        ListItemErrorsRequest { connection: connection.clone(), page_size: 2, ..Default::default() };
     let mut listed = in_pages!(runs, list_item_errors, of_errors, item_errors);
     listed.sort_by(|one, other| one.item.cmp(&other.item));
     assert_eq!(listed.iter().map(|error| error.item.as_str()).collect::<Vec<_>>(), ["x", "y", "z"]);
     assert_eq!(listed[0].attempts, 3, "how many runs met it");
-    let of_log = ListRunLogsRequest { run: newest, ..Default::default() };
+    let of_log = ListRunLogsRequest { run: newest, page_size: 2, ..Default::default() };
     let listed = in_pages!(runs, list_run_logs, of_log, records);
     assert!(listed.len() >= 4 && listed[0].message.contains("began"), "oldest first: {listed:?}");
-    let of_documents = ListDocumentsRequest { connection, ..Default::default() };
+    let of_documents = ListDocumentsRequest { connection, page_size: 2, ..Default::default() };
     let listed = in_pages!(documents, list_documents, of_documents, entries);
     assert_eq!(listed.len(), 5);
 

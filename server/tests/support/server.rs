@@ -135,6 +135,7 @@ impl Server {
 }
 
 impl Drop for Server {
+    #[expect(clippy::print_stdout, reason = "the report of a failed test")]
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
