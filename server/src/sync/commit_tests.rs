@@ -7,7 +7,9 @@ use tokio_util::task::AbortOnDropHandle;
 use super::*;
 use crate::store::suite::support::{feed_after, find};
 use crate::store::sync_states::Listing;
-use crate::sync::testing::{Rig, complete, cursor, document, document_with, failure, part, part_of};
+use crate::sync::testing::{
+    Rig, complete, cursor, document, document_with, failure, part, part_of, unopened_part,
+};
 
 fn deletion(target: Target, with_descendants: bool) -> Change {
     Change::Deletion { target, with_descendants }
@@ -326,4 +328,96 @@ async fn i7_permissions_alone_reach_the_feed_without_the_text() {
     assert!(row.content_offset < row.offset);
     assert_eq!(row.text.as_deref(), Some("text of 1"), "to a reader who has seen nothing");
     assert_eq!(find(&rig.store, &rig.connection, "nobody").await, None);
+}
+
+/// What a run counted: created, updated, unchanged.
+async fn counted(rig: &Rig) -> (u64, u64, u64) {
+    let counts = rig.store.run(&rig.context.run).await.unwrap().unwrap().counts;
+    (counts.created, counts.updated, counts.unchanged)
+}
+
+fn renamed(id: &str, title: &str) -> change::Kind {
+    document_with(id, |envelope| title.clone_into(&mut envelope.title))
+}
+
+#[tokio::test]
+async fn i2_a_document_that_comes_byte_for_byte_is_seen_without_being_opened() {
+    let rig = plain().await;
+    let documents = || vec![document("1"), document("2"), document("3")];
+    rig.pull(PullMode::Full, vec![part("", documents(), Some(complete("c")))]).await.unwrap();
+    let before = feed_after(&rig.store, 0).await;
+    let states = rig.committer().await.scopes.begin_listing(&[String::new()], false, rig.context.clock.now());
+    rig.store.save_sync_states(rig.context.fence, states, None).await.unwrap();
+    let again = unopened_part("", documents(), Some(complete("c")));
+    assert!(again.changes.iter().all(|change| matches!(change, Change::Unopened(_))));
+    rig.pull(PullMode::Full, vec![again]).await.unwrap();
+    assert_eq!(counted(&rig).await, (3, 0, 3));
+    assert_eq!(feed_after(&rig.store, 0).await, before);
+    for id in ["1", "2", "3"] {
+        let seen = find(&rig.store, &rig.connection, id).await.unwrap();
+        assert_eq!(seen.generation, 2, "{id} was seen in the second listing");
+    }
+}
+
+#[tokio::test]
+async fn an_unopened_document_that_differs_in_anything_is_opened() {
+    let rig = plain().await;
+    rig.pull(PullMode::Full, vec![part("", vec![document("1"), document("2")], None)]).await.unwrap();
+    // Another title, another scope, a new document, and one that breaks a limit.
+    let long = document_with("long", |envelope| envelope.url = "x".repeat(10_000));
+    let changes = vec![renamed("1", "other"), document("3"), long];
+    let parts = vec![unopened_part("", changes, None), unopened_part("b", vec![document("2")], None)];
+    rig.pull(PullMode::Full, parts).await.unwrap();
+    assert_eq!(counted(&rig).await, (3, 1, 1));
+    assert_eq!(find(&rig.store, &rig.connection, "2").await.unwrap().scope, "b");
+    assert_eq!(find(&rig.store, &rig.connection, "long").await, None);
+    assert_eq!(rig.store.count_item_errors(rig.connection.key).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn i7_permissions_that_changed_in_between_are_put_back_by_the_message_of_before() {
+    let rig = plain().await;
+    rig.pull(PullMode::Full, vec![part("", vec![document("1")], None)]).await.unwrap();
+    let public = Permissions { visibility: "public".to_owned(), ..Permissions::default() };
+    let change =
+        change::Kind::Permissions(PermissionsChange { id: "1".to_owned(), permissions: Some(public) });
+    rig.pull(PullMode::Incremental, vec![part("", vec![change], None)]).await.unwrap();
+    rig.pull(PullMode::Full, vec![unopened_part("", vec![document("1")], None)]).await.unwrap();
+    assert_eq!(counted(&rig).await, (1, 2, 0), "the message says private again");
+    rig.pull(PullMode::Full, vec![unopened_part("", vec![document("1")], None)]).await.unwrap();
+    assert_eq!(counted(&rig).await, (1, 2, 1));
+}
+
+#[tokio::test]
+async fn the_same_said_in_other_bytes_is_known_from_then_on() {
+    let rig = plain().await;
+    let order = |names: [&str; 2]| {
+        document_with("1", |envelope| {
+            let allow = names.map(str::to_owned).to_vec();
+            envelope.permissions = Some(Permissions { allow, ..Permissions::default() });
+        })
+    };
+    let hash = async || find(&rig.store, &rig.connection, "1").await.unwrap().message_hash.unwrap();
+    rig.pull(PullMode::Full, vec![part("", vec![order(["user:a", "user:b"])], None)]).await.unwrap();
+    let first = hash().await;
+    rig.pull(PullMode::Full, vec![unopened_part("", vec![order(["user:b", "user:a"])], None)]).await.unwrap();
+    assert_eq!(counted(&rig).await, (1, 0, 1));
+    assert_ne!(hash().await, first);
+}
+
+#[tokio::test]
+async fn groups_that_follow_each_other_closely_see_what_the_one_before_did() {
+    let rig = Rig::new(|limits, _| limits.commit_max_changes = 1).await;
+    let gone = part_of("", vec![deletion(id("1"), false)], PartEnd::None);
+    let parts = vec![
+        part("", vec![document("1")], None),
+        part("", vec![renamed("1", "other")], None),
+        part("", vec![document("2")], None),
+        unopened_part("", vec![renamed("1", "other")], None),
+        gone,
+        part("", vec![document("1")], None),
+    ];
+    rig.pull(PullMode::Incremental, parts).await.unwrap();
+    assert_eq!(counted(&rig).await, (3, 1, 1), "made, renamed, seen, deleted and made again");
+    assert_eq!(rig.ids().await, ["1", "2"]);
 }

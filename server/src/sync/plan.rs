@@ -46,7 +46,8 @@ pub struct Outcome {
 /// A picture of documents, to which changes are applied.
 #[derive(Debug)]
 pub struct Plan {
-    rows: HashMap<String, Row>,
+    /// Boxed: a row is large, and is moved several times.
+    rows: HashMap<String, Box<Row>>,
     touches: usize,
     /// With the touch at which each was met.
     errors: Vec<(usize, ItemError)>,
@@ -139,7 +140,7 @@ impl Plan {
                 message_hash: document.message_hash,
                 envelope: None,
             });
-            (document.id.clone(), Row { stored: Some(document), now, ..Row::default() })
+            (document.id.clone(), Box::new(Row { stored: Some(document), now, ..Row::default() }))
         });
         Self {
             rows: rows.collect(),
@@ -309,8 +310,7 @@ impl Plan {
         let wanted = wanted.into_iter().filter(|(touch, _, id)| *touch >= read(id));
         outcome.wanted = wanted.map(|(_, scope, id)| (scope, id)).collect();
         let mut rows: Vec<_> = rows.into_iter().filter(|(_, row)| row.touched > 0).collect();
-        // Rows are large: cached, each is moved once.
-        rows.sort_by_cached_key(|(_, row)| row.touched);
+        rows.sort_unstable_by_key(|(_, row)| row.touched);
         for (id, row) in rows {
             if row.read > 0 {
                 outcome.cleared.push(id.clone());
@@ -391,11 +391,11 @@ fn write(outcome: &mut Outcome, id: String, stored: Option<StoredDocument>, now:
     }))
 }
 
-fn touch<'a>(rows: &'a mut HashMap<String, Row>, touches: &mut usize, id: &str) -> &'a mut Row {
+fn touch<'a>(rows: &'a mut HashMap<String, Box<Row>>, touches: &mut usize, id: &str) -> &'a mut Row {
     *touches += 1;
     // Looked up twice rather than with `entry`, which would clone the id of every known document.
     if !rows.contains_key(id) {
-        rows.insert(id.to_owned(), Row::default());
+        rows.insert(id.to_owned(), Box::default());
     }
     let row = rows.get_mut(id).expect("it was just put there");
     row.touched = *touches;

@@ -21,7 +21,7 @@ const MAX_CURSOR_BYTES: usize = 64 * 1024;
 /// The longest name of a scope.
 const MAX_SCOPE_BYTES: usize = 1024;
 /// A message counts this many times its size, because what is decoded is larger than what came.
-const DECODED_FACTOR: usize = 2;
+const DECODED_FACTOR: usize = 3;
 
 /// What one pull may bring, and through what it goes.
 #[derive(Debug, Clone)]

@@ -141,9 +141,18 @@ pub fn complete(cursor: &str) -> Checkpoint {
 
 /// A page's part, as the reader passes it on.
 pub fn part(scope: &str, changes: Vec<change::Kind>, checkpoint: Option<Checkpoint>) -> Part {
+    part_from(page(scope, changes, checkpoint), false)
+}
+
+/// As [`part`], where most is taken to be known: documents are left as they came.
+pub fn unopened_part(scope: &str, changes: Vec<change::Kind>, checkpoint: Option<Checkpoint>) -> Part {
+    part_from(page(scope, changes, checkpoint), true)
+}
+
+fn part_from(page: Page, unopened: bool) -> Part {
     // The same on the wire, with documents as they came.
-    let page = pulled::Page::decode(page(scope, changes, checkpoint).encode_to_vec().as_slice()).unwrap();
-    let (scope, changes, end) = from_page(page, "demo", false).unwrap();
+    let page = pulled::Page::decode(page.encode_to_vec().as_slice()).unwrap();
+    let (scope, changes, end) = from_page(page, "demo", unopened).unwrap();
     Part { scope, changes, end, message_bytes: 100, permit: None }
 }
 
