@@ -23,6 +23,10 @@ use crate::process::ProcessHost;
 use crate::schedule::Scheduler;
 use crate::store::{SqliteStore, Store};
 
+/// The allocator sets a gigabyte aside at its start. In a worker, whose memory is limited, that must be address space
+/// and not memory.
+const ALLOCATOR_WITHIN_LIMITS: (&str, &str) = ("MIMALLOC_ARENA_EAGER_COMMIT", "0");
+
 /// How long to wait for a data folder that another process still holds, and between two looks.
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
@@ -146,6 +150,7 @@ fn extraction_pool(config: &ContentConfig) -> anyhow::Result<Pool> {
         memory_bytes: config.extract_memory_bytes.as_u64(),
         max_input_bytes: config.max_bytes.as_u64(),
         max_text_bytes: config.max_text_bytes.as_usize(),
+        environment: vec![ALLOCATOR_WITHIN_LIMITS],
         ..PoolConfig::new(program, vec!["extract-worker".to_owned()])
     }))
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use prost::Message;
 use superfasttt_proto::connector::pulled::{Page, change::Kind};
 use superfasttt_proto::connector::v1::{
-    Checkpoint, DocumentEnvelope, Permissions, Reason, deletion, item_error, scope_removed,
+    Checkpoint, Container, DocumentEnvelope, Permissions, Reason, deletion, item_error, scope_removed,
 };
 use superfasttt_proto::error::ConnectorError;
 use tokio::sync::OwnedSemaphorePermit;
@@ -13,6 +13,9 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::envelope::{self, Hash};
 use super::unopened::Unopened;
 use crate::store::item_errors::{ItemError, Target};
+
+const MAX_ID_BYTES: usize = 1024;
+const MAX_LOCATOR_BYTES: usize = 4096;
 
 /// A part of a pull, in stream order. It holds its share of the bytes in flight until it is committed.
 #[derive(Debug)]
@@ -187,7 +190,7 @@ pub fn open(
 
 /// The item error of a change that breaks a limit of the contract.
 fn refused(scope: &str, id: String, message: String) -> Change {
-    let target = if id.is_empty() || id.len() > 1024 { Target::Unnamed } else { Target::Id(id) };
+    let target = if envelope::check_id(&id).is_err() { Target::Unnamed } else { Target::Id(id) };
     let error = ConnectorError::new(Reason::ProtocolViolation, message);
     Change::ItemError(item_error(scope, target, false, error))
 }
@@ -225,7 +228,7 @@ fn from_change(
             };
             Change::Deletion { target, with_descendants: deletion.with_descendants }
         }
-        Some(Kind::Container(container)) => match envelope::check_id(&container.id) {
+        Some(Kind::Container(container)) => match check_container(&container) {
             Ok(()) => Change::Container {
                 id: container.id,
                 parent_id: container.parent_id,
@@ -236,14 +239,35 @@ fn from_change(
         },
         Some(Kind::ItemError(failed)) => {
             let target = match failed.target {
-                Some(item_error::Target::Id(id)) if !id.is_empty() => Target::Id(id),
-                Some(item_error::Target::Locator(locator)) if !locator.is_empty() => Target::Locator(locator),
+                Some(item_error::Target::Id(id)) if envelope::check_id(&id).is_ok() => Target::Id(id),
+                Some(item_error::Target::Locator(locator))
+                    if !locator.is_empty() && locator.len() <= MAX_LOCATOR_BYTES =>
+                {
+                    Target::Locator(locator)
+                }
+                // Nothing that is stored has such a name.
                 _ => Target::Unnamed,
             };
             let error = ConnectorError::from_proto(failed.error.unwrap_or_default());
             Change::ItemError(item_error(scope, target, failed.with_descendants, error))
         }
     })
+}
+
+/// Checks a folder against the contract's limits.
+fn check_container(container: &Container) -> Result<(), String> {
+    envelope::check_id(&container.id)?;
+    let limits = [
+        ("parent_id", container.parent_id.len(), MAX_ID_BYTES),
+        ("name", container.name.len(), MAX_LOCATOR_BYTES),
+        ("locator", container.locator.len(), MAX_LOCATOR_BYTES),
+    ];
+    match limits.into_iter().find(|(_, size, limit)| size > limit) {
+        Some((field, size, limit)) => {
+            Err(format!("a container's {field} is {size} bytes; the limit is {limit}"))
+        }
+        None => Ok(()),
+    }
 }
 
 /// An item error as it is stored. Its texts are cut to what the contract allows.
@@ -273,4 +297,121 @@ pub fn violation(message: impl Into<String>) -> ConnectorError {
 pub fn cut(mut text: String, max_bytes: usize) -> String {
     text.truncate(text.floor_char_boundary(max_bytes));
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use superfasttt_proto::connector::v1::{self, change::Kind};
+
+    use super::*;
+
+    fn take(kind: Option<Kind>) -> Result<Change, ConnectorError> {
+        let page = v1::Page { scope: "a".to_owned(), changes: vec![v1::Change { kind }], checkpoint: None };
+        let page = Page::decode(page.encode_to_vec().as_slice()).unwrap();
+        from_page(page, "demo", false).map(|(_, mut changes, _)| changes.remove(0))
+    }
+
+    fn document(change: impl FnOnce(&mut DocumentEnvelope)) -> Option<Kind> {
+        let mut envelope =
+            DocumentEnvelope { id: "1".to_owned(), version: "v".to_owned(), ..Default::default() };
+        change(&mut envelope);
+        Some(Kind::Document(envelope))
+    }
+
+    fn failed(target: Option<item_error::Target>) -> Option<Kind> {
+        Some(Kind::ItemError(v1::ItemError { target, with_descendants: true, error: None }))
+    }
+
+    #[test]
+    fn what_nobody_knows_fails_the_pull_because_it_must_not_be_passed() {
+        let nameless = v1::Deletion { target: None, with_descendants: true };
+        let empty =
+            v1::Deletion { target: Some(deletion::Target::Id(String::new())), with_descendants: false };
+        let unknown = [
+            None,
+            Some(Kind::Raw(v1::RawItem::default())),
+            Some(Kind::Deletion(nameless)),
+            Some(Kind::Deletion(empty)),
+        ];
+        for kind in unknown {
+            let told = format!("{kind:?}");
+            assert_eq!(take(kind).unwrap_err().reason, Reason::ProtocolViolation, "{told}");
+        }
+    }
+
+    #[test]
+    fn i10_a_change_over_a_limit_is_an_error_of_its_item_alone() {
+        let long = |bytes: usize| "x".repeat(bytes);
+        let container = |change: &dyn Fn(&mut Container)| {
+            let mut container = Container { id: "1".to_owned(), ..Container::default() };
+            change(&mut container);
+            Some(Kind::Container(container))
+        };
+        let named = [
+            document(|envelope| envelope.title = long(5000)),
+            document(|envelope| envelope.content = Some(long(2 << 20))),
+            container(&|container| container.parent_id = long(1025)),
+            container(&|container| container.name = long(4097)),
+            container(&|container| container.locator = long(4097)),
+        ];
+        for kind in named {
+            let Ok(Change::ItemError(error)) = take(kind) else { panic!("it was taken") };
+            assert_eq!((error.target, error.reason), (Target::Id("1".to_owned()), Reason::ProtocolViolation));
+            assert!(!error.with_descendants && error.message.len() < 200, "{}", error.message);
+        }
+        let nameless = [
+            document(|envelope| envelope.id = String::new()),
+            document(|envelope| envelope.id = long(1025)),
+            Some(Kind::Present(v1::Present { id: long(2000), version: String::new() })),
+            failed(None),
+            failed(Some(item_error::Target::Id(long(1 << 20)))),
+            failed(Some(item_error::Target::Locator(long(1 << 20)))),
+        ];
+        for kind in nameless {
+            let Ok(Change::ItemError(error)) = take(kind) else { panic!("it was taken") };
+            assert_eq!(error.target, Target::Unnamed, "so that the listing proves nothing");
+        }
+    }
+
+    #[test]
+    fn a_document_is_kept_without_its_content_and_with_its_hash() {
+        let Ok(Change::Document(given)) =
+            take(document(|envelope| envelope.content = Some("text".to_owned())))
+        else {
+            panic!("refused")
+        };
+        assert_eq!((given.envelope.content.as_ref(), given.envelope.source.as_str()), (None, "demo"));
+        assert_eq!(DocumentEnvelope::decode(given.encoded.as_slice()).unwrap(), given.envelope);
+        let Text::Known { text, hash, truncated, version } = &given.text else { panic!("no text") };
+        assert_eq!(
+            (text.as_str(), *hash, *truncated, version.as_str()),
+            ("text", envelope::text_hash("text"), false, "v")
+        );
+        assert_eq!(given.hash, Some(envelope::envelope_hash(&given.envelope, Some(hash))));
+        let Ok(Change::Document(behind)) = take(document(|envelope| envelope.content_ref = "ref".to_owned()))
+        else {
+            panic!("refused")
+        };
+        assert_eq!((&behind.text, behind.hash), (&Text::Unread, None));
+        let Ok(Change::Document(empty)) = take(document(|envelope| envelope.content = Some(String::new())))
+        else {
+            panic!("refused")
+        };
+        assert!(matches!(empty.text, Text::Known { .. }), "empty is not absent");
+        let Ok(Change::Document(none)) = take(document(|_| {})) else { panic!("refused") };
+        assert_eq!(none.text, Text::None);
+    }
+
+    #[test]
+    fn the_texts_of_an_error_are_cut_between_characters() {
+        let mut error =
+            ConnectorError::new(Reason::AccessDenied, "é".repeat(2000)).with_code("é".repeat(100));
+        for number in 0..40 {
+            error = error.with_metadata(&format!("{number}"), "é".repeat(200));
+        }
+        let error = item_error("a", Target::Unnamed, false, error);
+        assert_eq!((error.message.len(), error.code.len(), error.metadata.len()), (2048, 128, 16));
+        assert!(error.metadata.values().all(|value| value.len() == 256));
+        assert_eq!(cut("aé".to_owned(), 2), "a");
+    }
 }

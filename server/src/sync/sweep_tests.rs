@@ -160,7 +160,8 @@ async fn i5_a_shield_spares_what_is_under_it() {
         })
     };
     // top > mid > 1, 2; top > 3; left <> right > 4; 5 without a folder; 6 under 5.
-    let cases: [(&[(Target, bool)], &[&str]); 9] = [
+    type Case<'a> = (&'a [(Target, bool)], &'a [&'a str]);
+    let cases: [Case<'_>; 9] = [
         (&[], &[]),
         (&[(id("1"), false)], &["1"]),
         (&[(locator("at/3"), false)], &["3"]),

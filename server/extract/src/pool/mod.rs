@@ -21,6 +21,8 @@ pub struct PoolConfig {
     pub program: PathBuf,
     /// Its arguments, normally the hidden sub-command alone.
     pub args: Vec<String>,
+    /// All of its environment.
+    pub environment: Vec<(&'static str, &'static str)>,
     /// Most workers at a time; further documents wait for one. Default 2.
     pub workers: usize,
     /// Longest time that one document may take. Default 30 s.
@@ -45,6 +47,7 @@ impl PoolConfig {
         Self {
             program,
             args,
+            environment: Vec::new(),
             workers: 2,
             timeout: Duration::from_secs(30),
             memory_bytes: 512 << 20,

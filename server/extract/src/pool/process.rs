@@ -55,6 +55,7 @@ impl Process {
         let mut child = Command::new(&config.program)
             .args(&config.args)
             .env_clear()
+            .envs(config.environment.iter().map(|(name, value)| (name, value)))
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
