@@ -38,7 +38,7 @@ impl SyncService for Api {
         let waiting =
             self.store.cancel_waiting_run(&run.id, self.clock.now()).await.map_err(ApiError::from)?;
         if !waiting {
-            self.scheduler.stop(&run.id);
+            self.scheduler.stop(&run.id).await;
         }
         let run = self.stored_run(&run.id).await?;
         Ok(Response::new(CancelRunResponse { run: Some(convert::run(&run)) }))

@@ -43,7 +43,7 @@ impl Scheduler {
         // A claim of its own: a run that still goes on can write no more.
         let fence = self.store.claim_connection(connection.key).await?;
         if let Some(run) = self.store.active_run(connection.key).await? {
-            self.stop(&run.id);
+            self.stop(&run.id).await;
         }
         let mut deleted = 0;
         let mut after = String::new();

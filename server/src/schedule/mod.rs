@@ -44,6 +44,8 @@ pub struct Scheduler {
     wake: Notify,
     /// Runs under way, by id, and how to stop each.
     stops: Mutex<HashMap<String, CancellationToken>>,
+    /// Held from the claim of a run until it is among the stops, so that nobody misses it in between.
+    claiming: tokio::sync::Mutex<()>,
     tasks: TaskTracker,
     drain: CancellationToken,
 }
@@ -65,6 +67,7 @@ impl Scheduler {
             live: Arc::default(),
             wake: Notify::new(),
             stops: Mutex::default(),
+            claiming: tokio::sync::Mutex::default(),
             tasks: TaskTracker::new(),
             drain: CancellationToken::new(),
             store,
@@ -87,7 +90,8 @@ impl Scheduler {
     }
 
     /// Stops a run of this process. Says whether it was one.
-    pub fn stop(&self, run: &str) -> bool {
+    pub async fn stop(&self, run: &str) -> bool {
+        let _claims = self.claiming.lock().await;
         let stops = self.stops.lock().unwrap_or_else(PoisonError::into_inner);
         stops.get(run).map(CancellationToken::cancel).is_some()
     }
@@ -134,9 +138,11 @@ impl Scheduler {
         let now = self.clock.now();
         self.store.queue_due_runs(new_id, now).await?;
         while let Ok(place) = self.places.clone().try_acquire_owned() {
+            let claiming = self.claiming.lock().await;
             let Some((run, fence)) = self.store.claim_run(self.clock.now()).await? else { break };
             let stop = self.drain.child_token();
             self.stops.lock().unwrap_or_else(PoisonError::into_inner).insert(run.id.clone(), stop.clone());
+            drop(claiming);
             let scheduler = self.clone();
             self.tasks.spawn(async move {
                 let id = run.id.clone();

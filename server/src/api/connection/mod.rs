@@ -233,7 +233,7 @@ impl ConnectionService for Api {
         if let Some(run) = self.store.active_run(key).await.map_err(ApiError::from)?
             && !self.store.cancel_waiting_run(&run.id, self.clock.now()).await.map_err(ApiError::from)?
         {
-            self.scheduler.stop(&run.id);
+            self.scheduler.stop(&run.id).await;
         }
         Ok(Response::new(DisableConnectionResponse { connection: Some(changed) }))
     }

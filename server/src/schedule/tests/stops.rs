@@ -35,13 +35,13 @@ async fn a_cancelled_run_stops_at_its_last_committed_page() {
     let engine = Engine::new().await;
     let (run, _) = at_work(&engine).await;
     assert_eq!(engine.scheduler.live().count(), 1);
-    assert!(engine.scheduler.stop(&run.id));
+    assert!(engine.scheduler.stop(&run.id).await);
     engine.settled().await;
     let run = engine.run(&run.id).await;
     assert_eq!((run.state, run.counts.created, run.error), (State::Cancelled, 1, None));
     assert_eq!(engine.ids().await, ["1"]);
     assert_eq!(engine.shown().await.failures, 0);
-    assert!(!engine.scheduler.stop(&run.id), "it is over");
+    assert!(!engine.scheduler.stop(&run.id).await, "it is over");
     assert_eq!(engine.scheduler.live().count(), 0);
     engine.asked();
     engine.pull(vec![say("", vec![document("2")], Some(complete("2")))]);
