@@ -1,5 +1,5 @@
-//! I12: connectord and the real connector die again and again in the middle of a sync of 50,000 files, while the folder
-//! changes; at the end the documents are the folder's files, each once.
+//! I12: connectord and the real connector die again and again in the middle of a sync, while the folder changes; at the
+//! end the documents are the folder's files, each once.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,10 +11,10 @@ use nix::unistd::Pid;
 use serde_json::json;
 use superfasttt_proto::control::v1::run::State;
 
-use crate::support::{FILESYSTEM, Server, within};
+use crate::support::{FILESYSTEM, Server, text, within};
 
+/// Folders of 500 files each.
 const FOLDERS: usize = 100;
-const FILES_EACH: usize = 500;
 
 /// The files of a folder: path and text.
 fn files(root: &Path) -> BTreeMap<String, String> {
@@ -72,13 +72,37 @@ async fn documents_reach(server: &Server, connection: &str, count: u64) -> u64 {
     .await
 }
 
+/// Documents and files are the same, and the feed tells each once.
+async fn assert_equal(server: &Server, connection: &str, root: &Path) {
+    let expected = files(root);
+    let documents = server.client.documents(connection).await;
+    let lost: Vec<_> = expected.keys().filter(|path| !documents.contains_key(*path)).take(5).collect();
+    assert!(lost.is_empty(), "lost: {lost:?}");
+    assert_eq!(documents.len(), expected.len(), "documents of files that are gone");
+    assert_eq!(server.client.connection(connection).await.document_count as usize, expected.len());
+    for (path, text) in &expected {
+        let size = documents[path].metadata.as_ref().unwrap().fields["size"].kind.clone().unwrap();
+        assert_eq!(
+            size,
+            prost_types::value::Kind::NumberValue(text.len() as f64),
+            "{path} is not the newest"
+        );
+    }
+    let mut told: Vec<_> = server.client.feed("").await.told();
+    told.retain(|entry| !entry.starts_with('-'));
+    let entries = told.len();
+    told.sort();
+    told.dedup();
+    assert_eq!((entries, told.len()), (expected.len(), expected.len()), "the feed has each once");
+}
+
 #[tokio::test]
 async fn i12_a_folder_of_50_000_files_survives_kills_of_both_processes() {
     let mut server = Server::start().await;
     let root = server.folder().join("library");
     for folder in 0..FOLDERS {
         fs::create_dir_all(root.join(format!("folder-{folder:03}"))).unwrap();
-        for file in 0..FILES_EACH {
+        for file in 0..500 {
             fs::write(path(&root, folder, file), "text").unwrap();
         }
     }
@@ -105,27 +129,46 @@ async fn i12_a_folder_of_50_000_files_survives_kills_of_both_processes() {
     let run = server.client.sync(&connection).await;
     assert_eq!(run.state(), State::Succeeded, "{run:?}");
 
-    let expected = files(&root);
-    let documents = server.client.documents(&connection).await;
-    let differ: Vec<_> = expected.keys().filter(|path| !documents.contains_key(*path)).take(5).collect();
-    assert!(differ.is_empty(), "lost: {differ:?}");
-    assert_eq!(documents.len(), expected.len(), "documents of files that are gone");
-    assert_eq!(server.client.connection(&connection).await.document_count as usize, expected.len());
-    for (path, text) in &expected {
-        let size = documents[path].metadata.as_ref().unwrap().fields["size"].kind.clone().unwrap();
-        assert_eq!(
-            size,
-            prost_types::value::Kind::NumberValue(text.len() as f64),
-            "{path} is not the newest"
-        );
-    }
-    let mut told: Vec<_> = server.client.feed("").await.told();
-    told.retain(|entry| !entry.starts_with('-'));
-    let entries = told.len();
-    told.sort();
-    told.dedup();
-    assert_eq!((entries, told.len()), (expected.len(), expected.len()), "the feed has each once");
+    assert_equal(&server, &connection, &root).await;
     // And nothing is left to do.
     let counts = server.client.sync_well(&connection).await;
     assert_eq!((counts.created, counts.updated, counts.deleted), (0, 0, 0));
+}
+
+#[tokio::test]
+async fn i12_the_texts_of_files_survive_kills_of_both_processes() {
+    let mut server = Server::start().await;
+    let root = server.folder().join("library");
+    for folder in 0..20 {
+        fs::create_dir_all(root.join(format!("folder-{folder:03}"))).unwrap();
+        for file in 0..50 {
+            let text = format!("the text of file {file} in folder {folder}");
+            fs::write(root.join(format!("folder-{folder:03}/{file:03}.txt")), text).unwrap();
+        }
+    }
+    let connection = server.client.create_paused(FILESYSTEM, json!({"root": root})).await;
+    let run = server.client.begin(&connection, false).await;
+    let mut stored = 0;
+    for round in 0..4 {
+        stored = documents_reach(&server, &connection, (stored + 100).min(900)).await;
+        let edited = root.join(format!("folder-{round:03}/{round:03}.txt"));
+        fs::write(edited, format!("edited before kill {round}")).unwrap();
+        fs::remove_file(root.join(format!("folder-{:03}/049.txt", 19 - round))).unwrap();
+        if round % 2 == 0 {
+            server.kill9().await;
+            server.restart().await;
+        } else {
+            let connector = connector(&server).expect("the connector runs");
+            kill(Pid::from_raw(connector), Signal::SIGKILL).unwrap();
+        }
+    }
+    server.client.end_of(&run.id).await;
+    server.client.sync_well(&connection).await;
+    assert_equal(&server, &connection, &root).await;
+    let documents = server.client.documents(&connection).await;
+    for (path, expected) in files(&root) {
+        assert_eq!(text(&documents, &path).trim(), expected, "{path}");
+    }
+    assert!(server.client.item_errors(&connection).await.is_empty());
+    assert_eq!(server.client.sync_well(&connection).await.contents_fetched, 0);
 }

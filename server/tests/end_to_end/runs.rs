@@ -8,9 +8,9 @@ use superfasttt_proto::control::v1::run::{State, Trigger};
 use superfasttt_proto::control::v1::*;
 use tonic::Code;
 
-use crate::support::{SCRIPTED, Server, Source, checkpoint, complete, doc, fail, more, reason};
+use crate::support::{SCRIPTED, Server, Source, checkpoint, complete, doc, fail, more, reason, within};
 
-/// A connection with document `a` whose next pull sends `b`, is committed that far, and then waits for ever.
+/// A connection with document `a` whose next pull sends `b`, a checkpoint and `c`, and then waits for ever.
 async fn stuck(server: &Server) -> (Source, Run) {
     let source = server.source(SCRIPTED, [vec![doc("a", "1"), complete("1")]]).await;
     server.client.sync_well(&source.connection).await;
@@ -24,6 +24,12 @@ async fn stuck(server: &Server) -> (Source, Run) {
     ]]);
     let run = server.client.begin(&source.connection, false).await;
     script.reached("at").await;
+    within("what was sent is committed", async {
+        while !server.client.documents(&source.connection).await.contains_key("c") {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
     (source, run)
 }
 
@@ -220,7 +226,7 @@ async fn a_watched_run_tells_how_far_it_is_and_ends_with_its_last_state() {
     let mut watched =
         server.client.runs().watch_run(WatchRunRequest { run: run.id.clone() }).await.unwrap().into_inner();
     let mut told = Vec::new();
-    crate::support::within("the end of the run", async {
+    within("the end of the run", async {
         while let Some(message) = watched.message().await.unwrap() {
             let run = message.run.unwrap();
             let progress = run.progress.as_ref().map(|progress| progress.message.as_str());

@@ -31,7 +31,7 @@ pub const LISTING: &str = "scripted-listing";
 pub const FILESYSTEM: &str = "filesystem";
 
 /// What is waited for comes within this time, or never: the machine may be busy with other tests.
-pub const DEADLINE: Duration = Duration::from_secs(120);
+pub const DEADLINE: Duration = Duration::from_secs(240);
 
 /// The answer, or a failure that says what did not come.
 pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
