@@ -1,6 +1,6 @@
 //! A run: the stream of a connector becomes documents in the store.
 //!
-//! `run` drives one run from its claim to its end; `pull` reads the stream, `change` checks what comes, the content
+//! `run` drives one run from its claim to its end, `pulling` goes on until it is caught up; `pull` reads the stream, `change` checks what comes, the content
 //! stage (`crate::content`) adds texts, `commit` writes groups of changes with the cursors that cover them, by what
 //! `plan` decides; `scopes` is where cursors and listings stand, `sweep` deletes by absence, `outcome` says what a
 //! failure leads to, `report` tells those who watch.
@@ -14,6 +14,7 @@ pub mod outcome;
 pub mod plan;
 pub mod port;
 pub mod pull;
+mod pulling;
 pub mod report;
 pub mod run;
 pub mod scopes;
