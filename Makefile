@@ -10,7 +10,7 @@ DENY_VERSION := 0.20.2
 # What the contract must not break.
 BUF_AGAINST ?= main
 
-.PHONY: help run build connectors test test-contract test-sdk test-extract test-connectors test-server test-cli \
+.PHONY: help run build connectors test test-rust test-contract test-sdk test-extract test-connectors test-server test-cli \
 	test-run bench check check-format check-lint check-contract check-licences clean need-cargo need-cc need-python
 
 help: ## Say what there is
@@ -32,31 +32,37 @@ connectors:
 	  cp target/$(PROFILE)/connector-$$name $$folder/connector.new; mv $$folder/connector.new $$folder/connector; \
 	done
 
-test: test-contract test-sdk test-extract test-connectors test-server test-cli test-run ## Run every test but benchmarks and soaks
+test: test-rust test-run ## Run every test but benchmarks and soaks
 
-test-contract: need-cargo need-cc ## The generated types and the table of errors
+# One selection of packages for all of them: with each crate by itself, shared dependencies would be built again and
+# again with other features.
+test-rust: need-cargo need-cc ## Every crate: units, the store's suite, SDK, formats, connectors, command line, real binaries
+	cargo build --locked --workspace
+	cargo test --locked --workspace
+
+test-run: need-cargo need-cc ## `make run` as a newcomer meets it, twice, on a free port
+	cargo build --locked --workspace
+	@$(MAKE) --no-print-directory connectors PROFILE=debug
+	deploy/test-run-sample.sh target/debug
+
+test-contract: need-cargo need-cc ## Only the generated types and the table of errors
 	cargo test --locked -p superfasttt-proto
 
-test-sdk: need-cargo need-cc ## The Rust SDK and its example
+test-sdk: need-cargo need-cc ## Only the Rust SDK and its example
 	cargo test --locked -p superfasttt-connector
 
-test-extract: need-cargo need-cc ## Text extraction, each format and the hostile ones
+test-extract: need-cargo need-cc ## Only text extraction, each format and the hostile ones
 	cargo test --locked -p superfasttt-extract
 
-test-connectors: need-cargo need-cc ## The connectors on real sources
+test-connectors: need-cargo need-cc ## Only the connectors, on real sources
 	cargo test --locked $(CONNECTORS:%=-p connector-%)
 
-test-server: need-cargo need-cc ## The server: units, the store's suite, and the real binaries
+test-server: need-cargo need-cc ## Only the server: units, the store's suite, and the real binaries
 	cargo build --locked -p scripted-connector $(CONNECTORS:%=-p connector-%)
 	cargo test --locked -p scripted-connector -p connectord
 
-test-cli: need-cargo need-cc ## The command line
+test-cli: need-cargo need-cc ## Only the command line
 	cargo test --locked -p connectorctl
-
-test-run: need-cargo need-cc ## `make run` as a newcomer meets it, twice, on a free port
-	cargo build --locked -p connectord -p connectorctl $(CONNECTORS:%=-p connector-%)
-	@$(MAKE) --no-print-directory connectors PROFILE=debug
-	deploy/test-run-sample.sh target/debug
 
 bench: need-cargo need-cc ## Measure against the bare limits (docs/benchmarks.md)
 	cargo build --release --locked -p connectord -p superfasttt-bench
