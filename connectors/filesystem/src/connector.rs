@@ -181,15 +181,15 @@ impl Listing<'_> {
                 self.sink.container(container(&path)).await?;
             }
             Found::Failed { error, is_folder } => {
-                if is_folder {
-                    self.sink.container(container(&path)).await?;
-                }
                 // A path that is too long for an id still fits as locator, which is the same path. Nothing of it, or under
-                // it, can have been stored, so there is nothing under it to shield.
-                let target = if id.len() <= MAX_ID_BYTES {
-                    Target::id(id.as_str()).with_descendants()
-                } else {
+                // it, can have been stored, so there is nothing to name a container for, or to shield.
+                let target = if id.len() > MAX_ID_BYTES {
                     Target::locator(id.as_str())
+                } else {
+                    if is_folder {
+                        self.sink.container(container(&path)).await?;
+                    }
+                    Target::id(id.as_str()).with_descendants()
                 };
                 self.sink.item_error(target, &error).await?;
             }
