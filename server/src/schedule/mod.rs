@@ -1,10 +1,12 @@
 //! When a connection is due, and who works on it: the loop that queues what is due, claims what is queued, and runs as
 //! many at once as is allowed. Deletions of connections and the store's upkeep go on beside it.
 
+mod cron;
 mod deletion;
 mod execute;
 #[cfg(test)]
 mod tests;
+pub mod times;
 mod upkeep;
 
 pub(crate) use execute::capabilities;

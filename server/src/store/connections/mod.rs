@@ -1,5 +1,6 @@
 //! Connections: the configured uses of connectors by organisations.
 
+pub mod schedule;
 pub mod sqlite;
 
 use async_trait::async_trait;
