@@ -27,7 +27,7 @@ impl SyncService for Api {
     ) -> Result<Response<StartSyncResponse>, Status> {
         let request = request.into_inner();
         let (run, already_running) = self.queue(&request.connection, request.full).await?;
-        Ok(Response::new(StartSyncResponse { run: Some(convert::run(&run)), already_running }))
+        Ok(Response::new(StartSyncResponse { run: Some(convert::run(&run)), already_running, planned_at: None }))
     }
 
     async fn cancel_run(
