@@ -3,6 +3,7 @@
 //! `execute` works on one run, `outcomes` writes how runs end, `leases` keeps the claims; deletions of connections and
 //! the store's upkeep go on beside it.
 
+mod cron;
 mod deletion;
 mod execute;
 mod leases;
