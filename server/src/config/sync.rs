@@ -94,7 +94,10 @@ impl SyncConfig {
             checks.at_least_one(name, limit.unwrap_or(1) as u64);
         }
         checks.require(self.lease >= MIN_LEASE, "lease", || {
-            format!("{} is too short to be renewed in time; write at least \"3s\"", humantime::format_duration(self.lease))
+            format!(
+                "{} is too short to be renewed in time; write at least \"3s\"",
+                humantime::format_duration(self.lease)
+            )
         });
         checks.not_zero("schedule_poll", self.schedule_poll);
         checks.at_least_one("commit_max_changes", self.commit_max_changes as u64);

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Scheduler;
-use crate::store::{Fence, StoreError};
 use crate::store::connections::Connection;
+use crate::store::{Fence, StoreError};
 
 /// Documents in one transaction.
 const BATCH: usize = 500;

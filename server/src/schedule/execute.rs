@@ -10,11 +10,12 @@ use serde_json::Value;
 use superfasttt_proto::connector::v1::{Capabilities, Reason, log_record::Level};
 use superfasttt_proto::control::v1::run::State;
 use superfasttt_proto::error::{ConnectorError, reason_info};
+use tokio_util::sync::CancellationToken;
 
 use super::{Scheduler, new_id};
 use crate::catalog::{AuthKind, Manifest, apply_defaults};
-use crate::store::connections::Connection;
 use crate::store::StoreError;
+use crate::store::connections::Connection;
 use crate::store::runs::state::has_ended;
 use crate::store::runs::{Claim, RunEnd, RunError, RunOutcome};
 use crate::store::sync_states::ScopeState;
@@ -48,13 +49,18 @@ impl Scheduler {
         });
         let failures = claim.connection.failures;
         tracing::info!(run = %id, connection = %connection_id, "run began");
-        let result = tokio::select! {
-            biased;
-            () = held.lost() => Err(Stop::Fenced),
-            () = self.drain.cancelled() => Err(Stop::Cancelled),
-            result = self.attempt(&context, claim) => result,
-            () = write_log_now_and_then(&context) => Err(Stop::Fenced),
+        let done = CancellationToken::new();
+        let work = async {
+            let result = tokio::select! {
+                biased;
+                () = held.lost() => Err(Stop::Fenced),
+                () = self.drain.cancelled() => Err(Stop::Cancelled),
+                result = self.attempt(&context, claim) => result,
+            };
+            done.cancel();
+            result
         };
+        let (result, ()) = tokio::join!(work, write_log_until(&done, &context));
         let Some((end, states)) = self.end(&report, failures, result) else {
             self.lost(&context).await;
             return;
@@ -199,7 +205,11 @@ impl Scheduler {
             }
             Err(Stop::Fenced) => return None,
             Err(Stop::Cancelled) if self.drain.is_cancelled() => {
-                report.log(Level::Info, "the server stops; the run is gone on with by another, or at its next start", []);
+                report.log(
+                    Level::Info,
+                    "the server stops; the run is gone on with by another, or at its next start",
+                    [],
+                );
                 end.state = State::Queued;
             }
             Err(Stop::Cancelled) => {
@@ -234,11 +244,12 @@ impl Scheduler {
     }
 }
 
-/// Writes the lines of a run's log while it goes on, for those who follow it. Never ends.
-async fn write_log_now_and_then(context: &RunContext) {
+/// Writes the lines of a run's log while it goes on, for those who follow it.
+async fn write_log_until(done: &CancellationToken, context: &RunContext) {
     loop {
         tokio::select! {
             biased;
+            () = done.cancelled() => return,
             () = context.report.many_lines() => {}
             () = tokio::time::sleep(LOG_EVERY) => {}
         }

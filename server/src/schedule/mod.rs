@@ -166,7 +166,9 @@ impl Scheduler {
         self.begin_deletions().await?;
         let mut next = self.store.next_due().await?;
         if next.is_some_and(|next| next <= self.clock.now()) {
-            while self.store.queue_due_runs(new_id, DUE_AT_ONCE, self.clock.now()).await? == DUE_AT_ONCE as u64 {}
+            while self.store.queue_due_runs(new_id, DUE_AT_ONCE, self.clock.now()).await?
+                == DUE_AT_ONCE as u64
+            {}
             next = self.store.next_due().await?;
         }
         self.begin_runs().await?;

@@ -21,7 +21,7 @@ const COLUMNS: &str = "pk, id, organization, connector, name, settings, schedule
 #[async_trait]
 impl ConnectionStore for SqliteStore {
     async fn create_connection(&self, new: NewConnection, now: DateTime<Utc>) -> Result<Connection> {
-        self.write(move |tx| {
+        self.write_runs(move |tx| {
             if let Some((request, hash)) = &new.request
                 && let Some(made) = made_by_request(tx, request, hash, now)?
             {
@@ -114,7 +114,7 @@ impl ConnectionStore for SqliteStore {
         now: DateTime<Utc>,
     ) -> Result<Connection> {
         let id = id.to_owned();
-        self.write(move |tx| {
+        self.write_runs(move |tx| {
             let mut connection = by_id(tx, &id)?.ok_or(StoreError::Missing("connection"))?;
             if revision.is_some_and(|revision| revision != connection.revision) {
                 return Err(StoreError::Conflict("connection"));
@@ -157,8 +157,11 @@ impl ConnectionStore for SqliteStore {
             if revision.is_some_and(|revision| revision != connection.revision) {
                 return Err(StoreError::Conflict("connection"));
             }
+            if connection.deleting_at.is_some() {
+                return Ok(connection);
+            }
             tx.execute(
-                "UPDATE connections SET deleting_at = coalesce(deleting_at, ?1), next_run_at = NULL WHERE pk = ?2",
+                "UPDATE connections SET deleting_at = ?1, next_run_at = NULL WHERE pk = ?2",
                 params![micros(now), connection.key.0],
             )?;
             claim(tx, connection.key, None)?;
@@ -276,13 +279,15 @@ pub(in crate::store) fn claim(
 
 /// Says when a connection is due next.
 pub(in crate::store) fn set_next(tx: &Transaction<'_>, key: ConnectionKey, next: Option<Due>) -> Result<()> {
-    tx.prepare_cached("UPDATE connections SET next_run_at = ?1, next_cause = ?2, next_full = ?3 WHERE pk = ?4")?
-        .execute(params![
-            next.map(|next| micros(next.at)),
-            next.map_or(Trigger::Schedule, |next| next.cause) as i32,
-            next.is_some_and(|next| next.full),
-            key.0
-        ])?;
+    tx.prepare_cached(
+        "UPDATE connections SET next_run_at = ?1, next_cause = ?2, next_full = ?3 WHERE pk = ?4",
+    )?
+    .execute(params![
+        next.map(|next| micros(next.at)),
+        next.map_or(Trigger::Schedule, |next| next.cause) as i32,
+        next.is_some_and(|next| next.full),
+        key.0
+    ])?;
     Ok(())
 }
 

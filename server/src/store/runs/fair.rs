@@ -78,17 +78,10 @@ impl ClaimLimits {
 }
 
 /// Chooses up to `places` runs. Lanes that come first are served first where nothing else decides.
-pub fn choose<T>(
-    lanes: Vec<Lane<T>>,
-    mut load: Load,
-    limits: &ClaimLimits,
-    places: usize,
-) -> Chosen<T> {
+pub fn choose<T>(lanes: Vec<Lane<T>>, mut load: Load, limits: &ClaimLimits, places: usize) -> Chosen<T> {
     let mut last = lanes.len().checked_sub(1);
-    let mut lanes: Vec<_> = lanes
-        .into_iter()
-        .map(|lane| (lane.organization, lane.connector, lane.waiting.into_iter()))
-        .collect();
+    let mut lanes: Vec<_> =
+        lanes.into_iter().map(|lane| (lane.organization, lane.connector, lane.waiting.into_iter())).collect();
     let mut runs = Vec::new();
     // How often each lane was served: its turn within its organisation.
     let mut served = vec![0_usize; lanes.len()];
@@ -110,7 +103,9 @@ pub fn choose<T>(
         served[place] += 1;
         last = Some(place);
     }
-    let after = last.map(|place| lanes.swap_remove(place)).map(|(organization, connector, _)| (organization, connector));
+    let after = last
+        .map(|place| lanes.swap_remove(place))
+        .map(|(organization, connector, _)| (organization, connector));
     Chosen { runs, after }
 }
 

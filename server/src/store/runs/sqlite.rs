@@ -15,11 +15,9 @@ use super::{
     StoredLogLine, state,
 };
 use crate::schedule::times;
-use crate::store::connections::{Overlap, Schedule};
+use crate::store::connections::Schedule;
 use crate::store::sqlite::{from_json, micros, time, to_json};
-use crate::store::{
-    ConnectionKey, Fence, Listed, Result, SqliteStore, StoreError, connections, sync_states,
-};
+use crate::store::{ConnectionKey, Fence, Listed, Result, SqliteStore, StoreError, connections, sync_states};
 
 const COLUMNS: &str = "r.id, r.connection, c.id, r.state, r.cause, r.full_sync, r.mode, r.created_at, r.started_at, \
      r.ended_at, r.resume_at, r.pulls, r.attempts, r.counts, r.error, r.held_sweeps, r.crashes";
@@ -87,14 +85,14 @@ impl RunStore for SqliteStore {
                 let connection = ConnectionKey(key);
                 let mut schedule: Schedule = from_json("schedule", &schedule)?;
                 let last_full_at = last_full_at.map(time);
-                let full = full || times::is_full(&schedule, last_full_at, now);
+                let full = full || times::is_full(&id, &schedule, last_full_at, now);
                 if !active {
                     insert(tx, &new_id(), connection, trigger(cause), full, now)?;
                     queued += 1;
-                } else if schedule.overlap == Overlap::Buffer {
+                } else if schedule.buffers(trigger(cause)) {
                     follow(tx, connection, trigger(cause), full)?;
                 }
-                schedule.planned_at = schedule.planned_at.filter(|planned| *planned > now);
+                schedule.forget_planned(now);
                 // A full run that begins now counts: it is not due once more right behind it.
                 let last_full_at = if full { Some(now) } else { last_full_at };
                 let next = times::next(&id, &schedule, last_full_at, now);
@@ -222,7 +220,9 @@ impl RunStore for SqliteStore {
             for outcome in outcomes {
                 match end(tx, outcome, now) {
                     // These are said before anything is written.
-                    refused @ Err(StoreError::Fenced | StoreError::Missing(_) | StoreError::Illegal { .. }) => {
+                    refused @ Err(
+                        StoreError::Fenced | StoreError::Missing(_) | StoreError::Illegal { .. },
+                    ) => {
                         ended.push(refused);
                     }
                     Err(error) => return Err(error),
@@ -237,7 +237,8 @@ impl RunStore for SqliteStore {
     async fn cancel_run(&self, id: &str, now: DateTime<Utc>) -> Result<bool> {
         let id = id.to_owned();
         self.write_runs(move |tx| {
-            let Some(run) = by_id(tx, &id)?.filter(|run| state::may_follow(run.state, State::Cancelled)) else {
+            let Some(run) = by_id(tx, &id)?.filter(|run| state::may_follow(run.state, State::Cancelled))
+            else {
                 return Ok(false);
             };
             if run.state == State::Running {
@@ -532,7 +533,7 @@ pub(in crate::store) fn trigger(number: i32) -> Trigger {
 
 /// Where in its lane a run waits: what somebody asked for comes first.
 fn turn(trigger: Trigger) -> i32 {
-    i32::from(!matches!(trigger, Trigger::Manual | Trigger::Event | Trigger::Settings))
+    i32::from(matches!(trigger, Trigger::Schedule | Trigger::Retry))
 }
 
 fn insert(
