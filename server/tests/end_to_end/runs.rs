@@ -67,8 +67,11 @@ async fn disabling_cancels_and_pausing_stops_only_the_schedule() {
         .await
         .unwrap();
     assert_eq!(server.client.end_of(&run.id).await.state(), State::Cancelled);
-    let refused =
-        server.client.runs().start_sync(StartSyncRequest { connection: id.clone(), full: false, at: None }).await;
+    let refused = server
+        .client
+        .runs()
+        .start_sync(StartSyncRequest { connection: id.clone(), full: false, at: None })
+        .await;
     assert_eq!(refused.unwrap_err().code(), Code::FailedPrecondition);
     assert_eq!(server.client.ids(&id).await, "a b c", "the documents stay");
 

@@ -161,8 +161,7 @@ async fn a_schedule_in_a_time_zone_is_made_and_changed_by_its_parts() {
 
     let ran = server.run("connections update docs --overlap skip --full-frequency off").await;
     assert_eq!(ran.code, 0, "{ran:?}");
-    let asked = server.fake.asked.updates.lock().unwrap();
-    let mask = asked[0].update_mask.clone().unwrap().paths;
+    let mask = server.fake.asked.updates.lock().unwrap()[0].update_mask.clone().unwrap().paths;
     assert_eq!(mask, ["schedule.full_interval", "schedule.full_cron", "schedule.overlap"]);
 
     let ran = server.run("connections create --connector filesystem --name b --full-frequency 1d").await;
@@ -203,8 +202,7 @@ async fn a_sync_is_planned_and_forgotten() {
 
     let ran = server.run("sync docs --at none").await;
     assert_eq!(ran.code, 0, "{ran:?}");
-    let asked = server.fake.asked.updates.lock().unwrap();
-    let mask = asked[0].update_mask.clone().unwrap().paths;
+    let mask = server.fake.asked.updates.lock().unwrap()[0].update_mask.clone().unwrap().paths;
     assert_eq!(mask, ["schedule.planned_at", "schedule.planned_full"]);
 
     for wrong in ["sync docs --at tomorrow", "sync docs --at 2099-12-01T06:00", "sync docs --wait --at none"]
