@@ -135,6 +135,12 @@ impl Runner {
         self.committer.counts
     }
 
+    /// Waits until what is being committed is there, or has failed.
+    pub async fn finish_commits(&mut self) {
+        // A commit that fails now belongs to a run that has failed already.
+        drop(self.committer.settle().await);
+    }
+
     /// Runs to the end. May be dropped at any point.
     ///
     /// # Errors
