@@ -27,4 +27,5 @@ mod i8_no_secret_gets_out;
 mod i9_a_throttled_run_holds_no_worker;
 mod one_server_per_data_folder;
 mod runs;
+mod schedules;
 mod settings_changes;

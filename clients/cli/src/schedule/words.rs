@@ -53,7 +53,8 @@ fn frequency(interval: Option<prost_types::Duration>, cron: &str) -> Option<Stri
 }
 
 fn length(length: Option<prost_types::Duration>) -> Option<String> {
-    length?.try_into().map(human::duration).ok()
+    // What a server says below nothing is nothing; the conversion would not survive the least of all numbers.
+    length.filter(|length| length.seconds >= 0)?.try_into().map(human::duration).ok()
 }
 
 /// "at 06:00, on Monday" for "0 6 * * MON"; the expression itself where it is of a newer kind.
@@ -79,6 +80,8 @@ mod tests {
         assert_eq!(schedule(Some(&Schedule::default())), "only when asked");
         let both = Schedule { interval: seconds(900), full_interval: seconds(86_400), ..Default::default() };
         assert_eq!(schedule(Some(&both)), "every 15 min; in full every 1 d");
+        let strange = Schedule { interval: seconds(i64::MIN), ..Default::default() };
+        assert_eq!(schedule(Some(&strange)), "only when asked");
         let never = Schedule { interval: seconds(900), full_interval: seconds(0), ..Default::default() };
         assert_eq!(schedule(Some(&never)), "every 15 min");
         let cron = Schedule { cron: "0 3 * * *".into(), ..Default::default() };

@@ -253,8 +253,8 @@ fn length(
     most: Duration,
     faults: &mut Faults,
 ) -> Option<Duration> {
-    let length = Duration::try_from(*asked).ok().filter(|length| length.subsec_nanos() == 0);
-    let length = length.filter(|length| (least..=most).contains(length));
+    let whole = u64::try_from(asked.seconds).ok().filter(|_| asked.nanos == 0).map(Duration::from_secs);
+    let length = whole.filter(|length| (least..=most).contains(length));
     if length.is_none() {
         let bounds = |length| humantime::format_duration(length);
         let (least, most) = (bounds(least), bounds(most));
