@@ -69,6 +69,7 @@ impl Scheduler {
         let progress = (end.state != State::Queued).then(|| report.run().progress());
         let outcome = RunOutcome { fence, run: id.clone(), end: end.clone(), progress, states, log };
         // Until it is written the connection takes no other run; when this process goes away, the run is begun again.
+        let mut told = false;
         loop {
             let now = self.clock.now();
             let written = tokio::select! {
@@ -92,7 +93,9 @@ impl Scheduler {
                     return;
                 }
                 Err(error) => {
-                    tracing::error!(run = %id, %error, "the end of a run could not be written; trying again");
+                    if !std::mem::replace(&mut told, true) {
+                        tracing::error!(run = %id, %error, "the end of a run could not be written; trying again");
+                    }
                     if self.drain.is_cancelled() {
                         return;
                     }
@@ -216,6 +219,10 @@ impl Scheduler {
             Err(Stop::Cancelled) => {
                 report.log(Level::Info, "the run was cancelled at its last committed page", []);
                 end.state = State::Cancelled;
+            }
+            Err(Stop::StoreAway(why)) => {
+                report.log(Level::Warn, format!("the run goes on when the store is back: {why}"), []);
+                end.state = State::Queued;
             }
             Err(Stop::Failed(error)) => {
                 end.error = Some(RunError::from(&error));

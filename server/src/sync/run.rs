@@ -35,12 +35,15 @@ pub enum Stop {
     Failed(ConnectorError),
     /// Another claim was made: nothing may be written any more.
     Fenced,
+    /// The store is away: the run goes on when it is back. It says why.
+    StoreAway(String),
 }
 
 impl From<StoreError> for Stop {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Fenced => Stop::Fenced,
+            error @ StoreError::Unavailable(_) => Stop::StoreAway(error.to_string()),
             error => Stop::Failed(ConnectorError::new(Reason::Internal, format!("the store: {error}"))),
         }
     }
