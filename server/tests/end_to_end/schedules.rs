@@ -1,6 +1,6 @@
 //! When connections sync: cron in a time zone, planned runs, and what a person is told of the next one.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use prost_types::{FieldMask, Timestamp};
 use serde_json::json;
@@ -20,8 +20,12 @@ async fn update(client: &Client, id: &str, schedule: Schedule, paths: &[&str]) -
     Ok(answer.into_inner().connection.unwrap())
 }
 
-async fn plan(client: &Client, id: &str, at: SystemTime) -> Result<StartSyncResponse, Status> {
-    let request = StartSyncRequest { connection: id.to_owned(), full: true, at: Some(Timestamp::from(at)) };
+/// Plans a full run this many seconds from now.
+async fn plan(client: &Client, id: &str, seconds: i64) -> Result<StartSyncResponse, Status> {
+    #[expect(clippy::disallowed_methods, reason = "the server is a process and has the machine's clock")]
+    let mut at = Timestamp::from(SystemTime::now());
+    at.seconds += seconds;
+    let request = StartSyncRequest { connection: id.to_owned(), full: true, at: Some(at) };
     Ok(client.runs().start_sync(request).await?.into_inner())
 }
 
@@ -87,13 +91,12 @@ async fn a_planned_run_comes_once_at_its_time() {
     let id = &source.connection;
     let first = unscheduled(&server, &source).await;
     pause(&server.client, id).await;
-    let later = SystemTime::now() + Duration::from_secs(3600);
-    assert_eq!(plan(&server.client, id, later).await.unwrap_err().code(), Code::FailedPrecondition, "paused");
+    assert_eq!(plan(&server.client, id, 3600).await.unwrap_err().code(), Code::FailedPrecondition, "paused");
     resume(&server.client, id).await;
-    let past = plan(&server.client, id, SystemTime::now() - Duration::from_secs(60)).await.unwrap_err();
+    let past = plan(&server.client, id, -60).await.unwrap_err();
     assert_eq!(past.get_details_bad_request().unwrap().field_violations[0].field, "at");
 
-    plan(&server.client, id, later).await.unwrap();
+    plan(&server.client, id, 3600).await.unwrap();
     let shown = server.client.connection(id).await;
     assert_eq!(shown.next_run_trigger(), Trigger::Planned);
     assert_eq!(shown.next_run_reason, "a run was planned for this time");
@@ -102,9 +105,9 @@ async fn a_planned_run_comes_once_at_its_time() {
     let forgotten = update(&server.client, id, Schedule::default(), &paths).await.unwrap();
     assert_eq!(forgotten.next_run_at, None);
 
-    plan(&server.client, id, later).await.unwrap();
+    plan(&server.client, id, 3600).await.unwrap();
     // It takes the place of the one before.
-    let answer = plan(&server.client, id, SystemTime::now() + Duration::from_secs(2)).await.unwrap();
+    let answer = plan(&server.client, id, 2).await.unwrap();
     assert!(answer.run.is_none() && answer.planned_at.is_some());
     let run = server.client.scheduled_run(id, &first.id).await;
     assert_eq!(run.trigger(), Trigger::Planned);
