@@ -135,7 +135,6 @@ impl Api {
             synced_settings: None,
             next_run_at: None,
             next_cause: Trigger::Schedule,
-            next_full: false,
             last_full_at: None,
             last_run: None,
             last_success_at: None,

@@ -46,7 +46,6 @@ fn connection(schedule: Schedule, cause: Trigger, next: Option<&str>) -> Connect
         synced_settings: None,
         next_run_at: next.map(at),
         next_cause: cause,
-        next_full: false,
         last_full_at: None,
         last_run: None,
         last_success_at: None,
