@@ -144,6 +144,23 @@ impl SyncService for Api {
         Err(ApiError::NotServed("RetryItemErrors".to_owned()).into())
     }
 
+    async fn renormalize_connection(
+        &self,
+        request: Request<RenormalizeConnectionRequest>,
+    ) -> Result<Response<RenormalizeConnectionResponse>, Status> {
+        Ok(Response::new(self.renormalize(&request.into_inner().connection).await?))
+    }
+
+    type PreviewRenormalizationStream =
+        Pin<Box<dyn Stream<Item = Result<PreviewRenormalizationResponse, Status>> + Send>>;
+
+    async fn preview_renormalization(
+        &self,
+        _request: Request<PreviewRenormalizationRequest>,
+    ) -> Result<Response<Self::PreviewRenormalizationStream>, Status> {
+        Err(ApiError::NotServed("PreviewRenormalization".to_owned()).into())
+    }
+
     async fn get_sync_state(
         &self,
         request: Request<GetSyncStateRequest>,
@@ -205,10 +222,15 @@ impl Api {
         let queued =
             self.store.queue_run(new_id(), connection.key, Trigger::Manual, full, self.clock.now()).await?;
         self.scheduler.wake();
-        Ok(match queued {
-            Queued::New(run) => (run, false),
-            Queued::Existing(run) => (run, true),
-        })
+        match queued {
+            Queued::New(run) => Ok((run, false)),
+            Queued::Existing(run) if run.renormalizes => {
+                let message =
+                    format!("run {} re-normalizes the connection: wait for it or cancel it first", run.id);
+                Err(ApiError::Precondition(message))
+            }
+            Queued::Existing(run) => Ok((run, true)),
+        }
     }
 
     /// A run under way would write over what is about to be changed.

@@ -39,9 +39,6 @@ impl ConnectionService for Api {
         let mut faults = Vec::new();
         let organization = organization(&asked.organization, &mut faults);
         check_name(&asked.name, &mut faults);
-        if asked.keep_raw {
-            faults.push(fault("connection.keep_raw", "is not served by this version"));
-        }
         if request.request_id.len() > MAX_REQUEST_ID_BYTES {
             faults.push(fault("request_id", "must be at most 64 bytes"));
         }
@@ -62,6 +59,7 @@ impl ConnectionService for Api {
             settings,
             schedule,
             disabled: request.disabled,
+            keep_raw: asked.keep_raw,
             next_run_at: Some(now),
             request: (!request.request_id.is_empty()).then_some((request.request_id, hash)),
         };

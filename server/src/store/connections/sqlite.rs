@@ -14,7 +14,7 @@ use crate::store::{ConnectionKey, Fence, Listed, Result, SqliteStore, StoreError
 
 const COLUMNS: &str = "pk, id, organization, connector, name, settings, interval_s, full_interval_s, disabled, paused, \
      deleting_at, revision, fence, synced_settings, next_run_at, last_full_at, last_run, last_success_at, failures, \
-     created_at, updated_at";
+     created_at, updated_at, keep_raw, raw_epoch";
 
 #[async_trait]
 impl ConnectionStore for SqliteStore {
@@ -28,16 +28,16 @@ impl ConnectionStore for SqliteStore {
             let (request_id, request_hash) = new.request.unzip();
             let made = tx.execute(
                 "INSERT INTO connections (id, organization, connector, name, settings, interval_s, full_interval_s, \
-                 disabled, next_run_at, next_cause, request_id, request_hash, created_at, updated_at) \
+                 disabled, next_run_at, next_cause, request_id, request_hash, keep_raw, raw_epoch, created_at, updated_at) \
                  VALUES (:id, :organization, :connector, :name, :settings, :interval_s, :full_interval_s, :disabled, \
-                 :next_run_at, :next_cause, :request_id, :request_hash, :now, :now)",
+                 :next_run_at, :next_cause, :request_id, :request_hash, :keep_raw, :keep_raw, :now, :now)",
                 named_params! {
                     ":id": new.id, ":organization": new.organization, ":connector": new.connector, ":name": new.name,
                     ":settings": to_json("settings", &new.settings)?,
                     ":interval_s": new.schedule.interval_s, ":full_interval_s": new.schedule.full_interval_s,
                     ":disabled": new.disabled, ":next_run_at": new.next_run_at.map(micros),
                     ":next_cause": Trigger::Settings as i32,
-                    ":request_id": request_id, ":request_hash": request_hash, ":now": micros(now),
+                    ":keep_raw": new.keep_raw, ":request_id": request_id, ":request_hash": request_hash, ":now": micros(now),
                 },
             );
             match made {
@@ -128,11 +128,13 @@ impl ConnectionStore for SqliteStore {
             connection.disabled = change.disabled.unwrap_or(connection.disabled);
             connection.paused = change.paused.unwrap_or(connection.paused);
             connection.next_run_at = change.next_run_at.unwrap_or(connection.next_run_at);
+            let keep_raw = change.keep_raw.unwrap_or(connection.keep_raw);
+            connection.raw_epoch += i64::from(keep_raw != connection.keep_raw);
             let due_for_settings = settings_change && change.next_run_at.is_some();
             let changed = tx.execute(
                 "UPDATE connections SET name = :name, settings = :settings, interval_s = :interval_s, \
                  full_interval_s = :full_interval_s, disabled = :disabled, paused = :paused, \
-                 next_run_at = :next_run_at, \
+                 next_run_at = :next_run_at, keep_raw = :keep_raw, raw_epoch = :raw_epoch, \
                  next_cause = CASE WHEN :due_for_settings THEN :settings_cause ELSE next_cause END, \
                  revision = revision + 1, updated_at = :now WHERE pk = :key",
                 named_params! {
@@ -142,7 +144,7 @@ impl ConnectionStore for SqliteStore {
                     ":disabled": connection.disabled, ":paused": connection.paused,
                     ":next_run_at": connection.next_run_at.map(micros), ":now": micros(now),
                     ":due_for_settings": due_for_settings, ":settings_cause": Trigger::Settings as i32,
-                    ":key": connection.key.0,
+                    ":keep_raw": keep_raw, ":raw_epoch": connection.raw_epoch, ":key": connection.key.0,
                 },
             );
             match changed {
@@ -167,7 +169,8 @@ impl ConnectionStore for SqliteStore {
                 return Err(StoreError::Conflict("connection"));
             }
             tx.execute(
-                "UPDATE connections SET deleting_at = coalesce(deleting_at, ?1), next_run_at = NULL WHERE pk = ?2",
+                "UPDATE connections SET deleting_at = coalesce(deleting_at, ?1), next_run_at = NULL, \
+                 raw_epoch = raw_epoch + keep_raw, keep_raw = 0 WHERE pk = ?2",
                 params![micros(now), connection.key.0],
             )?;
             runs::sqlite::cancel_waiting(tx, connection.key, now)?;
@@ -217,7 +220,7 @@ impl ConnectionStore for SqliteStore {
         self.write_fenced(fence, move |tx| {
             let key = fence.connection.0;
             tx.execute("DELETE FROM run_logs WHERE run IN (SELECT id FROM runs WHERE connection = ?1)", [key])?;
-            for table in ["runs", "item_errors", "sync_states", "shields", "containers"] {
+            for table in ["runs", "item_errors", "sync_states", "shields", "containers", "raw_items"] {
                 tx.execute(&format!("DELETE FROM {table} WHERE connection = ?1"), [key])?;
             }
             tx.execute(
@@ -309,5 +312,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Result<Connection>> {
         failures: row.get(18)?,
         created_at: time(row.get(19)?),
         updated_at: time(row.get(20)?),
+        keep_raw: row.get(21)?,
+        raw_epoch: row.get(22)?,
     }))
 }

@@ -50,6 +50,10 @@ pub struct Run {
     pub error: Option<RunError>,
     /// Deletions that wait for a person.
     pub held_sweeps: Vec<HeldSweep>,
+    /// It is no sync: it makes documents anew of kept raw items.
+    pub renormalizes: bool,
+    /// The last id that it has done, where it does; empty for none.
+    pub renormalized_to: String,
 }
 
 /// What a run did. The names are those of `control.v1.RunCounts`.
@@ -181,6 +185,17 @@ pub trait RunStore: Send + Sync {
         now: DateTime<Utc>,
     ) -> Result<Queued>;
 
+    /// Queues a re-normalization, unless a run of either kind is queued, running or parked for the connection.
+    ///
+    /// # Errors
+    /// `Missing("connection")`, also where it is being deleted.
+    async fn queue_renormalization(
+        &self,
+        id: String,
+        connection: ConnectionKey,
+        now: DateTime<Utc>,
+    ) -> Result<Queued>;
+
     /// Queues a run for each connection that is due (ids come from `new_id`), and again each parked run whose time
     /// has come. Says how many.
     async fn queue_due_runs(&self, new_id: fn() -> String, now: DateTime<Utc>) -> Result<u64>;
@@ -198,7 +213,8 @@ pub trait RunStore: Send + Sync {
     /// Decides the mode, and counts one more pull.
     async fn begin_pull(&self, fence: Fence, run: &str, mode: PullMode) -> Result<()>;
 
-    /// Ends or pauses a run, and sets what the connection shows of it.
+    /// Ends or pauses a run, and sets what the connection shows of it: of a sync also when it last went through and when
+    /// it is due again, on which a re-normalization has no bearing.
     ///
     /// # Errors
     /// `Missing("run")`.

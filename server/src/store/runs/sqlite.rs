@@ -11,7 +11,8 @@ use crate::store::sqlite::{from_json, micros, time, to_json};
 use crate::store::{ConnectionKey, Fence, Listed, Result, SqliteStore, StoreError, connections};
 
 const COLUMNS: &str = "r.id, r.connection, c.id, r.state, r.cause, r.full_sync, r.mode, r.created_at, r.started_at, \
-     r.ended_at, r.resume_at, r.pulls, r.attempts, r.counts, r.error, r.held_sweeps, r.crashes";
+     r.ended_at, r.resume_at, r.pulls, r.attempts, r.counts, r.error, r.held_sweeps, r.crashes, r.renormalizes, \
+     r.renormalized_to";
 const TABLES: &str = "runs r JOIN connections c ON c.pk = r.connection";
 
 #[async_trait]
@@ -26,6 +27,9 @@ impl RunStore for SqliteStore {
     ) -> Result<Queued> {
         self.write(move |tx| {
             if let Some(run) = active(tx, connection)? {
+                if run.renormalizes {
+                    return Ok(Queued::Existing(run));
+                }
                 tx.execute(
                     "UPDATE runs SET full_sync = max(full_sync, ?1), state = CASE state WHEN ?2 THEN ?3 ELSE state END, \
                      resume_at = NULL WHERE id = ?4 AND state <> ?5",
@@ -33,11 +37,26 @@ impl RunStore for SqliteStore {
                 )?;
                 return Ok(Queued::Existing(by_id(tx, &run.id)?.ok_or(StoreError::Missing("run"))?));
             }
-            let open = "SELECT 1 FROM connections WHERE pk = ?1 AND deleting_at IS NULL";
-            if !tx.prepare_cached(open)?.exists([connection.0])? {
-                return Err(StoreError::Missing("connection"));
-            }
+            check_open(tx, connection)?;
             insert(tx, &id, connection, trigger, full, now)?;
+            Ok(Queued::New(by_id(tx, &id)?.ok_or(StoreError::Missing("run"))?))
+        })
+        .await
+    }
+
+    async fn queue_renormalization(
+        &self,
+        id: String,
+        connection: ConnectionKey,
+        now: DateTime<Utc>,
+    ) -> Result<Queued> {
+        self.write(move |tx| {
+            if let Some(run) = active(tx, connection)? {
+                return Ok(Queued::Existing(run));
+            }
+            check_open(tx, connection)?;
+            insert(tx, &id, connection, Trigger::Manual, false, now)?;
+            tx.execute("UPDATE runs SET renormalizes = 1 WHERE id = ?1", [&id])?;
             Ok(Queued::New(by_id(tx, &id)?.ok_or(StoreError::Missing("run"))?))
         })
         .await
@@ -143,6 +162,8 @@ impl RunStore for SqliteStore {
                 State::Succeeded | State::SucceededWithErrors | State::Failed | State::Cancelled
             );
             let succeeded = matches!(end.state, State::Succeeded | State::SucceededWithErrors);
+            let syncs = "SELECT 1 FROM runs WHERE id = ?1 AND renormalizes = 0";
+            let syncs = tx.prepare_cached(syncs)?.exists([&run])?;
             tx.execute(
                 "UPDATE runs SET state = :state, ended_at = :ended_at, resume_at = :resume_at, crashes = 0, \
                  error = :error, held_sweeps = :held_sweeps WHERE id = :id",
@@ -153,6 +174,9 @@ impl RunStore for SqliteStore {
                     ":held_sweeps": to_json("held_sweeps", &end.held_sweeps)?, ":id": run,
                 },
             )?;
+            if !syncs {
+                return by_id(tx, &run)?.ok_or(StoreError::Missing("run"));
+            }
             tx.execute(
                 "UPDATE connections SET \
                  next_cause = CASE WHEN next_run_at > :retry_at THEN :retry_cause ELSE next_cause END, \
@@ -296,6 +320,22 @@ pub(in crate::store) fn save_counts(tx: &Transaction<'_>, run: &str, counts: &Ru
     Ok(())
 }
 
+/// Writes how far a re-normalization is.
+pub(in crate::store) fn save_renormalized_to(tx: &Transaction<'_>, run: &str, id: &str) -> Result<()> {
+    tx.prepare_cached("UPDATE runs SET renormalized_to = ?1 WHERE id = ?2")?.execute([id, run])?;
+    Ok(())
+}
+
+/// Refuses a connection that is not there, or is being deleted.
+fn check_open(tx: &Transaction<'_>, connection: ConnectionKey) -> Result<()> {
+    let open = "SELECT 1 FROM connections WHERE pk = ?1 AND deleting_at IS NULL";
+    if tx.prepare_cached(open)?.exists([connection.0])? {
+        Ok(())
+    } else {
+        Err(StoreError::Missing("connection"))
+    }
+}
+
 /// Cancels a connection's run that nobody works on.
 pub(in crate::store) fn cancel_waiting(
     tx: &Transaction<'_>,
@@ -384,6 +424,8 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Result<Run>> {
         error,
         held_sweeps,
         crashes: row.get(16)?,
+        renormalizes: row.get(17)?,
+        renormalized_to: row.get(18)?,
     }))
 }
 

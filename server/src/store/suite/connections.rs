@@ -83,12 +83,14 @@ pub async fn an_update_changes_only_what_it_names(store: Shared) {
         schedule: Some(Schedule { interval_s: Some(60), full_interval_s: None }),
         disabled: Some(true),
         paused: Some(false),
+        keep_raw: Some(true),
         next_run_at: Some(Some(at(60))),
     };
     let changed = store.update_connection("c-docs", None, change, at(2)).await.unwrap();
     assert_eq!((changed.name.as_str(), changed.disabled, changed.paused), ("papers", true, false));
     assert_eq!((changed.schedule.interval_s, changed.next_run_at), (Some(60), Some(at(60))));
     assert_eq!(changed.settings.get("a"), Some(&json!(1)));
+    assert_eq!((changed.keep_raw, changed.raw_epoch), (true, 1));
     let change = ConnectionChange { next_run_at: Some(None), ..ConnectionChange::default() };
     assert_eq!(store.update_connection("c-docs", None, change, at(3)).await.unwrap().next_run_at, None);
 }
