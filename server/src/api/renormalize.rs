@@ -19,11 +19,10 @@ impl Api {
             return Err(ApiError::Precondition("the connection is disabled: enable it first".to_owned()));
         }
         let queued = self.store.queue_renormalization(new_id(), connection.key, self.clock.now()).await?;
-        self.scheduler.wake();
         let (run, already_running) = match queued {
             Queued::New(run) => (run, false),
             Queued::Existing(run) if run.renormalizes => (run, true),
-            Queued::Existing(run) => {
+            Queued::Existing(run) | Queued::Follows(run) => {
                 let message = format!("run {} syncs the connection: wait for it or cancel it first", run.id);
                 return Err(ApiError::Precondition(message));
             }

@@ -35,11 +35,7 @@ impl SyncService for Api {
         request: Request<CancelRunRequest>,
     ) -> Result<Response<CancelRunResponse>, Status> {
         let run = self.stored_run(&request.into_inner().run).await?;
-        let waiting =
-            self.store.cancel_waiting_run(&run.id, self.clock.now()).await.map_err(ApiError::from)?;
-        if !waiting {
-            self.scheduler.stop(&run.id).await;
-        }
+        self.store.cancel_run(&run.id, self.clock.now()).await.map_err(ApiError::from)?;
         let run = self.stored_run(&run.id).await?;
         Ok(Response::new(CancelRunResponse { run: Some(convert::run(&run)) }))
     }
@@ -219,18 +215,16 @@ impl Api {
         if connection.disabled {
             return Err(ApiError::Precondition("the connection is disabled: enable it first".to_owned()));
         }
+        if let Some(run) = self.store.active_run(connection.key).await?.filter(|run| run.renormalizes) {
+            let message = format!("run {} re-normalizes the connection: wait for it or cancel it first", run.id);
+            return Err(ApiError::Precondition(message));
+        }
         let queued =
             self.store.queue_run(new_id(), connection.key, Trigger::Manual, full, self.clock.now()).await?;
-        self.scheduler.wake();
-        match queued {
-            Queued::New(run) => Ok((run, false)),
-            Queued::Existing(run) if run.renormalizes => {
-                let message =
-                    format!("run {} re-normalizes the connection: wait for it or cancel it first", run.id);
-                Err(ApiError::Precondition(message))
-            }
-            Queued::Existing(run) => Ok((run, true)),
-        }
+        Ok(match queued {
+            Queued::New(run) => (run, false),
+            Queued::Existing(run) | Queued::Follows(run) => (run, true),
+        })
     }
 
     /// A run under way would write over what is about to be changed.

@@ -8,7 +8,7 @@ use super::{
     Absent, Commit, ContentState, DocumentKey, DocumentPut, DocumentStore, DocumentWrite, FeedEntryKind,
     StoredDocument, TextWrite,
 };
-use crate::store::runs::RunCounts;
+use crate::store::runs::RunProgress;
 use crate::store::sqlite::{hash, micros};
 use crate::store::sync_states::ScopeState;
 use crate::store::{
@@ -119,7 +119,7 @@ impl DocumentStore for SqliteStore {
                 sync_states::sqlite::save(tx, fence.connection, state)?;
             }
             raw_items::sqlite::write(tx, fence.connection, &commit.raw_items, now)?;
-            runs::sqlite::save_counts(tx, &commit.run, &commit.counts)?;
+            runs::sqlite::save_progress(tx, &commit.run, &commit.progress)?;
             if let Some(id) = &commit.renormalized_to {
                 runs::sqlite::save_renormalized_to(tx, &commit.run, id)?;
             }
@@ -192,14 +192,14 @@ impl DocumentStore for SqliteStore {
         fence: Fence,
         keys: Vec<DocumentKey>,
         run: &str,
-        counts: RunCounts,
+        progress: RunProgress,
         now: DateTime<Utc>,
     ) -> Result<()> {
         let run = run.to_owned();
         self.write_feed(fence, move |tx| {
             let keys: Vec<i64> = keys.iter().map(|key| key.0).collect();
             let head = bury(tx, fence.connection, &keys, now)?;
-            runs::sqlite::save_counts(tx, &run, &counts)?;
+            runs::sqlite::save_progress(tx, &run, &progress)?;
             Ok(((), head))
         })
         .await
