@@ -152,9 +152,10 @@ impl SyncService for Api {
 
     async fn preview_renormalization(
         &self,
-        _request: Request<PreviewRenormalizationRequest>,
+        request: Request<PreviewRenormalizationRequest>,
     ) -> Result<Response<Self::PreviewRenormalizationStream>, Status> {
-        Err(ApiError::NotServed("PreviewRenormalization".to_owned()).into())
+        let preview = self.preview(request.into_inner()).await?;
+        Ok(Response::new(preview.map(|message| message.map_err(Status::from)).boxed()))
     }
 
     async fn get_sync_state(

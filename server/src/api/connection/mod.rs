@@ -28,6 +28,8 @@ use crate::sync::json::{from_struct, to_struct};
 use crate::sync::port::{Connectors, Session};
 
 const MAX_REQUEST_ID_BYTES: usize = 64;
+/// Versions of a connector that are told.
+const MAX_VERSIONS: usize = 16;
 
 #[tonic::async_trait]
 impl ConnectionService for Api {
@@ -117,6 +119,9 @@ impl ConnectionService for Api {
             .update_connection(&found.id, revision, change, self.clock.now())
             .await
             .map_err(ApiError::from)?;
+        if changed.raw_epoch != found.raw_epoch {
+            self.scheduler.spawn_trim_raw_items();
+        }
         Ok(Response::new(UpdateConnectionResponse { connection: Some(self.show(&changed).await?) }))
     }
 
@@ -306,6 +311,11 @@ impl Api {
         let mut shown = convert::connection(stored, totals, last_run.as_ref(), needs_credential);
         // Without a manifest nobody knows which settings are secret.
         let settings = Value::Object(stored.settings.clone());
+        if let Some(manifest) = manifest.as_ref().filter(|_| stored.keep_raw) {
+            let mut versions = self.store.normalizers(stored.key, MAX_VERSIONS).await?;
+            versions.retain(|version| *version != manifest.version);
+            shown.normalized_by_other_versions = versions;
+        }
         let settings = manifest.map(|manifest| without_secrets(&manifest, &settings));
         shown.settings = settings.as_ref().and_then(Value::as_object).map(to_struct);
         Ok(shown)

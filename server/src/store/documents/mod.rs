@@ -194,6 +194,7 @@ impl Commit {
             && self.item_errors.is_empty()
             && self.cleared_items.is_empty()
             && self.shields.is_empty()
+            && self.raw_items.is_empty()
     }
 }
 
