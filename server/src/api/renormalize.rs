@@ -1,8 +1,8 @@
 //! Re-normalization: documents made anew of kept raw items.
 
 use futures::{Stream, stream};
-use superfasttt_proto::connector::v1::Error;
 use superfasttt_proto::control::v1::*;
+use superfasttt_proto::error::ConnectorError;
 
 use super::error::ApiError;
 use super::{Api, convert};
@@ -111,12 +111,7 @@ fn difference(difference: Difference) -> DocumentDifference {
         scope: difference.scope,
         kind: kind.into(),
         fields: difference.fields,
-        error: difference.error.map(|error| Error {
-            reason: error.reason.into(),
-            message: error.message,
-            code: error.code,
-            metadata: error.metadata,
-        }),
+        error: difference.error.as_ref().map(ConnectorError::to_proto),
     }
 }
 

@@ -217,7 +217,8 @@ impl Api {
             return Err(ApiError::Precondition("the connection is disabled: enable it first".to_owned()));
         }
         if let Some(run) = self.store.active_run(connection.key).await?.filter(|run| run.renormalizes) {
-            let message = format!("run {} re-normalizes the connection: wait for it or cancel it first", run.id);
+            let message =
+                format!("run {} re-normalizes the connection: wait for it or cancel it first", run.id);
             return Err(ApiError::Precondition(message));
         }
         let queued =

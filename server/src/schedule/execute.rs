@@ -16,11 +16,10 @@ use super::{Scheduler, new_id};
 use crate::catalog::{AuthKind, Manifest, apply_defaults, without_secrets};
 use crate::store::StoreError;
 use crate::store::connections::Connection;
-use crate::store::runs::state::has_ended;
-use crate::store::runs::{Claim, RunEnd, RunError, RunOutcome};
+use crate::store::runs::{Claim, RunEnd, RunError, RunOutcome, state};
 use crate::store::sync_states::ScopeState;
-use crate::sync::outcome::{DEFAULT_PARK, Treatment, backoff, fix, treatment};
 use crate::sync::normalize::Normalizer;
+use crate::sync::outcome::{DEFAULT_PARK, Treatment, backoff, fix, treatment};
 use crate::sync::raw_stage::Keeping;
 use crate::sync::renormalize::{InFlight, Renormalizer};
 use crate::sync::report::Report;
@@ -68,9 +67,9 @@ impl Scheduler {
             self.lost(&context).await;
             return;
         };
-        let state = end.state;
         let log = context.log_part();
-        let progress = Some(report.run().progress());
+        // Where the run was cut off a commit may have come through of which nobody here has heard.
+        let progress = (end.state != State::Queued).then(|| report.run().progress());
         let outcome = RunOutcome { fence, run: id.clone(), end: end.clone(), progress, states, log };
         // Until it is written the connection takes no other run; when this process goes away, the run is begun again.
         loop {
@@ -84,7 +83,7 @@ impl Scheduler {
                 Ok(()) => {
                     report.update(|live| {
                         live.state = end.state;
-                        live.ended_at = has_ended(end.state).then_some(now);
+                        live.ended_at = state::has_ended(end.state).then_some(now);
                         live.resume_at = end.resume_at;
                         live.error.clone_from(&end.error);
                         live.held_sweeps.clone_from(&end.held_sweeps);
@@ -104,7 +103,7 @@ impl Scheduler {
                 }
             }
         }
-        tracing::info!(run = %id, connection = %connection_id, state = state.as_str_name(), "run ended");
+        tracing::info!(run = %id, connection = %connection_id, state = end.state.as_str_name(), "run ended");
     }
 
     /// The claim is somebody else's: a person cancelled the run, or another replica has taken it over.
@@ -152,25 +151,21 @@ impl Scheduler {
         let (connectors, fetcher) = (self.connectors.clone(), self.fetcher.clone());
         let normalizer = self.normalizer(&manifest, &connection);
         let context = Arc::new(context);
-        let work = if run.renormalizes {
+        if run.renormalizes {
             let in_flight = self.renormalizing();
             let mut run = Renormalizer::new(context, connection, connectors, normalizer, in_flight);
-            async move { run.run().await }.boxed()
-        } else {
-            let keeping = connection.keep_raw.then(|| Keeping {
-                normalizer,
-                epoch: connection.raw_epoch,
-                in_flight: self.renormalizing(),
-            });
-            let runner = Runner::new(context, connection, stored, settings, connectors, fetcher, bytes);
-            let mut runner = runner.keeping_raw(keeping);
-            async move { runner.run().await }.boxed()
-        };
-        // A panic in the engine is this run's failure, and nobody else's.
-        AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| {
-            let message = "the engine panicked in the middle of this run: the server's log says where";
-            Err(ConnectorError::new(Reason::Internal, message).into())
-        })
+            return unless_it_panics(run.run()).await;
+        }
+        let keeping = connection.keep_raw.then(|| Keeping {
+            normalizer,
+            epoch: connection.raw_epoch,
+            in_flight: self.renormalizing(),
+        });
+        let runner = Runner::new(context, connection, stored, settings, connectors, fetcher, bytes);
+        let mut runner = runner.keeping_raw(keeping);
+        let result = unless_it_panics(runner.run()).await;
+        runner.finish_commits().await;
+        result
     }
 
     /// How raw items of a connection are normalized: with settings without secrets.
@@ -291,6 +286,14 @@ async fn write_log_until(done: &CancellationToken, context: &RunContext) {
             tracing::warn!(run = %context.run, %error, "lines of a run's log could not be written");
         }
     }
+}
+
+/// A panic in the engine is this run's failure, and nobody else's.
+async fn unless_it_panics(run: impl Future<Output = Result<Finished, Stop>>) -> Result<Finished, Stop> {
+    AssertUnwindSafe(run).catch_unwind().await.unwrap_or_else(|_| {
+        let message = "the engine panicked in the middle of this run: the server's log says where";
+        Err(ConnectorError::new(Reason::Internal, message).into())
+    })
 }
 
 /// Refuses what nobody has given a credential for.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use prost::Message;
 use superfasttt_proto::connector::pulled::{Page, change::Kind};
 use superfasttt_proto::connector::v1::{
-    Checkpoint, Container, DocumentEnvelope, Permissions, RawItem, Reason, deletion, item_error, scope_removed,
+    Checkpoint, Container, DocumentEnvelope, Permissions, RawItem, Reason, deletion, item_error,
+    scope_removed,
 };
 use superfasttt_proto::error::ConnectorError;
 use tokio::sync::OwnedSemaphorePermit;
@@ -189,8 +190,10 @@ pub fn from_page(
     want_raw: bool,
 ) -> Result<(Arc<str>, Vec<Change>, PartEnd), ConnectorError> {
     let scope: Arc<str> = page.scope.into();
-    let changes =
-        page.changes.into_iter().map(|change| from_change(change.kind, &scope, connector, unopened, want_raw));
+    let changes = page
+        .changes
+        .into_iter()
+        .map(|change| from_change(change.kind, &scope, connector, unopened, want_raw));
     let changes = changes.collect::<Result<Vec<_>, _>>()?;
     let end = page.checkpoint.map_or(PartEnd::None, PartEnd::Checkpoint);
     Ok((scope, changes, end))

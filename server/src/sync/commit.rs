@@ -11,12 +11,12 @@ use superfasttt_proto::error::{ConnectorError, reason_info};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::{Limits, RunContext};
 use super::change::{self, Change, Part, PartEnd, item_error};
 use super::in_flight::{Ids, InFlight, Standing};
 use super::plan::{Plan, cannot_ask};
 use super::run::Stop;
 use super::scopes::Scopes;
+use super::{Limits, RunContext};
 use crate::content::{ContentTotals, Pending};
 use crate::store::StoreError;
 use crate::store::documents::{Commit, ContainerPut};
@@ -297,7 +297,7 @@ impl Committer {
     }
 
     /// Waits until what is being committed is there.
-    async fn settle(&mut self) -> Result<(), StoreError> {
+    pub(super) async fn settle(&mut self) -> Result<(), StoreError> {
         match &mut self.in_flight {
             None => Ok(()),
             Some(in_flight) => {

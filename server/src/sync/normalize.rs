@@ -68,7 +68,8 @@ impl Answers {
         let Some(message) = message else {
             return Err(violation(format!("no answer about the raw item {:?}", item.id)));
         };
-        let other = |id: &str| violation(format!("an answer about {id:?} where one about {:?} was due", item.id));
+        let other =
+            |id: &str| violation(format!("an answer about {id:?} where one about {:?} was due", item.id));
         match message.kind {
             None => Err(violation("an answer of Normalize without a kind that this server knows")),
             Some(normalize_response::Kind::Document(document)) if document.id != item.id => {
@@ -118,4 +119,3 @@ fn stalled(waited: Duration) -> ConnectorError {
     let message = format!("the connector did not answer Normalize for {waited}");
     ConnectorError::new(Reason::SourceUnavailable, message)
 }
-

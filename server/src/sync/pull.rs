@@ -103,7 +103,7 @@ impl Reading {
             }
             Some(Kind::Page(page)) => {
                 let unopened = self.mostly_known.load(Ordering::Relaxed);
-                let (scope, changes, end) = 
+                let (scope, changes, end) =
                     change::from_page(page, &self.connector, unopened, self.want_raw)?;
                 if let PartEnd::Checkpoint(checkpoint) = &end {
                     self.check_checkpoint(checkpoint)?;

@@ -160,6 +160,12 @@ impl Runner {
         self.committer.counts
     }
 
+    /// Waits until what is being committed is there, or has failed.
+    pub async fn finish_commits(&mut self) {
+        // A commit that fails now belongs to a run that has failed already.
+        drop(self.committer.settle().await);
+    }
+
     /// Runs to the end. May be dropped at any point.
     ///
     /// # Errors
@@ -218,8 +224,7 @@ impl Runner {
         // One that this run began itself, before it was parked or cut off, is as fresh as the run.
         let began = self.context.report.run().started_at;
         let earlier = |state: &ScopeState| state.listing_started_at < began;
-        let resumed =
-            !anew && self.committer.scopes.all().any(|state| resumes(state) && earlier(state));
+        let resumed = !anew && self.committer.scopes.all().any(|state| resumes(state) && earlier(state));
         // Nor is one that this run has completed and not swept yet listed again: where the source allows only so much at
         // a time, the run would never come to the scopes behind it.
         let done = |state: &ScopeState| state.listing == Listing::Complete && !earlier(state);

@@ -19,7 +19,10 @@ pub async fn nothing_begins_for_a_connection_that_is_being_deleted(store: Shared
     assert_eq!(store.run("r-1").await.unwrap().unwrap().state, State::Cancelled);
     let refused = store.queue_run("r-2".to_owned(), connection.key, Trigger::Manual, false, at(1)).await;
     assert!(matches!(refused, Err(StoreError::Missing("connection"))), "{refused:?}");
-    assert_eq!(store.take_over(true, start()).await.unwrap(), 0);
+    assert_eq!(store.take_over(true, start()).await.unwrap(), 0, "no run is queued again");
+    let late = store.end_deletion(fence, at(2)).await;
+    assert!(matches!(late, Err(StoreError::Fenced)), "{late:?}");
+    let (_, fence) = store.claim_deletion("another", LEASE, at(2)).await.unwrap().unwrap();
     store.end_deletion(fence, at(2)).await.unwrap();
     let refused = store.queue_run("r-3".to_owned(), connection.key, Trigger::Manual, false, at(3)).await;
     assert!(matches!(refused, Err(StoreError::Missing("connection"))), "{refused:?}");
@@ -44,7 +47,6 @@ pub async fn a_deletion_goes_on_in_batches_and_ends_with_tombstones(store: Share
     store.commit(fence, commit, start()).await.unwrap();
     let head = store.feed_bounds().await.unwrap().head;
     store.begin_deletion("c-docs", None, at(1)).await.unwrap();
-    assert_eq!(store.deletions_under_way().await.unwrap().len(), 1);
     let fence = store.claim_connection(connection.key).await.unwrap();
     let mut deleted = Vec::new();
     let mut after = String::new();
@@ -56,7 +58,7 @@ pub async fn a_deletion_goes_on_in_batches_and_ends_with_tombstones(store: Share
     }
     assert_eq!(deleted, [2, 2, 1]);
     store.end_deletion(fence, at(3)).await.unwrap();
-    assert!(store.deletions_under_way().await.unwrap().is_empty());
+    assert!(store.claim_deletion("test", LEASE, at(3)).await.unwrap().is_none());
     let rows = feed_after(&store, head).await;
     assert_eq!(rows.len(), 5);
     assert!(rows.iter().all(|row| row.gone && row.connection == "c-docs" && row.text.is_none()));

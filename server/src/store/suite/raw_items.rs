@@ -4,10 +4,10 @@ use superfasttt_proto::control::v1::run::{State, Trigger};
 
 use super::support::*;
 use crate::store::Fence;
-use crate::store::connections::{Connection, ConnectionChange, NewConnection};
+use crate::store::connections::{Connection, ConnectionChange, NewConnection, Schedule};
 use crate::store::documents::{Commit, DocumentWrite};
 use crate::store::raw_items::{RawItem, RawPut, RawWrite};
-use crate::store::runs::{Queued, Run, RunCounts};
+use crate::store::runs::{Queued, Run, RunCounts, RunProgress};
 use crate::store::sync_states::ScopeState;
 
 /// A connection that keeps raw items, with a run under way.
@@ -115,7 +115,7 @@ pub async fn a_raw_item_goes_with_its_document(store: Shared) {
     commit(&store, fence, vec![DocumentWrite::Gone(one)], vec![]).await;
     assert_eq!(ids(&store, &connection).await, ["2", "3", "4"]);
     let two = key(&store, &connection, "2").await;
-    store.bury(fence, vec![two], &run.id, RunCounts::default(), at(6)).await.unwrap();
+    store.bury(fence, vec![two], &run.id, RunProgress::default(), at(6)).await.unwrap();
     assert_eq!(ids(&store, &connection).await, ["3", "4"]);
     let gone = RawWrite::Gone { id: "3".to_owned(), scope: None };
     commit(&store, fence, vec![], vec![gone]).await;
@@ -275,10 +275,10 @@ pub async fn a_re_normalization_is_a_run_of_its_own(store: Shared) {
     let before = store.connection("c-docs").await.unwrap().unwrap();
     let Queued::New(run) = again("r-2").await else { panic!("nothing is under way") };
     assert_eq!((run.renormalizes, run.trigger, run.state), (true, Trigger::Manual, State::Queued));
-    // A sync that is asked for changes nothing of it.
+    // A sync that is asked for changes nothing of it, and follows it.
     let asked =
         store.queue_run("r-3".to_owned(), connection.key, Trigger::Manual, true, at(1)).await.unwrap();
-    assert_eq!(asked, Queued::Existing(run));
+    assert_eq!(asked, Queued::Follows(run));
     let (run, fence) = store.claim_run(at(2)).await.unwrap().unwrap();
     assert_eq!((run.id.as_str(), run.renormalizes), ("r-2", true));
     let ended_run = store.end_run(fence, "r-2", ended(State::Succeeded), at(3)).await.unwrap();
@@ -287,11 +287,19 @@ pub async fn a_re_normalization_is_a_run_of_its_own(store: Shared) {
     assert_eq!(after.last_run.as_deref(), Some("r-2"));
     assert_eq!(after.last_success_at, before.last_success_at, "the source was not asked");
     assert_eq!((after.failures, before.failures), (1, 1));
-    let Queued::New(sync) =
-        store.queue_run("r-4".to_owned(), connection.key, Trigger::Manual, false, at(4)).await.unwrap()
-    else {
-        panic!("it has ended")
-    };
+    let sync = store.active_run(connection.key).await.unwrap().expect("the sync that was asked for");
+    assert_eq!((sync.id.as_str(), sync.renormalizes, sync.full), ("follows", false, true));
+}
+
+pub async fn a_schedule_is_followed_after_a_re_normalization(store: Shared) {
+    let schedule = Schedule { frequency: every(60), ..Schedule::default() };
+    let new = NewConnection { keep_raw: true, schedule, next: due(at(60)), ..new_connection("docs") };
+    let connection = store.create_connection(new, start()).await.unwrap();
+    store.queue_renormalization("r-1".to_owned(), connection.key, at(1)).await.unwrap();
+    let (_, fence) = store.claim_run(at(2)).await.unwrap().unwrap();
+    store.queue_due_runs(|| "due".to_owned(), 10, at(61)).await.unwrap();
+    store.end_run(fence, "r-1", ended(State::Succeeded), at(62)).await.unwrap();
+    let sync = store.active_run(connection.key).await.unwrap().expect("it brought nothing of what was due");
     assert!(!sync.renormalizes);
 }
 
@@ -303,14 +311,17 @@ pub async fn a_re_normalization_goes_on_where_it_was(store: Shared) {
     assert_eq!(run.renormalized_to, "");
     let commit = Commit {
         run: "r-1".to_owned(),
-        counts: RunCounts { changes: 7, ..RunCounts::default() },
+        progress: RunProgress {
+            counts: RunCounts { changes: 7, ..RunCounts::default() },
+            ..RunProgress::default()
+        },
         renormalized_to: Some("g".to_owned()),
         ..Commit::default()
     };
     store.commit(fence, commit, at(3)).await.unwrap();
     // What says nothing of it leaves it.
     store.commit(fence, Commit { run: "r-1".to_owned(), ..Commit::default() }, at(3)).await.unwrap();
-    store.requeue_running().await.unwrap();
+    store.take_over(true, at(3)).await.unwrap();
     let (run, _) = store.claim_run(at(4)).await.unwrap().unwrap();
     assert_eq!((run.id.as_str(), run.renormalized_to.as_str()), ("r-1", "g"));
     store.queue_renormalization("r-2".to_owned(), connection.key, at(5)).await.unwrap();

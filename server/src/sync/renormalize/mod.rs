@@ -5,7 +5,7 @@ mod preview;
 mod renew;
 mod run;
 
-pub use preview::{Difference, DifferenceKind, Preview, Totals, Which};
+pub use preview::{Difference, DifferenceKind, Preview, PreviewError, Totals};
 pub use run::Renormalizer;
 
 use std::sync::Arc;

@@ -63,7 +63,7 @@ pub struct Totals {
 
 /// Which raw items are looked at.
 #[derive(Clone, Debug)]
-pub enum Which {
+enum Which {
     /// All, those after this id.
     All(String),
     /// These, in the order of their ids.
