@@ -26,5 +26,7 @@ mod i7_permissions;
 mod i8_no_secret_gets_out;
 mod i9_a_throttled_run_holds_no_worker;
 mod one_server_per_data_folder;
+mod raw_items;
+mod renormalize;
 mod runs;
 mod settings_changes;

@@ -1,7 +1,7 @@
 //! `sync`: asking for a run now, and waiting for it.
 
 use superfasttt_proto::connector::v1::PullMode;
-use superfasttt_proto::control::v1::run::State;
+use superfasttt_proto::control::v1::run::{self, State};
 use superfasttt_proto::control::v1::{Run, StartSyncRequest};
 
 use crate::commands::runs;
@@ -83,7 +83,7 @@ pub async fn wait(context: &Context, run: &str, name: &str) -> Result<Run> {
     match followed? {
         Followed::Ended(run) => Ok(*run),
         Followed::Left => {
-            note(&format!("stopped waiting; the sync goes on (run {run})"));
+            note(&format!("stopped waiting; it goes on (run {run})"));
             note(&format!("  see it:  connectorctl runs show {run}"));
             note(&format!("  stop it: connectorctl runs cancel {run}"));
             Err(Error::Said)
@@ -95,9 +95,13 @@ pub async fn wait(context: &Context, run: &str, name: &str) -> Result<Run> {
 pub fn finish(context: &mut Context, run: &Run) -> Result<()> {
     runs::print(context, run)?;
     context.out.flush()?;
+    let kind = match run.kind() {
+        run::Kind::Renormalization => "re-normalization",
+        run::Kind::Sync | run::Kind::Unspecified => "sync",
+    };
     let message = |what: &str| match &run.error {
-        Some(error) if !error.message.is_empty() => format!("the sync {what}: {}", error.message),
-        _ => format!("the sync {what}"),
+        Some(error) if !error.message.is_empty() => format!("the {kind} {what}: {}", error.message),
+        _ => format!("the {kind} {what}"),
     };
     match run.state() {
         State::Failed => {

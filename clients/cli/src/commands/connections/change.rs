@@ -62,6 +62,9 @@ pub struct Create {
     /// How often a sync is full although the source tells its changes
     #[arg(long, value_name = "DURATION", value_parser = parse_frequency, requires = "frequency")]
     full_frequency: Option<Frequency>,
+    /// Keep raw items, so that a newer connector can make documents anew without the source
+    #[arg(long)]
+    keep_raw: bool,
     /// Do not sync until it is enabled
     #[arg(long)]
     disabled: bool,
@@ -72,7 +75,7 @@ pub struct Create {
 
 /// A changed connection.
 #[derive(Debug, clap::Args)]
-#[group(id = "change", required = true, multiple = true, args = ["name", "set", "set_file", "unset", "frequency", "full_frequency"])]
+#[group(id = "change", required = true, multiple = true, args = ["name", "set", "set_file", "unset", "frequency", "full_frequency", "keep_raw"])]
 pub struct Update {
     /// The connection's name or id
     connection: String,
@@ -90,6 +93,9 @@ pub struct Update {
     /// How often a sync is full; "off": only when needed
     #[arg(long, value_name = "DURATION", value_parser = parse_frequency)]
     full_frequency: Option<Frequency>,
+    /// Keep raw items: "true" makes the next sync a full one, "false" removes what is kept
+    #[arg(long, value_name = "BOOL")]
+    keep_raw: Option<bool>,
 }
 
 impl Settings {
@@ -114,6 +120,7 @@ pub async fn create(context: &mut Context, args: Create) -> Result<()> {
         name: args.name,
         settings: (!settings.is_empty()).then(|| settings::to_struct(settings)),
         schedule,
+        keep_raw: args.keep_raw,
         ..Default::default()
     };
     let request = CreateConnectionRequest {
@@ -165,6 +172,10 @@ pub async fn update(context: &mut Context, args: Update) -> Result<()> {
     if let Some(schedule) = schedule.map_err(Error::Usage)? {
         changed.schedule = Some(schedule);
         paths.push("schedule".to_owned());
+    }
+    if let Some(keep_raw) = args.keep_raw {
+        changed.keep_raw = keep_raw;
+        paths.push("keep_raw".to_owned());
     }
     let request =
         UpdateConnectionRequest { connection: Some(changed), update_mask: Some(FieldMask { paths }) };
