@@ -69,6 +69,12 @@ impl Suspects {
         self.note(id) >= MAX_CRASHES
     }
 
+    /// Whether a document is taken for the cause of crashes.
+    pub fn was_cause(&self, id: &str) -> bool {
+        let crashes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        crashes.get(id).is_some_and(|count| *count >= MAX_CRASHES)
+    }
+
     /// Takes note of a document; says how often that happened to it.
     fn note(&self, id: &str) -> u32 {
         let mut crashes = self.0.lock().unwrap_or_else(PoisonError::into_inner);

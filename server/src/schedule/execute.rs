@@ -158,6 +158,7 @@ impl Scheduler {
         }
         let keeping = connection.keep_raw.then(|| Keeping {
             normalizer,
+            suspects: Arc::default(),
             epoch: connection.raw_epoch,
             in_flight: self.renormalizing(),
         });

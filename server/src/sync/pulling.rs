@@ -221,7 +221,8 @@ impl Runner {
             session: session.clone(),
             connectors: self.connectors.clone(),
             connection: self.connection.clone(),
-            suspects: self.suspects.clone(),
+            pauses: (context.limits.retry_backoff_initial, context.limits.retry_backoff_max),
+            crashes: 0,
         });
         let source = Source {
             session,

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use superfasttt_proto::connector::v1::{RawItem, Reason};
 use superfasttt_proto::error::ConnectorError;
@@ -10,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::change::{Change, Document, Part, PartEnd, item_error};
 use super::normalize::{Answers, Normalized, Normalizer};
+use super::outcome::backoff;
 use super::port::{Connectors, Session};
 use super::pull::DECODED_FACTOR;
 use super::renormalize::InFlight;
@@ -18,11 +20,16 @@ use crate::store::connections::Connection;
 use crate::store::item_errors::Target;
 use crate::store::raw_items::RawPut;
 
+/// So many crashes without an answer in between cut the pull: two for each of a few items.
+const MAX_CRASHES: u32 = 6;
+
 /// How a connection keeps raw items.
 #[derive(Clone, Debug)]
 pub struct Keeping {
     /// How they are normalized.
     pub normalizer: Normalizer,
+    /// What crashes were in the middle of in this run.
+    pub suspects: Arc<Suspects>,
     /// The connection's epoch of keeping them.
     pub epoch: i64,
     /// Bytes of envelopes in flight. Other than the bytes of what was read: nobody waits for these while holding on to
@@ -40,8 +47,10 @@ pub struct RawStage {
     pub connectors: Arc<dyn Connectors>,
     /// Whose pull.
     pub connection: Connection,
-    /// What a crash was in the middle of in this run.
-    pub suspects: Arc<Suspects>,
+    /// The first pause before the connector is started again, and the longest.
+    pub pauses: (Duration, Duration),
+    /// Crashes since the last answer.
+    pub crashes: u32,
 }
 
 /// Runs until `parts` ends or `normalized` is closed. What fails here is passed on as the end of the pull.
@@ -119,35 +128,69 @@ impl RawStage {
         normalized.send(Ok(last)).await.map_err(|_| Left::Closed)
     }
 
-    /// The answer about an item, behind which `rest` comes. An item that was the next to be answered at two crashes is
-    /// taken for their cause, and passed over; the others are asked for anew.
+    /// The answer about an item, behind which `rest` comes. Where the connector crashes, what is left of the page is asked
+    /// for anew. An item that was the next to be answered at two crashes is taken for their cause, and passed over for the
+    /// run; a few in a row are not the items' fault.
     async fn answer(
         &mut self,
         answers: &mut Option<Answers>,
         item: &RawItem,
         rest: &VecDeque<Change>,
     ) -> Result<Normalized, ConnectorError> {
-        let asked = match answers {
-            Some(answers) => answers.next(item).await,
-            None => {
-                let following = rest.iter().filter_map(|change| match change {
-                    Change::Raw(item) => Some(RawItem::clone(item)),
-                    _ => None,
-                });
-                let items = std::iter::once(item.clone()).chain(following).collect();
-                match self.keeping.normalizer.begin(&*self.session, items).await {
-                    Ok(begun) => answers.insert(begun).next(item).await,
-                    Err(error) => Err(error),
+        let suspects = self.keeping.suspects.clone();
+        loop {
+            if suspects.was_cause(&item.id) {
+                let message = "the connector crashed each time it was asked about it";
+                return Ok(Err(ConnectorError::new(Reason::ConnectorCrashed, message)));
+            }
+            let asked = match answers {
+                Some(answers) => answers.next(item).await,
+                None => {
+                    let following = rest.iter().filter_map(|change| match change {
+                        Change::Raw(item) if !suspects.was_cause(&item.id) => Some(RawItem::clone(item)),
+                        _ => None,
+                    });
+                    let items = std::iter::once(item.clone()).chain(following).collect();
+                    match self.keeping.normalizer.begin(&*self.session, items).await {
+                        Ok(begun) => answers.insert(begun).next(item).await,
+                        Err(error) => Err(error),
+                    }
+                }
+            };
+            match asked {
+                Err(error) if error.reason == Reason::ConnectorCrashed => {
+                    self.crashes += 1;
+                    if self.crashes > MAX_CRASHES {
+                        return Err(error);
+                    }
+                    suspects.is_cause(&item.id);
+                    *answers = None;
+                    self.reopen().await?;
+                }
+                asked => {
+                    self.crashes = 0;
+                    return asked;
                 }
             }
-        };
-        match asked {
-            Err(error) if error.reason == Reason::ConnectorCrashed && self.suspects.is_cause(&item.id) => {
-                *answers = None;
-                self.session = self.connectors.open(&self.connection).await?;
-                Ok(Err(error))
+        }
+    }
+
+    /// Finds or starts the connector again, which may be held back for a moment after a crash.
+    async fn reopen(&mut self) -> Result<(), ConnectorError> {
+        let (initial, max) = self.pauses;
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            match self.connectors.open(&self.connection).await {
+                Ok(session) => {
+                    self.session = session;
+                    return Ok(());
+                }
+                Err(error) if error.reason == Reason::ConnectorCrashed && attempt < MAX_CRASHES => {
+                    tokio::time::sleep(backoff(attempt, initial, max, &error)).await;
+                }
+                Err(error) => return Err(error),
             }
-            asked => asked,
         }
     }
 

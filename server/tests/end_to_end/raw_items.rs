@@ -4,9 +4,10 @@ use std::fs;
 
 use serde_json::{Value, json};
 use superfasttt_proto::connector::v1::{PullMode, Reason};
+use superfasttt_proto::control::v1::RenormalizeConnectionRequest;
 use superfasttt_proto::control::v1::run::State;
 
-use crate::support::{SCRIPTED, Server, complete, deletion, doc, raw, text};
+use crate::support::{SCRIPTED, Server, checkpoint, complete, deletion, doc, raw, text};
 
 fn page(changes: Vec<Value>) -> Value {
     json!({"page": {"changes": changes}})
@@ -31,19 +32,15 @@ async fn switched_on_the_next_run_collects_and_switched_off_nothing_is_left() {
     let (_, totals) = server.client.preview(&source.connection).await;
     assert_eq!((totals.kept, totals.unchanged), (2, 2));
 
-    source.script.next_pulls([vec![deletion("a"), raw("b", "2"), crate::support::checkpoint("3")]]);
+    source.script.next_pulls([vec![deletion("a"), raw("b", "2"), checkpoint("3")]]);
     server.client.sync_well(&source.connection).await;
     let documents = server.client.documents(&source.connection).await;
     assert_eq!((documents.len(), text(&documents, "b").as_str()), (1, "text of b 2"));
     assert_eq!(server.client.preview(&source.connection).await.1.kept, 1, "it went with its document");
 
     assert!(!server.client.keep_raw(&source.connection, false).await.keep_raw);
-    let refused = server.client.runs().renormalize_connection(
-        superfasttt_proto::control::v1::RenormalizeConnectionRequest {
-            connection: source.connection.clone(),
-        },
-    );
-    let refused = refused.await.unwrap_err();
+    let request = RenormalizeConnectionRequest { connection: source.connection.clone() };
+    let refused = server.client.runs().renormalize_connection(request).await.unwrap_err();
     assert_eq!(refused.code(), tonic::Code::FailedPrecondition);
     assert!(refused.message().contains("set keep_raw"), "{}", refused.message());
     server.client.keep_raw(&source.connection, true).await;
