@@ -11,6 +11,7 @@ pub mod health;
 pub mod listener;
 pub mod not_served;
 mod page;
+mod renormalize;
 mod sync;
 
 use std::sync::Arc;

@@ -21,11 +21,13 @@ static MIGRATIONS: LazyLock<Migrations<'static>> = LazyLock::new(|| {
             .down(include_str!("migrations/sqlite/0001_first.down.sql")),
         M::up(include_str!("migrations/sqlite/0002_leases.up.sql"))
             .down(include_str!("migrations/sqlite/0002_leases.down.sql")),
+        M::up(include_str!("migrations/sqlite/0004_raw.up.sql"))
+            .down(include_str!("migrations/sqlite/0004_raw.down.sql")),
     ])
 });
 
 /// How many migrations there are: the schema's number.
-const SCHEMA: i64 = 2;
+const SCHEMA: i64 = 3;
 
 /// How many reads may go on at once.
 const READERS: usize = 4;

@@ -21,7 +21,7 @@ const MAX_CURSOR_BYTES: usize = 64 * 1024;
 /// The longest name of a scope.
 const MAX_SCOPE_BYTES: usize = 1024;
 /// A message counts this many times its size, because what is decoded is larger than what came.
-const DECODED_FACTOR: usize = 3;
+pub(super) const DECODED_FACTOR: usize = 3;
 
 /// What one pull may bring, and through what it goes.
 #[derive(Debug, Clone)]
@@ -32,6 +32,8 @@ pub struct Reading {
     pub mode: PullMode,
     /// The scopes that were asked for; empty for all.
     pub scopes: Vec<String>,
+    /// Raw items were asked for.
+    pub want_raw: bool,
     /// The connector declares that a listing names everything.
     pub full_listing: bool,
     /// How long to wait for a message. Time in which the engine itself is busy does not count.
@@ -77,7 +79,7 @@ pub async fn read(
         let failed = part.is_err();
         let part = part.map(|mut part| {
             part.message_bytes = size as u64;
-            part.permit = Some(Arc::new(permit));
+            part.permits.push(Arc::new(permit));
             part
         });
         if parts.send(part).await.is_err() || failed {
@@ -101,7 +103,8 @@ impl Reading {
             }
             Some(Kind::Page(page)) => {
                 let unopened = self.mostly_known.load(Ordering::Relaxed);
-                let (scope, changes, end) = change::from_page(page, &self.connector, unopened)?;
+                let (scope, changes, end) =
+                    change::from_page(page, &self.connector, unopened, self.want_raw)?;
                 if let PartEnd::Checkpoint(checkpoint) = &end {
                     self.check_checkpoint(checkpoint)?;
                 }
@@ -128,7 +131,7 @@ impl Reading {
         if !self.scopes.is_empty() && !self.scopes.iter().any(|asked| **asked == *scope) {
             return Err(violation(format!("scope {scope:?}, which was not asked for")));
         }
-        Ok(Some(Part { scope, changes, end, message_bytes: 0, permit: None }))
+        Ok(Some(Part { scope, changes, end, message_bytes: 0, permits: Vec::new() }))
     }
 
     fn check_checkpoint(

@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 
+use futures::StreamExt;
+
 use prost_types::Struct;
-use ring::digest::{SHA256, digest};
 use superfasttt_proto::connector::v1::{PullMode, Reason, log_record::Level};
 use superfasttt_proto::error::ConnectorError;
 use tokio::sync::Semaphore;
@@ -13,8 +14,11 @@ use tokio_util::task::AbortOnDropHandle;
 use super::commit::{Committer, unanswered};
 use super::outcome::{Treatment, treatment};
 use super::port::{Connectors, Session};
+use super::raw_stage::Keeping;
+use super::report::Report;
 use super::scopes::Scopes;
-use super::{RunContext, json, sweep};
+use super::synced::Synced;
+use super::{RunContext, sweep};
 use crate::content::{ContentTotals, Fetcher, Suspects};
 use crate::store::StoreError;
 use crate::store::connections::Connection;
@@ -85,12 +89,24 @@ pub struct Runner {
     pub(super) suspects: Arc<Suspects>,
     pub(super) committer: Committer,
     pub(super) scope_errors: Vec<(String, ConnectorError)>,
+    /// How raw items are kept; `None`: they are not.
+    pub(super) keeping: Option<Keeping>,
 }
 
 /// A session, whose process is listened to for as long as it is used.
 pub(super) struct OpenSession {
     pub(super) session: Arc<dyn Session>,
     pub(super) _stderr: AbortOnDropHandle<()>,
+}
+
+/// Puts what a session's process writes to stderr into a run's log.
+pub(super) fn listen(session: &Arc<dyn Session>, report: &Arc<Report>) -> AbortOnDropHandle<()> {
+    let report = report.clone();
+    let lines = session.stderr().for_each(move |line| {
+        report.stderr(line);
+        std::future::ready(())
+    });
+    AbortOnDropHandle::new(tokio::spawn(lines))
 }
 
 impl Runner {
@@ -130,7 +146,16 @@ impl Runner {
             suspects: Arc::default(),
             committer,
             scope_errors,
+            keeping: None,
         }
+    }
+
+    /// Lets raw items be asked for, and kept.
+    #[must_use]
+    pub fn keeping_raw(mut self, keeping: Option<Keeping>) -> Self {
+        self.committer.keeps_raw = keeping.is_some();
+        self.keeping = keeping;
+        self
     }
 
     /// What the run did so far.
@@ -157,16 +182,14 @@ impl Runner {
     /// # Errors
     /// [`Stop`].
     pub async fn run(&mut self) -> Result<Finished, Stop> {
-        // What the person set, not what a newer manifest fills in.
-        let set = prost::Message::encode_to_vec(&json::to_struct(&self.connection.settings));
-        let hash = digest(&SHA256, &set).as_ref().to_vec();
-        let settings_changed = self.connection.synced_settings.as_ref().is_some_and(|synced| *synced != hash);
+        let synced = Synced::of(&self.connection);
+        let anew = synced.settings_changed || synced.raw_missing;
         let run = self.context.report.run();
         let incremental = self.context.capabilities.incremental;
         let never_listed = self.committer.scopes.all().next().is_none();
         let mut listed_all = false;
-        if settings_changed || run.full || never_listed || !incremental {
-            let resumed = self.list_all(settings_changed, hash).await?;
+        if anew || run.full || never_listed || !incremental {
+            let resumed = self.list_all(anew, synced).await?;
             if resumed && !incremental {
                 // The first part of the listing is from before this run: what changed there since is seen only by a
                 // fresh one, for a source that cannot tell changes.
@@ -205,21 +228,20 @@ impl Runner {
         Ok(Finished { counts: self.committer.counts, held_sweeps, scope_errors, listed_all, states })
     }
 
-    /// Lists every scope. Says whether a listing of an earlier run was gone on with.
-    async fn list_all(&mut self, settings_changed: bool, hash: Vec<u8>) -> Result<bool, Stop> {
+    /// Lists every scope, also those whose listing is under way where it must be `anew`. Says whether a listing of an earlier run was gone on with.
+    async fn list_all(&mut self, anew: bool, synced: Synced) -> Result<bool, Stop> {
         let resumes =
             |state: &ScopeState| state.listing == Listing::UnderWay && state.listing_cursor.is_some();
         // One that this run began itself, before it was parked or cut off, is as fresh as the run.
         let began = self.context.report.run().started_at;
         let earlier = |state: &ScopeState| state.listing_started_at < began;
-        let resumed =
-            !settings_changed && self.committer.scopes.all().any(|state| resumes(state) && earlier(state));
+        let resumed = !anew && self.committer.scopes.all().any(|state| resumes(state) && earlier(state));
         // Nor is one that this run has completed and not swept yet listed again: where the source allows only so much at
         // a time, the run would never come to the scopes behind it.
         let done = |state: &ScopeState| state.listing == Listing::Complete && !earlier(state);
-        let begin = self.committer.scopes.names(|state| settings_changed || !(resumes(state) || done(state)));
+        let begin = self.committer.scopes.names(|state| anew || !(resumes(state) || done(state)));
         // Scopes of a person's former settings stay listings of a person's change until they are complete.
-        self.begin_listings(begin, settings_changed, Some(hash)).await?;
+        self.begin_listings(begin, synced.settings_changed, Some(synced.now)).await?;
         self.pull_until_done(PullMode::Full, Vec::new()).await?;
         Ok(resumed)
     }

@@ -26,6 +26,8 @@ mod i7_permissions;
 mod i8_no_secret_gets_out;
 mod i9_a_throttled_run_holds_no_worker;
 mod one_server_per_data_folder;
+mod raw_items;
+mod renormalize;
 mod runs;
 mod schedules;
 mod settings_changes;

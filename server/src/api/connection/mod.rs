@@ -29,6 +29,8 @@ use crate::sync::json::{from_struct, to_struct};
 use crate::sync::port::{Connectors, Session};
 
 const MAX_REQUEST_ID_BYTES: usize = 64;
+/// Versions of a connector that are told.
+const MAX_VERSIONS: usize = 16;
 
 #[tonic::async_trait]
 impl ConnectionService for Api {
@@ -43,9 +45,6 @@ impl ConnectionService for Api {
         let mut faults = Vec::new();
         let organization = organization(&asked.organization, &mut faults);
         check_name(&asked.name, &mut faults);
-        if asked.keep_raw {
-            faults.push(fault("connection.keep_raw", "is not served by this version"));
-        }
         if request.request_id.len() > MAX_REQUEST_ID_BYTES {
             faults.push(fault("request_id", "must be at most 64 bytes"));
         }
@@ -65,6 +64,7 @@ impl ConnectionService for Api {
             settings,
             schedule,
             disabled: request.disabled,
+            keep_raw: asked.keep_raw,
             // It was made: that is why it runs for the first time.
             next: Some(Due { at: now, cause: Trigger::Settings, full: false }),
             request: (!request.request_id.is_empty()).then_some((request.request_id, hash)),
@@ -120,6 +120,9 @@ impl ConnectionService for Api {
             .update_connection(&found.id, revision, change, self.clock.now())
             .await
             .map_err(ApiError::from)?;
+        if changed.raw_epoch != found.raw_epoch {
+            self.scheduler.spawn_trim_raw_items();
+        }
         Ok(Response::new(UpdateConnectionResponse { connection: Some(self.show(&changed).await?) }))
     }
 
@@ -315,6 +318,11 @@ impl Api {
         }
         // Without a manifest nobody knows which settings are secret.
         let settings = Value::Object(stored.settings.clone());
+        if let Some(manifest) = manifest.as_ref().filter(|_| stored.keep_raw) {
+            let mut versions = self.store.normalizers(stored.key, MAX_VERSIONS).await?;
+            versions.retain(|version| *version != manifest.version);
+            shown.normalized_by_other_versions = versions;
+        }
         let settings = manifest.map(|manifest| without_secrets(&manifest, &settings));
         shown.settings = settings.as_ref().and_then(Value::as_object).map(to_struct);
         Ok(shown)

@@ -4,4 +4,5 @@
 mod engine;
 mod failures;
 mod listings;
+mod raw_items;
 mod stops;

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use super::item_errors::{ItemError, Shield};
+use super::raw_items::RawWrite;
 use super::runs::RunProgress;
 use super::sync_states::ScopeState;
 use super::{ConnectionKey, Fence, Result};
@@ -178,6 +179,10 @@ pub struct Commit {
     pub shields: Vec<Shield>,
     /// Where scopes stand after it.
     pub states: Vec<ScopeState>,
+    /// What happens to raw items, in order, after the documents are written.
+    pub raw_items: Vec<RawWrite>,
+    /// The last id that a re-normalization has done with this.
+    pub renormalized_to: Option<String>,
 }
 
 impl Commit {
@@ -189,6 +194,7 @@ impl Commit {
             && self.item_errors.is_empty()
             && self.cleared_items.is_empty()
             && self.shields.is_empty()
+            && self.raw_items.is_empty()
     }
 }
 
@@ -267,6 +273,6 @@ pub trait DocumentStore: Send + Sync {
     ) -> Result<()>;
 
     /// Ends a scope's listing: writes its state and, where nothing is shielded, forgets containers that it did not
-    /// name and errors that it did not meet.
+    /// name, errors that it did not meet, and raw items without a document that it did not send.
     async fn end_listing(&self, fence: Fence, state: ScopeState, forget: bool) -> Result<()>;
 }

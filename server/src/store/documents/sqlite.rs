@@ -11,7 +11,9 @@ use super::{
 use crate::store::runs::RunProgress;
 use crate::store::sqlite::{hash, micros};
 use crate::store::sync_states::ScopeState;
-use crate::store::{ConnectionKey, Fence, Result, SqliteStore, feed, item_errors, runs, sync_states};
+use crate::store::{
+    ConnectionKey, Fence, Result, SqliteStore, feed, item_errors, raw_items, runs, sync_states,
+};
 
 /// Every id under one id: `:connection`, `:scope` and `:id` are its parameters.
 const SUBTREE: &str = "WITH RECURSIVE under(id) AS ( \
@@ -116,7 +118,11 @@ impl DocumentStore for SqliteStore {
             for state in &commit.states {
                 sync_states::sqlite::save(tx, fence.connection, state)?;
             }
+            raw_items::sqlite::write(tx, fence.connection, &commit.raw_items, now)?;
             runs::sqlite::save_progress(tx, &commit.run, &commit.progress)?;
+            if let Some(id) = &commit.renormalized_to {
+                runs::sqlite::save_renormalized_to(tx, &commit.run, id)?;
+            }
             Ok(((), head))
         })
         .await
@@ -207,6 +213,7 @@ impl DocumentStore for SqliteStore {
                     "DELETE FROM containers WHERE connection = ?1 AND scope = ?2 AND generation < ?3",
                     params![key.0, state.scope, state.generation],
                 )?;
+                raw_items::sqlite::remove_older(tx, key, &state.scope, state.generation)?;
                 if let Some(began) = state.listing_started_at {
                     item_errors::sqlite::clear_older(tx, key, &state.scope, began)?;
                 }
@@ -262,6 +269,7 @@ fn write_documents(
                 }
             }
             DocumentWrite::Gone(key) => {
+                raw_items::sqlite::remove_of_document(tx, key.0)?;
                 let buried = tx
                     .prepare_cached(
                         "UPDATE documents SET gone = 1, feed_offset = ?1, content_offset = ?1, committed_at = ?2, \

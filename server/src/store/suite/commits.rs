@@ -32,6 +32,8 @@ fn everything(run: &str, id: &str) -> Commit {
             with_descendants: true,
         }],
         states: vec![ScopeState { cursor: Some(vec![1]), ..ScopeState::default() }],
+        raw_items: Vec::new(),
+        renormalized_to: None,
     }
 }
 
