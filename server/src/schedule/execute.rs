@@ -20,7 +20,7 @@ use crate::store::runs::{Claim, RunEnd, RunError, RunOutcome, state};
 use crate::store::sync_states::ScopeState;
 use crate::sync::normalize::Normalizer;
 use crate::sync::outcome::{DEFAULT_PARK, Treatment, backoff, fix, treatment};
-use crate::sync::raw_stage::Keeping;
+use crate::sync::raw_stage::{Keeping, PassedOver};
 use crate::sync::renormalize::{InFlight, Renormalizer};
 use crate::sync::report::Report;
 use crate::sync::run::{Finished, Runner, Stop};
@@ -72,6 +72,7 @@ impl Scheduler {
         let progress = (end.state != State::Queued).then(|| report.run().progress());
         let outcome = RunOutcome { fence, run: id.clone(), end: end.clone(), progress, states, log };
         // Until it is written the connection takes no other run; when this process goes away, the run is begun again.
+        let mut told = false;
         loop {
             let now = self.clock.now();
             let written = tokio::select! {
@@ -95,7 +96,9 @@ impl Scheduler {
                     return;
                 }
                 Err(error) => {
-                    tracing::error!(run = %id, %error, "the end of a run could not be written; trying again");
+                    if !std::mem::replace(&mut told, true) {
+                        tracing::error!(run = %id, %error, "the end of a run could not be written; trying again");
+                    }
                     if self.drain.is_cancelled() {
                         return;
                     }
@@ -158,14 +161,15 @@ impl Scheduler {
         }
         let keeping = connection.keep_raw.then(|| Keeping {
             normalizer,
-            suspects: Arc::default(),
+            passed_over: PassedOver::default(),
             epoch: connection.raw_epoch,
             in_flight: self.renormalizing(),
         });
         let runner = Runner::new(context, connection, stored, settings, connectors, fetcher, bytes);
         let mut runner = runner.keeping_raw(keeping);
         let result = unless_it_panics(runner.run()).await;
-        runner.finish_commits().await;
+        // A store that fails here has failed, or will fail, the run's own writes: nothing more is to be said of it.
+        drop(runner.finish_commits().await);
         result
     }
 
@@ -245,6 +249,10 @@ impl Scheduler {
             Err(Stop::Cancelled) => {
                 report.log(Level::Info, "the run was cancelled at its last committed page", []);
                 end.state = State::Cancelled;
+            }
+            Err(Stop::StoreAway(why)) => {
+                report.log(Level::Warn, format!("the run goes on when the store is back: {why}"), []);
+                end.state = State::Queued;
             }
             Err(Stop::Failed(error)) => {
                 end.error = Some(RunError::from(&error));

@@ -29,4 +29,5 @@ mod one_server_per_data_folder;
 mod raw_items;
 mod renormalize;
 mod runs;
+mod schedules;
 mod settings_changes;

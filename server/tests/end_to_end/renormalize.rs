@@ -119,7 +119,7 @@ async fn i12_kill_9_in_the_middle_is_gone_on_with_from_what_is_committed() {
     let refused = server
         .client
         .runs()
-        .start_sync(StartSyncRequest { connection: source.connection.clone(), full: false })
+        .start_sync(StartSyncRequest { connection: source.connection.clone(), full: false, at: None })
         .await
         .unwrap_err();
     assert_eq!(refused.code(), tonic::Code::FailedPrecondition);

@@ -19,10 +19,20 @@ fn preview() -> Vec<PreviewRenormalizationResponse> {
     };
     let error = Some(Error { message: "no title".to_owned(), ..Error::default() });
     let broken = DocumentDifference { error, ..document("c", Kind::BecomesError, &[]) };
-    let totals = RenormalizationTotals { kept: 3, examined: 3, unchanged: 1, changed: 1, become_error: 1, ..Default::default() };
+    let totals = RenormalizationTotals {
+        kept: 3,
+        examined: 3,
+        unchanged: 1,
+        changed: 1,
+        become_error: 1,
+        ..Default::default()
+    };
     vec![
         PreviewRenormalizationResponse {
-            documents: vec![document("a", Kind::Unchanged, &[]), document("b", Kind::Changed, &["title", "metadata.owner"])],
+            documents: vec![
+                document("a", Kind::Unchanged, &[]),
+                document("b", Kind::Changed, &["title", "metadata.owner"]),
+            ],
             ..Default::default()
         },
         PreviewRenormalizationResponse { documents: vec![broken], ..Default::default() },

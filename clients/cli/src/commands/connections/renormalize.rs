@@ -2,8 +2,8 @@
 
 use superfasttt_proto::control::v1::document_difference::Kind;
 use superfasttt_proto::control::v1::{
-    DocumentDifference, PreviewRenormalizationRequest, PreviewRenormalizationResponse,
-    RenormalizationTotals, RenormalizeConnectionRequest,
+    DocumentDifference, PreviewRenormalizationRequest, PreviewRenormalizationResponse, RenormalizationTotals,
+    RenormalizeConnectionRequest,
 };
 
 use crate::commands::{runs, sync};
