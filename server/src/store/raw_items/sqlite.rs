@@ -81,13 +81,13 @@ impl RawItemStore for SqliteStore {
     async fn normalizers(&self, connection: ConnectionKey, limit: usize) -> Result<Vec<String>> {
         self.read(move |tx| {
             // From one version to the next by the index: there are few, of many items.
-            let sql = format!("SELECT min(r.normalizer) FROM {KEPT} AND (?2 IS NULL OR r.normalizer > ?2)");
-            let mut next = tx.prepare_cached(&sql)?;
-            let mut found: Vec<String> = Vec::new();
-            while found.len() < limit
-                && let Some(version) = next
-                    .query_row(params![connection.0, found.last()], |row| row.get::<_, Option<String>>(0))?
-            {
+            let lowest = format!("SELECT min(r.normalizer) FROM {KEPT}");
+            let mut next: Option<String> =
+                tx.prepare_cached(&lowest)?.query_row([connection.0], |row| row.get(0))?;
+            let mut higher = tx.prepare_cached(&format!("{lowest} AND r.normalizer > ?2"))?;
+            let mut found = Vec::new();
+            while let Some(version) = next.take_if(|_| found.len() < limit) {
+                next = higher.query_row(params![connection.0, version], |row| row.get(0))?;
                 found.push(version);
             }
             Ok(found)
