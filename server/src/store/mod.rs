@@ -14,6 +14,7 @@ mod sqlite;
 #[cfg(test)]
 pub(crate) mod suite;
 pub mod sync_states;
+pub mod wanted;
 
 pub use sqlite::SqliteStore;
 
@@ -27,6 +28,7 @@ pub trait Store:
     + item_errors::ItemErrorStore
     + runs::RunStore
     + sync_states::SyncStateStore
+    + wanted::WantedStore
     + Maintenance
 {
 }

@@ -18,11 +18,13 @@ static MIGRATIONS: LazyLock<Migrations<'static>> = LazyLock::new(|| {
     Migrations::new(vec![
         M::up(include_str!("migrations/sqlite/0001_first.up.sql"))
             .down(include_str!("migrations/sqlite/0001_first.down.sql")),
+        M::up(include_str!("migrations/sqlite/0003_items.up.sql"))
+            .down(include_str!("migrations/sqlite/0003_items.down.sql")),
     ])
 });
 
 /// How many migrations there are: the schema's number.
-const SCHEMA: i64 = 1;
+const SCHEMA: i64 = 2;
 
 /// How many reads may go on at once.
 const READERS: usize = 4;

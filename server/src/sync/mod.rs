@@ -10,6 +10,7 @@ pub mod commit;
 pub mod envelope;
 pub mod in_flight;
 pub mod json;
+mod loops;
 pub mod outcome;
 pub mod plan;
 pub mod port;

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use prost::Message;
 use superfasttt_proto::connector::v1::{self, Checkpoint, PullMode};
 
-use crate::store::sync_states::{Listing, ScopeState};
+use crate::store::sync_states::{Listing, ListingMode, ScopeState};
 
 /// The scopes of one connection.
 #[derive(Clone, Debug, Default)]
@@ -52,7 +52,11 @@ impl Scopes {
         let new = !self.states.contains_key(scope);
         let state = self.states.entry(scope.to_owned()).or_insert_with(|| {
             let state = ScopeState { scope: scope.to_owned(), ..ScopeState::default() };
-            if mode == PullMode::Full { begun(state, false, now) } else { state }
+            match mode {
+                PullMode::Full => begun(state, ListingMode::Full, false, now),
+                PullMode::List => begun(state, ListingMode::List, false, now),
+                PullMode::Unspecified | PullMode::Incremental | PullMode::Targeted => state,
+            }
         });
         (state, new)
     }
@@ -62,12 +66,13 @@ impl Scopes {
     pub fn begin_listing(
         &mut self,
         scopes: &[String],
+        mode: ListingMode,
         for_settings: bool,
         now: DateTime<Utc>,
     ) -> Vec<ScopeState> {
         for scope in scopes {
             if let Some(state) = self.states.remove(scope) {
-                self.put(begun(state, for_settings, now));
+                self.put(begun(state, mode, for_settings, now));
             }
         }
         scopes.iter().filter_map(|scope| self.get(scope).cloned()).collect()
@@ -81,8 +86,12 @@ impl Scopes {
             .filter_map(|state| {
                 let cursor = match mode {
                     PullMode::Incremental => state.cursor.as_ref(),
+                    PullMode::Full if state.listing_mode == ListingMode::List => None,
                     PullMode::Full if state.listing == Listing::Complete => state.cursor.as_ref(),
                     PullMode::Full => state.listing_cursor.as_ref(),
+                    PullMode::List if state.listing_mode == ListingMode::List => {
+                        state.listing_cursor.as_ref()
+                    }
                     PullMode::Unspecified | PullMode::List | PullMode::Targeted => None,
                 };
                 cursor.map(|cursor| v1::ScopeState { scope: state.scope.clone(), cursor: cursor.clone() })
@@ -124,7 +133,20 @@ impl Scopes {
     ) -> bool {
         let Some(state) = self.states.get_mut(scope) else { return false };
         state.checkpoint_at = Some(now);
-        if mode == PullMode::Full {
+        if mode == PullMode::List {
+            // Another listing goes on in this scope: what this one says of it moves nothing.
+            if state.listing_mode != ListingMode::List || state.listing == Listing::None {
+                return false;
+            }
+            let completes = checkpoint.listing_complete && state.listing == Listing::UnderWay;
+            let moved = state.listing_cursor.as_ref() != Some(&checkpoint.cursor) || completes;
+            state.listing_cursor = Some(checkpoint.cursor);
+            if completes {
+                state.listing = Listing::Complete;
+                state.listing_completed_at = Some(now);
+            }
+            moved
+        } else if mode == PullMode::Full {
             // A scope that is complete is resumed at its end: what it says there again is no progress.
             let at = match state.listing {
                 Listing::Complete => state.cursor.as_ref(),
@@ -149,11 +171,17 @@ impl Scopes {
     }
 }
 
-fn begun(mut state: ScopeState, for_settings: bool, now: DateTime<Utc>) -> ScopeState {
+fn begun(
+    mut state: ScopeState,
+    mode: ListingMode,
+    for_settings: bool,
+    now: DateTime<Utc>,
+) -> ScopeState {
     // A listing of a person's change that is begun anew, before it led to a sweep, is still one.
     state.listing_for_settings =
         for_settings || (state.listing != Listing::None && state.listing_for_settings);
     state.generation += 1;
+    state.listing_mode = mode;
     state.listing = Listing::UnderWay;
     state.listing_cursor = None;
     state.listing_unreliable = false;
@@ -181,7 +209,7 @@ mod tests {
     #[test]
     fn a_listing_moves_its_own_cursor_until_it_is_complete() {
         let mut scopes = scopes(ScopeState { cursor: bytes("old"), ..ScopeState::default() });
-        scopes.begin_listing(&[String::new()], false, at(1));
+        scopes.begin_listing(&[String::new()], ListingMode::Full, false, at(1));
         assert!(scopes.for_pull(PullMode::Full, &[]).is_empty(), "it begins from nothing");
         assert!(scopes.checkpoint("", PullMode::Full, checkpoint("1", false), at(2)));
         let state = scopes.get("").unwrap();
@@ -193,6 +221,27 @@ mod tests {
         assert_eq!((&state.cursor, &state.listing_cursor), (&bytes("end"), &None));
         assert_eq!((state.listing, state.listing_completed_at), (Listing::Complete, Some(at(3))));
         assert_eq!(scopes.for_pull(PullMode::Full, &[])[0].cursor, b"end", "resumed at its end");
+    }
+
+    #[test]
+    fn a_listing_of_ids_never_touches_the_cursor_of_changes_and_is_never_gone_on_with_as_another() {
+        let mut scopes = scopes(ScopeState { cursor: bytes("old"), ..ScopeState::default() });
+        scopes.begin_listing(&[String::new()], ListingMode::List, false, at(1));
+        assert!(scopes.checkpoint("", PullMode::List, checkpoint("1", false), at(2)));
+        assert_eq!(scopes.for_pull(PullMode::List, &[])[0].cursor, b"1");
+        assert!(scopes.for_pull(PullMode::Full, &[]).is_empty(), "no FULL goes on from it");
+        assert_eq!(scopes.for_pull(PullMode::Incremental, &[])[0].cursor, b"old");
+        assert!(scopes.checkpoint("", PullMode::List, checkpoint("end", true), at(3)));
+        assert!(!scopes.checkpoint("", PullMode::List, checkpoint("end", true), at(4)), "said again");
+        let state = scopes.get("").unwrap();
+        assert_eq!((&state.cursor, state.listing), (&bytes("old"), Listing::Complete));
+        assert_eq!(scopes.for_pull(PullMode::List, &[])[0].cursor, b"end", "not begun again");
+        scopes.begin_listing(&[String::new()], ListingMode::Full, false, at(5));
+        assert!(scopes.checkpoint("", PullMode::Full, checkpoint("f", false), at(6)));
+        assert!(scopes.for_pull(PullMode::List, &[]).is_empty(), "nor a LIST from a FULL");
+        assert!(!scopes.checkpoint("", PullMode::List, checkpoint("l", true), at(7)));
+        let state = scopes.get("").unwrap();
+        assert_eq!((state.listing, &state.listing_cursor), (Listing::UnderWay, &bytes("f")));
     }
 
     #[test]
@@ -233,17 +282,17 @@ mod tests {
     fn a_listing_of_a_persons_change_stays_one_until_it_is_swept() {
         let mut scopes = scopes(ScopeState::default());
         let for_settings = |states: Vec<ScopeState>| states[0].listing_for_settings;
-        assert!(for_settings(scopes.begin_listing(&[String::new()], true, at(1))));
+        assert!(for_settings(scopes.begin_listing(&[String::new()], ListingMode::Full, true, at(1))));
         assert!(
-            for_settings(scopes.begin_listing(&[String::new()], false, at(2))),
+            for_settings(scopes.begin_listing(&[String::new()], ListingMode::Full, false, at(2))),
             "cut off, and begun anew"
         );
         scopes.checkpoint("", PullMode::Full, checkpoint("end", true), at(3));
-        assert!(for_settings(scopes.begin_listing(&[String::new()], false, at(4))), "not swept yet");
+        assert!(for_settings(scopes.begin_listing(&[String::new()], ListingMode::Full, false, at(4))), "not swept yet");
         scopes.put(ScopeState { listing: Listing::None, ..scopes.get("").unwrap().clone() });
-        assert!(!for_settings(scopes.begin_listing(&[String::new()], false, at(5))));
+        assert!(!for_settings(scopes.begin_listing(&[String::new()], ListingMode::Full, false, at(5))));
         assert_eq!(scopes.get("").unwrap().generation, 4);
-        assert!(scopes.begin_listing(&["nowhere".to_owned()], false, at(6)).is_empty());
+        assert!(scopes.begin_listing(&["nowhere".to_owned()], ListingMode::Full, false, at(6)).is_empty());
     }
 
     #[test]

@@ -1,0 +1,14 @@
+-- Ids that the source has to be asked for by name (TARGETED). Written with the page that named them, removed with the page
+-- that answers them.
+CREATE TABLE wanted (
+  connection INTEGER NOT NULL,
+  id         TEXT    NOT NULL,
+  scope      TEXT    NOT NULL,                  -- it named the id last
+  version    TEXT    NOT NULL,                  -- that it is said to have; '': none was said
+  why        INTEGER NOT NULL,                  -- 1 present, 2 a person wants it tried again
+  attempts   INTEGER NOT NULL DEFAULT 0,        -- how often it was asked for without an answer that was committed
+  PRIMARY KEY (connection, id)
+) WITHOUT ROWID;
+
+-- connector.v1.PullMode of the listing: 2 FULL, 3 LIST. One is never gone on with as the other.
+ALTER TABLE sync_states ADD COLUMN listing_mode INTEGER NOT NULL DEFAULT 2;
