@@ -7,6 +7,7 @@ use superfasttt_proto::control::v1::connection::State;
 use superfasttt_proto::control::v1::{self, run};
 use superfasttt_proto::error::reason_info;
 
+use crate::catalog::Frequency;
 use crate::store::connections::{Connection, ConnectionTotals, Schedule};
 use crate::store::item_errors::{StoredItemError, Target};
 use crate::store::runs::{Run, RunCounts, RunError, StoredLogLine};
@@ -35,7 +36,7 @@ pub fn connection(
         name: connection.name.clone(),
         // Whoever knows which of them are secret fills them in.
         settings: None,
-        schedule: Some(schedule(connection.schedule)),
+        schedule: Some(schedule(&connection.schedule)),
         keep_raw: false,
         disabled: connection.disabled,
         paused: connection.paused,
@@ -117,11 +118,15 @@ fn advice(error: &RunError) -> String {
     .replace(": nobody must act: nothing: ", ": nobody must act: ")
 }
 
-fn schedule(schedule: Schedule) -> v1::Schedule {
-    let duration = |seconds| Duration { seconds, nanos: 0 };
+fn schedule(schedule: &Schedule) -> v1::Schedule {
+    let duration = |frequency: &Option<Frequency>| match frequency {
+        Some(Frequency::Every(every)) => i64::try_from(every.as_secs()).ok(),
+        Some(Frequency::Cron(_)) | None => None,
+    };
+    let duration = |frequency| duration(frequency).map(|seconds| Duration { seconds, nanos: 0 });
     v1::Schedule {
-        interval: schedule.interval_s.map(duration),
-        full_interval: schedule.full_interval_s.map(duration),
+        interval: duration(&schedule.frequency),
+        full_interval: duration(&schedule.full_frequency),
         ..v1::Schedule::default()
     }
 }

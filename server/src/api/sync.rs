@@ -35,11 +35,7 @@ impl SyncService for Api {
         request: Request<CancelRunRequest>,
     ) -> Result<Response<CancelRunResponse>, Status> {
         let run = self.stored_run(&request.into_inner().run).await?;
-        let waiting =
-            self.store.cancel_waiting_run(&run.id, self.clock.now()).await.map_err(ApiError::from)?;
-        if !waiting {
-            self.scheduler.stop(&run.id).await;
-        }
+        self.store.cancel_run(&run.id, self.clock.now()).await.map_err(ApiError::from)?;
         let run = self.stored_run(&run.id).await?;
         Ok(Response::new(CancelRunResponse { run: Some(convert::run(&run)) }))
     }
@@ -204,10 +200,9 @@ impl Api {
         }
         let queued =
             self.store.queue_run(new_id(), connection.key, Trigger::Manual, full, self.clock.now()).await?;
-        self.scheduler.wake();
         Ok(match queued {
             Queued::New(run) => (run, false),
-            Queued::Existing(run) => (run, true),
+            Queued::Existing(run) | Queued::Follows(run) => (run, true),
         })
     }
 

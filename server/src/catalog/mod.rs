@@ -20,7 +20,7 @@ mod watch;
 
 pub use auth::{Auth, AuthField, AuthKind, ClientAuth, OAuthFlow, TokenMethod, TokenRequest};
 pub use entry::{ConnectorEntry, Endpoint, Runnable};
-pub use frequency::{Frequency, FrequencyError};
+pub use frequency::{Frequency, FrequencyError, MAX_INTERVAL, MIN_INTERVAL, parse_cron};
 pub use manifest::{
     Action, Capabilities, Event, MAX_MANIFEST_BYTES, Manifest, RateLimit, RateLimitReach, Runtime,
     SyncDefaults, SyncMode, Tls,

@@ -7,12 +7,24 @@ use serde::{Deserialize, Serialize};
 use super::problem::Checks;
 use super::units::{ByteSize, duration};
 
+/// A lease is renewed at a third of its life, and that must come through.
+const MIN_LEASE: Duration = Duration::from_secs(3);
+
 /// How runs go, and what they may not do by themselves.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SyncConfig {
-    /// How many runs go on at the same time.
+    /// How many runs go on at the same time in this process.
     pub max_concurrent_runs: usize,
+    /// How many runs go on at the same time in all processes that share the store. Absent: as many as they have places.
+    pub max_runs: Option<usize>,
+    /// How many of them may be one organisation's.
+    pub max_runs_per_organization: Option<usize>,
+    /// How many of them may be one connector's.
+    pub max_runs_per_connector: Option<usize>,
+    /// How long this process may be silent before another one takes over its runs.
+    #[serde(with = "duration")]
+    pub lease: Duration,
     /// How often the schedule is looked at.
     #[serde(with = "duration")]
     pub schedule_poll: Duration,
@@ -48,7 +60,11 @@ pub struct SyncConfig {
 impl Default for SyncConfig {
     fn default() -> Self {
         Self {
-            max_concurrent_runs: 8,
+            max_concurrent_runs: 32,
+            max_runs: None,
+            max_runs_per_organization: None,
+            max_runs_per_connector: None,
+            lease: Duration::from_secs(30),
             schedule_poll: Duration::from_secs(1),
             commit_max_changes: 2000,
             commit_max_bytes: ByteSize::mib(8),
@@ -69,6 +85,20 @@ impl Default for SyncConfig {
 impl SyncConfig {
     pub(super) fn validate(&self, checks: &mut Checks<'_>) {
         checks.at_least_one("max_concurrent_runs", self.max_concurrent_runs as u64);
+        let limits = [
+            ("max_runs", self.max_runs),
+            ("max_runs_per_organization", self.max_runs_per_organization),
+            ("max_runs_per_connector", self.max_runs_per_connector),
+        ];
+        for (name, limit) in limits {
+            checks.at_least_one(name, limit.unwrap_or(1) as u64);
+        }
+        checks.require(self.lease >= MIN_LEASE, "lease", || {
+            format!(
+                "{} is too short to be renewed in time; write at least \"3s\"",
+                humantime::format_duration(self.lease)
+            )
+        });
         checks.not_zero("schedule_poll", self.schedule_poll);
         checks.at_least_one("commit_max_changes", self.commit_max_changes as u64);
         checks.at_least_one("commit_max_bytes", self.commit_max_bytes.as_u64());

@@ -1,20 +1,24 @@
 //! Works on one claimed run, and writes down how it ended.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
+use futures::FutureExt;
 use serde_json::Value;
 use superfasttt_proto::connector::v1::{Capabilities, Reason, log_record::Level};
 use superfasttt_proto::control::v1::run::State;
 use superfasttt_proto::error::{ConnectorError, reason_info};
 use tokio_util::sync::CancellationToken;
 
-use super::Scheduler;
+use super::{Scheduler, new_id};
 use crate::catalog::{AuthKind, Manifest, apply_defaults};
+use crate::store::StoreError;
 use crate::store::connections::Connection;
-use crate::store::runs::{Run, RunEnd, RunError};
-use crate::store::{Fence, StoreError};
+use crate::store::runs::state::has_ended;
+use crate::store::runs::{Claim, RunEnd, RunError, RunOutcome};
+use crate::store::sync_states::ScopeState;
 use crate::sync::outcome::{DEFAULT_PARK, Treatment, backoff, fix, treatment};
 use crate::sync::report::Report;
 use crate::sync::run::{Finished, Runner, Stop};
@@ -24,41 +28,70 @@ use crate::sync::{RunContext, json};
 const MAX_CRASHES: u32 = 10;
 /// How long to wait for a store that failed.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
+/// How often the lines of a run's log are written while nothing else is.
+const LOG_EVERY: Duration = Duration::from_secs(1);
 
 impl Scheduler {
     /// Runs, and writes down how it ended.
-    pub(super) async fn execute(self: &Arc<Self>, run: Run, fence: Fence, stop: CancellationToken) {
-        let id = run.id.clone();
-        let connection_id = run.connection_id.clone();
-        let report = Arc::new(Report::new(run, self.clock.clone()));
+    pub(super) async fn execute(self: &Arc<Self>, claim: Claim) {
+        let (id, connection_id, fence) = (claim.run.id.clone(), claim.run.connection_id.clone(), claim.fence);
+        let held = self.held.hold(fence);
+        let report = Arc::new(Report::new(claim.run.clone(), self.clock.clone()));
         let _live = self.live.enter(&id, report.clone());
+        let context = Arc::new(RunContext {
+            store: self.store.clone(),
+            fence,
+            run: id.clone(),
+            capabilities: Capabilities::default(),
+            limits: self.limits,
+            clock: self.clock.clone(),
+            report: report.clone(),
+        });
+        let failures = claim.connection.failures;
         tracing::info!(run = %id, connection = %connection_id, "run began");
-        let result = tokio::select! {
-            biased;
-            () = stop.cancelled() => Err(Stop::Cancelled),
-            result = self.attempt(&report, fence) => result,
+        let done = CancellationToken::new();
+        let work = async {
+            let result = tokio::select! {
+                biased;
+                () = held.lost() => Err(Stop::Fenced),
+                () = self.drain.cancelled() => Err(Stop::Cancelled),
+                result = self.attempt(&context, claim) => result,
+            };
+            done.cancel();
+            result
         };
-        let end = match self.end(&report, fence, result).await {
-            Ok(Some(end)) => end,
-            Ok(None) => {
-                tracing::warn!(run = %id, connection = %connection_id, "run lost its claim and was dropped");
-                return;
-            }
-            Err(error) => {
-                tracing::error!(run = %id, %error, "the end of a run could not be prepared");
-                return;
-            }
+        let (result, ()) = tokio::join!(work, write_log_until(&done, &context));
+        let Some((end, states)) = self.end(&report, failures, result) else {
+            self.lost(&context).await;
+            return;
         };
         let state = end.state;
-        self.write_log(&report, &id).await;
-        // Until it is written the connection takes no other run; the next start would go on with this one.
+        let log = context.log_part();
+        let progress = Some(report.run().progress());
+        let outcome = RunOutcome { fence, run: id.clone(), end: end.clone(), progress, states, log };
+        // Until it is written the connection takes no other run; when this process goes away, the run is begun again.
         loop {
-            match self.store.end_run(fence, &id, end.clone(), self.clock.now()).await {
-                Ok(run) => {
-                    report.update(|live| *live = run);
+            let now = self.clock.now();
+            let written = tokio::select! {
+                biased;
+                () = held.lost() => Err(StoreError::Fenced),
+                written = self.outcomes.write(outcome.clone()) => written,
+            };
+            match written {
+                Ok(()) => {
+                    report.update(|live| {
+                        live.state = end.state;
+                        live.ended_at = has_ended(end.state).then_some(now);
+                        live.resume_at = end.resume_at;
+                        live.error.clone_from(&end.error);
+                        live.held_sweeps.clone_from(&end.held_sweeps);
+                    });
                     break;
                 }
-                Err(StoreError::Fenced) => return,
+                Err(StoreError::Fenced) => {
+                    self.lost(&context).await;
+                    return;
+                }
                 Err(error) => {
                     tracing::error!(run = %id, %error, "the end of a run could not be written; trying again");
                     if self.drain.is_cancelled() {
@@ -71,10 +104,31 @@ impl Scheduler {
         tracing::info!(run = %id, connection = %connection_id, state = state.as_str_name(), "run ended");
     }
 
-    async fn attempt(&self, report: &Arc<Report>, fence: Fence) -> Result<Finished, Stop> {
-        let run = report.run();
-        let connection = self.store.connection_by_key(fence.connection).await?.ok_or(Stop::Cancelled)?;
-        if connection.disabled || connection.deleting_at.is_some() {
+    /// The claim is somebody else's: a person cancelled the run, or another replica has taken it over.
+    async fn lost(&self, context: &RunContext) {
+        let run = match self.store.run(&context.run).await {
+            Ok(run) => run,
+            Err(error) => {
+                tracing::warn!(run = %context.run, %error, "run lost its claim and was dropped");
+                return;
+            }
+        };
+        let Some(run) = run.filter(|run| run.state == State::Cancelled) else {
+            tracing::warn!(run = %context.run, "run lost its claim and was dropped");
+            return;
+        };
+        context.report.log(Level::Info, "the run was cancelled at its last committed page", []);
+        if let Err(error) = context.flush_log().await {
+            tracing::warn!(run = %run.id, %error, "the last lines of a run's log could not be written");
+        }
+        tracing::info!(run = %run.id, connection = %run.connection_id, "run cancelled");
+        context.report.update(|live| *live = run);
+    }
+
+    async fn attempt(&self, context: &Arc<RunContext>, claim: Claim) -> Result<Finished, Stop> {
+        let Claim { run, connection, states, item_errors, .. } = claim;
+        let report = &context.report;
+        if connection.disabled {
             return Err(Stop::Cancelled);
         }
         if run.crashes >= MAX_CRASHES {
@@ -86,20 +140,17 @@ impl Scheduler {
         report.log(Level::Info, "the run began", [("attempt", run.attempts.to_string())]);
         let settings = apply_defaults(&manifest, &Value::Object(connection.settings.clone()));
         let settings = json::to_struct(settings.as_object().unwrap_or(&connection.settings));
-        let context = RunContext {
-            store: self.store.clone(),
-            fence,
-            run: run.id,
-            capabilities: capabilities(&manifest),
-            limits: self.limits,
-            clock: self.clock.clone(),
-            report: report.clone(),
-        };
+        let context = RunContext { capabilities: capabilities(&manifest), ..RunContext::clone(context) };
         let bytes = (self.in_flight.clone(), self.config.sync.in_flight_bytes.as_usize());
+        let stored = (states, item_errors);
+        let (connectors, fetcher) = (self.connectors.clone(), self.fetcher.clone());
         let mut runner =
-            Runner::new(context, connection, settings, self.connectors.clone(), self.fetcher.clone(), bytes)
-                .await?;
-        runner.run().await
+            Runner::new(Arc::new(context), connection, stored, settings, connectors, fetcher, bytes);
+        // A panic in the engine is this run's failure, and nobody else's.
+        AssertUnwindSafe(runner.run()).catch_unwind().await.unwrap_or_else(|_| {
+            let message = "the engine panicked in the middle of this run: the server's log says where";
+            Err(ConnectorError::new(Reason::Internal, message).into())
+        })
     }
 
     fn manifest(&self, connection: &Connection) -> Result<Arc<Manifest>, ConnectorError> {
@@ -116,13 +167,14 @@ impl Scheduler {
         Ok(manifest)
     }
 
-    /// How the run ends; `None` where it is no longer ours to end.
-    async fn end(
+    /// How the run ends, and the checkpoints to write with that; `None` where it is no longer ours to end. `failures` is
+    /// how many runs in a row have failed before.
+    fn end(
         &self,
         report: &Report,
-        fence: Fence,
+        failures: i64,
         result: Result<Finished, Stop>,
-    ) -> Result<Option<RunEnd>, StoreError> {
+    ) -> Option<(RunEnd, Vec<ScopeState>)> {
         let now = self.clock.now();
         let mut end = RunEnd {
             state: State::Succeeded,
@@ -131,7 +183,9 @@ impl Scheduler {
             retry_at: None,
             held_sweeps: Vec::new(),
             listed_all: false,
+            next_id: new_id(),
         };
+        let mut states = Vec::new();
         match result {
             Ok(finished) => {
                 let faults = finished.counts.item_errors > 0
@@ -147,10 +201,15 @@ impl Scheduler {
                 log_end(report, &finished);
                 end.held_sweeps = finished.held_sweeps;
                 end.listed_all = finished.listed_all;
+                states = finished.states;
             }
-            Err(Stop::Fenced) => return Ok(None),
+            Err(Stop::Fenced) => return None,
             Err(Stop::Cancelled) if self.drain.is_cancelled() => {
-                report.log(Level::Info, "the server stops; the run is gone on with at its next start", []);
+                report.log(
+                    Level::Info,
+                    "the server stops; the run is gone on with by another, or at its next start",
+                    [],
+                );
                 end.state = State::Queued;
             }
             Err(Stop::Cancelled) => {
@@ -165,35 +224,37 @@ impl Scheduler {
                     end.resume_at = Some(now + TimeDelta::from_std(pause).unwrap_or(TimeDelta::hours(1)));
                 } else {
                     end.state = State::Failed;
-                    end.retry_at = self.retry_at(fence, &error).await?;
+                    end.retry_at = self.retry_at(failures, &error);
                 }
                 log_failure(report, &error);
             }
         }
-        Ok(Some(end))
+        Some((end, states))
     }
 
     /// When a failed run is tried again before its schedule: only where waiting can help.
-    async fn retry_at(
-        &self,
-        fence: Fence,
-        error: &ConnectorError,
-    ) -> Result<Option<chrono::DateTime<chrono::Utc>>, StoreError> {
+    fn retry_at(&self, failures: i64, error: &ConnectorError) -> Option<DateTime<Utc>> {
         if treatment(error.reason) != Treatment::Retry {
-            return Ok(None);
+            return None;
         }
-        let failures =
-            self.store.connection_by_key(fence.connection).await?.map_or(0, |found| found.failures);
         let attempt = u32::try_from(failures).unwrap_or(u32::MAX).saturating_add(1);
         let initial = self.limits.retry_backoff_max;
         let pause = backoff(attempt, initial, initial.saturating_mul(64), error);
-        Ok(TimeDelta::from_std(pause).ok().map(|pause| self.clock.now() + pause))
+        TimeDelta::from_std(pause).ok().map(|pause| self.clock.now() + pause)
     }
+}
 
-    async fn write_log(&self, report: &Report, run: &str) {
-        let lines = report.take_lines();
-        if let Err(error) = self.store.append_log(run, lines, self.limits.log_max_records).await {
-            tracing::warn!(run, %error, "the last lines of a run's log could not be written");
+/// Writes the lines of a run's log while it goes on, for those who follow it.
+async fn write_log_until(done: &CancellationToken, context: &RunContext) {
+    loop {
+        tokio::select! {
+            biased;
+            () = done.cancelled() => return,
+            () = context.report.many_lines() => {}
+            () = tokio::time::sleep(LOG_EVERY) => {}
+        }
+        if let Err(error) = context.flush_log().await {
+            tracing::warn!(run = %context.run, %error, "lines of a run's log could not be written");
         }
     }
 }

@@ -1,15 +1,21 @@
 //! When a connection is due, and who works on it: the loop that queues what is due, claims what is queued, and runs as
-//! many at once as is allowed. Deletions of connections and the store's upkeep go on beside it.
+//! many at once as is allowed. Any number of replicas may do so on one store. `times` says when a connection is due,
+//! `execute` works on one run, `outcomes` writes how runs end, `leases` keeps the claims; deletions of connections and
+//! the store's upkeep go on beside it.
 
+mod cron;
 mod deletion;
 mod execute;
+mod leases;
+mod outcomes;
 #[cfg(test)]
 mod tests;
+pub mod times;
 mod upkeep;
 
 pub(crate) use execute::capabilities;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -21,13 +27,25 @@ use crate::catalog::Catalog;
 use crate::clock::SharedClock;
 use crate::config::Config;
 use crate::content::Fetcher;
+use crate::store::runs::Claiming;
+use crate::store::runs::fair::{ClaimLimits, LaneKey};
 use crate::store::{Store, StoreError};
 use crate::sync::Limits;
 use crate::sync::port::Connectors;
 use crate::sync::report::LiveRuns;
+use leases::Held;
+use outcomes::Outcomes;
 
 /// The longest time between two looks, whatever is due: a clock may jump, and another process may have written.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
+const SHARED_LONGEST_SLEEP: Duration = Duration::from_secs(1);
+
+/// Due connections that are queued in one transaction.
+const DUE_AT_ONCE: usize = 1000;
+/// How often in a row what waits is looked at, when all that was seen is over its limits.
+const LOOKS: usize = 16;
+/// Connections that are deleted at the same time.
+const MAX_DELETIONS: usize = 4;
 
 /// Everything that runs are made of. One per process.
 pub struct Scheduler {
@@ -40,14 +58,20 @@ pub struct Scheduler {
     config: Arc<Config>,
     in_flight: Arc<Semaphore>,
     places: Arc<Semaphore>,
+    deletions: Arc<Semaphore>,
     live: Arc<LiveRuns>,
+    held: Arc<Held>,
+    outcomes: Outcomes,
+    /// What this replica is called in its claims.
+    holder: String,
+    /// Behind which lane the next look at what waits begins.
+    after: Mutex<Option<LaneKey>>,
     wake: Notify,
-    /// Held from before a claim until the run is among `stops`, so that a claimed run can always be stopped.
-    claiming: tokio::sync::Mutex<()>,
-    /// Runs under way, by id, and how to stop each.
-    stops: Mutex<HashMap<String, CancellationToken>>,
     tasks: TaskTracker,
+    /// No new runs; those under way stop.
     drain: CancellationToken,
+    /// Nothing is under way any more.
+    ended: CancellationToken,
 }
 
 impl Scheduler {
@@ -64,12 +88,16 @@ impl Scheduler {
             limits: Limits::new(&config),
             in_flight: Arc::new(Semaphore::new(config.sync.in_flight_bytes.as_usize())),
             places: Arc::new(Semaphore::new(config.sync.max_concurrent_runs)),
+            deletions: Arc::new(Semaphore::new(MAX_DELETIONS)),
             live: Arc::default(),
+            held: Arc::default(),
+            outcomes: Outcomes::new(store.clone(), clock.clone()),
+            holder: new_id(),
+            after: Mutex::default(),
             wake: Notify::new(),
-            claiming: tokio::sync::Mutex::default(),
-            stops: Mutex::default(),
             tasks: TaskTracker::new(),
             drain: CancellationToken::new(),
+            ended: CancellationToken::new(),
             store,
             clock,
             catalog,
@@ -84,30 +112,19 @@ impl Scheduler {
         &self.live
     }
 
-    /// Something may be due now.
-    pub fn wake(&self) {
-        self.wake.notify_one();
-    }
-
-    /// Stops a run of this process. Says whether it was one.
-    pub async fn stop(&self, run: &str) -> bool {
-        // One that was claimed a moment ago is known once the claim is through.
-        let _claimed = self.claiming.lock().await;
-        let stops = self.stops.lock().unwrap_or_else(PoisonError::into_inner);
-        stops.get(run).map(CancellationToken::cancel).is_some()
-    }
-
     /// Runs what is due until [`Self::shutdown`].
     ///
     /// # Errors
     /// Where the store cannot be read at the start.
     pub async fn run(self: Arc<Self>) -> Result<(), StoreError> {
-        let requeued = self.store.requeue_running().await?;
+        // What an earlier process left: of a store that is shared, only what nobody else works on.
+        let requeued = self.store.take_over(!self.store.is_shared(), self.clock.now()).await?;
         if requeued > 0 {
             tracing::info!(runs = requeued, "runs that were cut off are gone on with");
         }
-        self.spawn_deletions().await?;
+        tokio::spawn(self.clone().keep_claims());
         self.tasks.spawn(self.clone().upkeep());
+        let mut changes = self.store.run_changes();
         while !self.drain.is_cancelled() {
             let sleep = match self.tick().await {
                 Ok(sleep) => sleep,
@@ -117,48 +134,93 @@ impl Scheduler {
                 }
             };
             tokio::select! {
+                biased;
                 () = self.drain.cancelled() => {}
                 () = self.wake.notified() => {}
+                _ = changes.changed() => {}
                 () = tokio::time::sleep(sleep) => {}
             }
         }
         Ok(())
     }
 
-    /// Takes no new runs, stops those under way at their last committed page, and waits for that up to `patience`.
+    /// Takes no new runs, stops those under way at their last committed page and gives their claims back, so that
+    /// another replica goes on at once. Waits for that up to `patience`.
     pub async fn shutdown(&self, patience: Duration) {
         self.drain.cancel();
         self.tasks.close();
         if tokio::time::timeout(patience, self.tasks.wait()).await.is_err() {
-            tracing::warn!("some runs did not stop in time; they are gone on with at the next start");
+            tracing::warn!("some runs did not stop in time; they are gone on with when their leases end");
         }
+        self.ended.cancel();
     }
 
     /// Queues what is due and begins what is queued. Returns how long nothing more is due.
     async fn tick(self: &Arc<Self>) -> Result<Duration, StoreError> {
-        let now = self.clock.now();
-        self.store.queue_due_runs(new_id, now).await?;
-        while let Ok(place) = self.places.clone().try_acquire_owned() {
-            let claiming = self.claiming.lock().await;
-            let Some((run, fence)) = self.store.claim_run(self.clock.now()).await? else { break };
-            let stop = self.drain.child_token();
-            self.stops.lock().unwrap_or_else(PoisonError::into_inner).insert(run.id.clone(), stop.clone());
-            drop(claiming);
-            let scheduler = self.clone();
-            self.tasks.spawn(async move {
-                let id = run.id.clone();
-                scheduler.execute(run, fence, stop).await;
-                scheduler.stops.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
-                drop(place);
-                scheduler.wake();
-            });
+        if self.store.is_shared() {
+            let requeued = self.store.take_over(false, self.clock.now()).await?;
+            if requeued > 0 {
+                tracing::warn!(runs = requeued, "a replica fell silent; its runs are gone on with");
+            }
         }
-        let next = self.store.next_due().await?;
+        self.begin_deletions().await?;
+        let mut next = self.store.next_due().await?;
+        if next.is_some_and(|next| next <= self.clock.now()) {
+            while self.store.queue_due_runs(new_id, DUE_AT_ONCE, self.clock.now()).await?
+                == DUE_AT_ONCE as u64
+            {}
+            next = self.store.next_due().await?;
+        }
+        self.begin_runs().await?;
         let until_due =
             next.map_or(LONGEST_SLEEP, |next| (next - self.clock.now()).to_std().unwrap_or_default());
-        // Due now and not begun means that every place is taken: the end of a run wakes the loop.
-        let floor = self.config.sync.schedule_poll;
-        Ok(until_due.clamp(floor.min(LONGEST_SLEEP), LONGEST_SLEEP))
+        // A shared store is looked at more often: word of what another replica did may not have come.
+        let longest = if self.store.is_shared() { SHARED_LONGEST_SLEEP } else { LONGEST_SLEEP };
+        Ok(until_due.clamp(self.config.sync.schedule_poll.min(longest), longest))
+    }
+
+    /// Claims as many runs as there are free places, and begins them.
+    async fn begin_runs(self: &Arc<Self>) -> Result<(), StoreError> {
+        for _ in 0..LOOKS {
+            let places = self.places.available_permits();
+            if places == 0 || self.drain.is_cancelled() {
+                return Ok(());
+            }
+            let after = self.after.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let claiming = Claiming {
+                holder: self.holder.clone(),
+                lease: self.config.sync.lease,
+                places,
+                limits: self.claim_limits(),
+                after: after.clone(),
+            };
+            let claims = self.store.claim_runs(claiming, self.clock.now()).await?;
+            self.after.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&claims.after);
+            // Nothing waits, or nothing of what waits may begin, and there is no more of it.
+            if claims.claims.is_empty() && (claims.after.is_none() || claims.after == after) {
+                return Ok(());
+            }
+            for claim in claims.claims {
+                let place = self.places.clone().try_acquire_owned();
+                let scheduler = self.clone();
+                self.tasks.spawn(async move {
+                    scheduler.execute(claim).await;
+                    drop(place);
+                    scheduler.wake.notify_one();
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn claim_limits(&self) -> ClaimLimits {
+        let sync = &self.config.sync;
+        ClaimLimits {
+            total: sync.max_runs,
+            per_organization: sync.max_runs_per_organization,
+            per_connector: sync.max_runs_per_connector,
+            connectors: BTreeMap::new(),
+        }
     }
 }
 

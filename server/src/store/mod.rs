@@ -11,6 +11,7 @@ pub mod feed;
 pub mod item_errors;
 pub mod runs;
 mod sqlite;
+mod sqlite_writer;
 #[cfg(test)]
 pub(crate) mod suite;
 pub mod sync_states;
@@ -19,6 +20,7 @@ pub mod wanted;
 pub use sqlite::SqliteStore;
 
 use async_trait::async_trait;
+use superfasttt_proto::control::v1::run::State;
 
 /// Everything that the service keeps.
 pub trait Store:
@@ -39,12 +41,15 @@ pub trait Maintenance: Send + Sync {
     /// What the store is: "sqlite".
     fn kind(&self) -> &'static str;
 
+    /// Other replicas may work on it at the same time.
+    fn is_shared(&self) -> bool;
+
     /// Writes everything out and closes. Calls after it fail.
     async fn close(&self);
 }
 
 /// Why the store could not do something.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     /// The connection was claimed again since: the caller's run is no longer its run, and nothing was written.
     #[error("another run has claimed this connection")]
@@ -75,6 +80,14 @@ pub enum StoreError {
         found: i64,
         /// The newest that this program knows.
         known: i64,
+    },
+    /// A run may not go from the one state to the other.
+    #[error("a run cannot become {} when it is {}", to.as_str_name(), from.as_str_name())]
+    Illegal {
+        /// Where it stands.
+        from: State,
+        /// Where it was to go.
+        to: State,
     },
     /// The database itself failed: the disk is full, the file is locked, the medium is bad.
     #[error("the database failed: {0}")]

@@ -1,5 +1,5 @@
-//! The SQLite store: one writer connection, a few reader connections, each used on a blocking thread. The writer
-//! is handed from one waiting task to the next in order.
+//! The SQLite store: one writer connection on a thread of its own (`sqlite_writer`), which makes writes that wait
+//! together true together, and a few reader connections, each used on a blocking thread.
 
 use std::path::Path;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction};
 use rusqlite_migration::{M, Migrations};
 use tokio::sync::{Semaphore, watch};
 
+use super::sqlite_writer::Writer;
 use super::{Fence, Maintenance, Result, Store, StoreError};
 
 /// The migrations, in order. Each has its way back.
@@ -18,13 +19,15 @@ static MIGRATIONS: LazyLock<Migrations<'static>> = LazyLock::new(|| {
     Migrations::new(vec![
         M::up(include_str!("migrations/sqlite/0001_first.up.sql"))
             .down(include_str!("migrations/sqlite/0001_first.down.sql")),
+        M::up(include_str!("migrations/sqlite/0002_leases.up.sql"))
+            .down(include_str!("migrations/sqlite/0002_leases.down.sql")),
         M::up(include_str!("migrations/sqlite/0003_items.up.sql"))
             .down(include_str!("migrations/sqlite/0003_items.down.sql")),
     ])
 });
 
 /// How many migrations there are: the schema's number.
-const SCHEMA: i64 = 2;
+const SCHEMA: i64 = 3;
 
 /// How many reads may go on at once.
 const READERS: usize = 4;
@@ -40,8 +43,10 @@ const PREPARED_STATEMENTS: usize = 128;
 /// The store in one SQLite file.
 #[derive(Debug, Clone)]
 pub struct SqliteStore {
-    writer: Arc<tokio::sync::Mutex<Option<Connection>>>,
+    writer: Arc<Writer>,
     readers: Arc<Readers>,
+    /// Counts changes of runs, for those who wait for some.
+    pub(super) run_changes: watch::Sender<u64>,
     /// The feed's newest offset, for those who wait for it to move.
     pub(super) feed_head: watch::Sender<i64>,
 }
@@ -95,7 +100,8 @@ impl SqliteStore {
             let readers =
                 (0..READERS).map(|_| connect(&path, READER_CACHE_KIB)).collect::<Result<Vec<_>>>()?;
             Ok(Self {
-                writer: Arc::new(tokio::sync::Mutex::new(Some(writer))),
+                writer: Arc::new(Writer::start(writer)?),
+                run_changes: watch::Sender::new(0),
                 readers: Arc::new(Readers {
                     free: Mutex::new(readers),
                     permits: Arc::new(Semaphore::new(READERS)),
@@ -112,25 +118,16 @@ impl SqliteStore {
         &self,
         work: impl FnOnce(&Transaction<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        self.write_then(work, |_| {}).await
+        self.writer.write(work, |_| {}).await
     }
 
-    /// As [`Self::write`], with something to do right after the commit, also when the caller has stopped waiting.
-    async fn write_then<T: Send + 'static>(
+    /// As [`Self::write`], and says that runs have changed.
+    pub(super) async fn write_runs<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Transaction<'_>) -> Result<T> + Send + 'static,
-        then: impl FnOnce(&T) + Send + 'static,
     ) -> Result<T> {
-        let mut writer = self.writer.clone().lock_owned().await;
-        blocking(move || {
-            let connection = writer.as_mut().ok_or_else(closed)?;
-            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let value = work(&transaction)?;
-            transaction.commit()?;
-            then(&value);
-            Ok(value)
-        })
-        .await
+        let changes = self.run_changes.clone();
+        self.writer.write(work, move |_| changes.send_modify(|count| *count += 1)).await
     }
 
     /// As [`Self::write`], and only while `fence` is the newest claim of its connection.
@@ -165,7 +162,7 @@ impl SqliteStore {
                 moved
             });
         };
-        let (value, _) = self.write_then(fenced, tell).await?;
+        let (value, _) = self.writer.write(fenced, tell).await?;
         Ok(value)
     }
 
@@ -198,16 +195,20 @@ impl Maintenance for SqliteStore {
         "sqlite"
     }
 
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     async fn close(&self) {
         self.readers.permits.close();
         self.readers.free.lock().unwrap_or_else(PoisonError::into_inner).clear();
         // Closing the last connection folds the write-ahead log into the file.
-        self.writer.lock().await.take();
+        self.writer.close().await;
     }
 }
 
 /// Refuses whoever lost its claim, also of a connection that is forgotten altogether.
-fn check(transaction: &Transaction<'_>, fence: Fence) -> Result<()> {
+pub(super) fn check(transaction: &Transaction<'_>, fence: Fence) -> Result<()> {
     let newest: Option<i64> = transaction
         .prepare_cached("SELECT fence FROM connections WHERE pk = ?1")?
         .query_row([fence.connection.0], |row| row.get(0))
@@ -215,7 +216,7 @@ fn check(transaction: &Transaction<'_>, fence: Fence) -> Result<()> {
     if newest == Some(fence.number) { Ok(()) } else { Err(StoreError::Fenced) }
 }
 
-fn closed() -> StoreError {
+pub(super) fn closed() -> StoreError {
     StoreError::Database("the store is closed".to_owned())
 }
 

@@ -4,10 +4,12 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use superfasttt_proto::connector::v1::{PullMode, Reason, log_record::Level, scope_removed::Cause};
 use superfasttt_proto::error::{ConnectorError, reason_info};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::RunContext;
 use super::change::{self, Change, Document, Part, PartEnd, Text, item_error};
@@ -20,8 +22,12 @@ use crate::content::{ContentTotals, Pending};
 use crate::store::StoreError;
 use crate::store::documents::{Commit, ContainerPut};
 use crate::store::item_errors::{ItemError, Shield, Target};
-use crate::store::runs::RunCounts;
+use crate::store::runs::{RunCounts, RunProgress};
+use crate::store::sync_states::ScopeState;
 use crate::store::wanted::Leftovers;
+
+/// How long checkpoints without a change may wait to be written: so much is asked for again after a crash.
+const UNSAVED_AT_MOST: Duration = Duration::from_secs(10);
 
 /// How a pull went.
 #[derive(Debug, Default)]
@@ -61,6 +67,10 @@ pub struct Committer {
     connector: String,
     /// What notices that the connector goes round in a circle.
     loops: Loops,
+    /// Scopes whose checkpoints came with no change: they are written with the next commit, or with the run's end.
+    unsaved: BTreeSet<String>,
+    /// Since when.
+    unsaved_since: Instant,
     /// What is being committed. Everything above counts it as committed already.
     in_flight: Option<InFlight>,
 }
@@ -96,8 +106,20 @@ impl Committer {
             mostly_known,
             connector,
             loops: Loops::default(),
+            unsaved: BTreeSet::new(),
+            unsaved_since: Instant::now(),
             in_flight: None,
         }
+    }
+
+    /// Takes the states that were not written yet.
+    pub fn take_unsaved(&mut self) -> Vec<ScopeState> {
+        std::mem::take(&mut self.unsaved).iter().filter_map(|scope| self.scopes.get(scope).cloned()).collect()
+    }
+
+    /// How far the run is.
+    pub fn progress(&self) -> RunProgress {
+        RunProgress { counts: self.counts, ..self.context.report.run().progress() }
     }
 
     /// Whether most of what comes is known, as far as was seen.
@@ -286,7 +308,7 @@ impl Committer {
             last.id.clone_into(&mut after);
             self.counts.deleted += owned.len() as u64;
             let keys = owned.into_iter().map(|document| document.key).collect();
-            store.bury(context.fence, keys, &context.run, self.counts, context.clock.now()).await?;
+            store.bury(context.fence, keys, &context.run, self.progress(), context.clock.now()).await?;
             context.report.counts(self.counts);
         }
         store.remove_scope(context.fence, scope).await?;
@@ -304,8 +326,7 @@ impl Committer {
         outcome: &mut PullOutcome,
     ) -> Result<(), Stop> {
         self.write(mode, group, outcome).await?;
-        self.settle().await?;
-        Ok(self.context.flush_log().await?)
+        Ok(self.settle().await?)
     }
 
     /// Waits until what is being committed is there.
@@ -485,7 +506,7 @@ impl Committer {
             self.counts.item_errors = counts.item_errors;
             self.log_errors(&commit.item_errors);
             let (run, item_errors) = (context.run.clone(), commit.item_errors);
-            let commit = Commit { run, item_errors, counts: self.counts, ..Commit::default() };
+            let commit = Commit { run, item_errors, progress: self.progress(), ..Commit::default() };
             context.store.commit(context.fence, commit, now).await?;
             context.report.counts(self.counts);
             return Err(stop);
@@ -512,11 +533,23 @@ impl Committer {
         }
         commit.documents = planned.writes;
         commit.containers = containers.into_values().collect();
+        let now_empty = commit.is_empty() && mode == PullMode::Incremental;
+        if self.unsaved.is_empty() {
+            self.unsaved_since = Instant::now();
+        }
+        changed_scopes.append(&mut self.unsaved);
+        if now_empty && self.unsaved_since.elapsed() < UNSAVED_AT_MOST {
+            self.unsaved = changed_scopes;
+            (self.scopes, self.counts) = (scopes, counts);
+            context.report.counts(counts);
+            outcome.progressed |= progressed;
+            outcome.has_more = has_more;
+            return Ok(());
+        }
         commit.states = changed_scopes.iter().filter_map(|scope| scopes.get(scope).cloned()).collect();
-        commit.counts = counts;
+        commit.progress = RunProgress { counts, ..self.progress() };
         self.log_errors(&commit.item_errors);
         self.settle().await?;
-        context.flush_log().await?;
         let before = Standing {
             scopes: std::mem::replace(&mut self.scopes, scopes),
             counts: std::mem::replace(&mut self.counts, counts),

@@ -68,7 +68,7 @@ impl InFlight {
         permits: Vec<Arc<OwnedSemaphorePermit>>,
     ) -> Self {
         let task = tokio::spawn(async move {
-            let counts = commit.counts;
+            let counts = commit.progress.counts;
             context.store.commit(context.fence, commit, now).await?;
             drop(permits);
             context.report.counts(counts);

@@ -31,6 +31,7 @@ use superfasttt_proto::connector::v1::Capabilities;
 
 use crate::clock::SharedClock;
 use crate::config::Config;
+use crate::store::runs::LogPart;
 use crate::store::{Fence, Store, StoreError};
 use report::Report;
 
@@ -112,11 +113,17 @@ impl RunContext {
     /// # Errors
     /// Where the store fails.
     pub async fn flush_log(&self) -> Result<(), StoreError> {
-        let lines = self.report.take_lines();
-        if lines.is_empty() {
+        let part = self.log_part();
+        if part.lines.is_empty() && part.dropped == 0 {
             return Ok(());
         }
-        self.store.append_log(&self.run, lines, self.limits.log_max_records).await
+        self.store.append_log(&self.run, part).await
+    }
+
+    /// The lines of log that wait, taken to be written.
+    pub fn log_part(&self) -> LogPart {
+        let (lines, dropped) = self.report.take_lines();
+        LogPart { lines, dropped, max: self.limits.log_max_records }
     }
 }
 

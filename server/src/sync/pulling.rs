@@ -93,7 +93,6 @@ impl Runner {
             ("pause_ms", pause.as_millis().to_string()),
         ];
         self.context.report.log(Level::Warn, format!("the pull was cut off: {}", error.message), fields);
-        self.context.flush_log().await?;
         tokio::time::sleep(pause).await;
         Ok(())
     }
@@ -178,7 +177,6 @@ impl Runner {
         ids: Vec<String>,
     ) -> Result<PullOutcome, Stop> {
         let context = self.context.clone();
-        context.store.begin_pull(context.fence, &context.run, mode).await?;
         context.report.update(|run| {
             run.pulls += 1;
             if mode != PullMode::Targeted {
@@ -241,7 +239,6 @@ impl Runner {
             ready,
         )));
         let outcome = self.committer.run(mode, pending).await;
-        self.context.flush_log().await?;
         if !matches!(&outcome, Ok(PullOutcome { cut: None, .. })) {
             self.session = None;
         }

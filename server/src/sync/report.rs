@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use superfasttt_proto::connector::v1::{LogRecord, Progress, log_record::Level};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::change::cut;
 use crate::clock::SharedClock;
@@ -30,6 +30,8 @@ pub struct Report {
     live: watch::Sender<LiveRun>,
     /// Lines that wait to be written, and how many there was no room for.
     lines: Mutex<(Vec<LogLine>, u64)>,
+    /// Many lines wait.
+    many: Notify,
     clock: SharedClock,
 }
 
@@ -37,7 +39,7 @@ impl Report {
     /// Begins to tell of a run.
     pub fn new(run: Run, clock: SharedClock) -> Self {
         let live = watch::Sender::new(LiveRun { run, progress: None });
-        Self { live, lines: Mutex::default(), clock }
+        Self { live, lines: Mutex::default(), many: Notify::new(), clock }
     }
 
     /// The run as it is now.
@@ -88,22 +90,14 @@ impl Report {
         self.push(level, "engine", message.into(), fields);
     }
 
-    /// Takes the lines that wait to be written.
-    pub fn take_lines(&self) -> Vec<LogLine> {
-        let (mut lines, dropped) =
-            std::mem::take(&mut *self.lines.lock().unwrap_or_else(PoisonError::into_inner));
-        if dropped > 0 {
-            let message = format!("{dropped} lines came too fast and were not kept");
-            let fields = BTreeMap::new();
-            lines.push(LogLine {
-                time: self.clock.now(),
-                level: Level::Warn,
-                origin: "engine",
-                message,
-                fields,
-            });
-        }
-        lines
+    /// Takes the lines that wait to be written, and how many came too fast to be kept.
+    pub fn take_lines(&self) -> (Vec<LogLine>, u64) {
+        std::mem::take(&mut *self.lines.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Waits until many lines wait to be written.
+    pub async fn many_lines(&self) {
+        self.many.notified().await;
     }
 
     fn push(&self, level: Level, origin: &'static str, message: String, fields: BTreeMap<String, String>) {
@@ -117,6 +111,9 @@ impl Report {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         if lines.0.len() < MAX_WAITING_LINES {
             lines.0.push(line);
+            if lines.0.len() == MAX_WAITING_LINES / 2 {
+                self.many.notify_one();
+            }
         } else {
             lines.1 += 1;
         }

@@ -63,6 +63,8 @@ pub struct Finished {
     pub scope_errors: Vec<(String, ConnectorError)>,
     /// Everything was listed.
     pub listed_all: bool,
+    /// Where scopes stand that nothing was committed with.
+    pub states: Vec<ScopeState>,
 }
 
 /// One run at work.
@@ -89,34 +91,30 @@ pub(super) struct OpenSession {
 }
 
 impl Runner {
-    /// Gets ready to go on from what is stored. `settings` are those that the connector is given, defaults filled in.
-    ///
-    /// # Errors
-    /// Where the store cannot be read.
-    pub async fn new(
-        context: RunContext,
+    /// Gets ready to go on from what is stored: where the scopes stand, and whether item errors do. `settings` are those
+    /// that the connector is given, defaults filled in.
+    pub fn new(
+        context: Arc<RunContext>,
         connection: Connection,
+        (states, errors_stand): (Vec<ScopeState>, bool),
         settings: Struct,
         connectors: Arc<dyn Connectors>,
         fetcher: Arc<Fetcher>,
         (in_flight, in_flight_bytes): (Arc<Semaphore>, usize),
-    ) -> Result<Self, StoreError> {
-        let context = Arc::new(context);
-        let scopes = Scopes::new(context.store.sync_states(connection.key).await?);
-        let errors_stand = context.store.count_item_errors(connection.key).await? > 0;
+    ) -> Self {
         let counts = context.report.run().counts;
         let totals = Arc::new(ContentTotals::default());
         totals.restore(&counts);
         let committer = Committer::new(
             context.clone(),
             totals.clone(),
-            scopes,
+            Scopes::new(states),
             counts,
             errors_stand,
             connection.connector.clone(),
         );
         let scope_errors = Vec::new();
-        Ok(Self {
+        Self {
             context,
             connection,
             settings,
@@ -129,7 +127,7 @@ impl Runner {
             suspects: Arc::default(),
             committer,
             scope_errors,
-        })
+        }
     }
 
     /// What the run did so far.
@@ -186,7 +184,8 @@ impl Runner {
         let mut held_sweeps = Vec::new();
         self.sweep_complete(&mut held_sweeps).await?;
         let scope_errors = std::mem::take(&mut self.scope_errors);
-        Ok(Finished { counts: self.committer.counts, held_sweeps, scope_errors, listed_all })
+        let states = self.committer.take_unsaved();
+        Ok(Finished { counts: self.committer.counts, held_sweeps, scope_errors, listed_all, states })
     }
 
     /// Lists every scope. Says whether a listing of an earlier run was gone on with.
@@ -273,7 +272,7 @@ impl Runner {
         });
         let commit = Commit {
             run: self.context.run.clone(),
-            counts: self.committer.counts,
+            progress: self.committer.progress(),
             shields: shields.collect(),
             item_errors: errors,
             ..Commit::default()
@@ -296,7 +295,7 @@ impl Runner {
             self.committer.scopes.put(swept.state);
             held_sweeps.extend(swept.held);
         }
-        Ok(self.context.flush_log().await?)
+        Ok(())
     }
 
     /// Asks the source for what its listing did not name, before it counts as gone.

@@ -10,7 +10,7 @@ use super::RunContext;
 use super::shields::Shields;
 use crate::store::Result;
 use crate::store::documents::{Absent, DocumentKey};
-use crate::store::runs::{HeldSweep, RunCounts};
+use crate::store::runs::{HeldSweep, RunCounts, RunProgress};
 use crate::store::sync_states::{Held, Listing, ScopeState};
 
 /// Held sweeps that a run tells one by one. Each scope shows its own.
@@ -247,7 +247,8 @@ async fn delete(
             }
         }
         counts.deleted += keys.len() as u64;
-        context.store.bury(context.fence, keys, &context.run, *counts, context.clock.now()).await?;
+        let progress = RunProgress { counts: *counts, ..context.report.run().progress() };
+        context.store.bury(context.fence, keys, &context.run, progress, context.clock.now()).await?;
         context.report.counts(*counts);
     }
     Ok(())

@@ -9,6 +9,7 @@ use serde_json::Value;
 use superfasttt_proto::CONTRACT_REVISION;
 use superfasttt_proto::connector::v1::{self as contract, check::Outcome};
 use superfasttt_proto::control::v1::connection_service_server::ConnectionService;
+use superfasttt_proto::control::v1::run::Trigger;
 use superfasttt_proto::control::v1::*;
 use tonic::{Request, Response, Status};
 
@@ -19,6 +20,7 @@ use super::error::ApiError;
 use super::{Api, convert, page};
 use crate::catalog::{AuthKind, apply_defaults, without_secrets};
 use crate::schedule::new_id;
+use crate::schedule::times::Due;
 use crate::store::connections::{
     Connection as Stored, ConnectionChange, ConnectionFilter, NewConnection, Schedule as StoredSchedule,
 };
@@ -62,11 +64,11 @@ impl ConnectionService for Api {
             settings,
             schedule,
             disabled: request.disabled,
-            next_run_at: Some(now),
+            // It was made: that is why it runs for the first time.
+            next: Some(Due { at: now, cause: Trigger::Settings, full: false }),
             request: (!request.request_id.is_empty()).then_some((request.request_id, hash)),
         };
         let made = self.store.create_connection(new, now).await.map_err(ApiError::from)?;
-        self.scheduler.wake();
         Ok(Response::new(CreateConnectionResponse { connection: Some(self.show(&made).await?) }))
     }
 
@@ -117,7 +119,6 @@ impl ConnectionService for Api {
             .update_connection(&found.id, revision, change, self.clock.now())
             .await
             .map_err(ApiError::from)?;
-        self.scheduler.wake();
         Ok(Response::new(UpdateConnectionResponse { connection: Some(self.show(&changed).await?) }))
     }
 
@@ -130,9 +131,6 @@ impl ConnectionService for Api {
         let revision = revision(&request.etag, "etag")?;
         let deleting =
             self.store.begin_deletion(&found.id, revision, self.clock.now()).await.map_err(ApiError::from)?;
-        if found.deleting_at.is_none() {
-            self.scheduler.spawn_deletion(deleting.clone());
-        }
         Ok(Response::new(DeleteConnectionResponse { connection: Some(self.show(&deleting).await?) }))
     }
 
@@ -215,7 +213,7 @@ impl ConnectionService for Api {
         let now = self.clock.now();
         let change = ConnectionChange {
             disabled: Some(false),
-            next_run_at: Some(Some(now)),
+            next: Some(Some(Due { at: now, cause: Trigger::Settings, full: false })),
             ..ConnectionChange::default()
         };
         let changed = self.switch(&request.into_inner().connection, |stored| stored.disabled, change).await?;
@@ -230,10 +228,8 @@ impl ConnectionService for Api {
         let change = ConnectionChange { disabled: Some(true), ..ConnectionChange::default() };
         let changed = self.switch(&id, |stored| !stored.disabled, change).await?;
         let key = self.connection(&id).await?.key;
-        if let Some(run) = self.store.active_run(key).await.map_err(ApiError::from)?
-            && !self.store.cancel_waiting_run(&run.id, self.clock.now()).await.map_err(ApiError::from)?
-        {
-            self.scheduler.stop(&run.id).await;
+        if let Some(run) = self.store.active_run(key).await.map_err(ApiError::from)? {
+            self.store.cancel_run(&run.id, self.clock.now()).await.map_err(ApiError::from)?;
         }
         Ok(Response::new(DisableConnectionResponse { connection: Some(changed) }))
     }
@@ -330,7 +326,6 @@ impl Api {
         }
         if applies(&found) {
             found = self.store.update_connection(&found.id, None, change, self.clock.now()).await?;
-            self.scheduler.wake();
         }
         self.show(&found).await
     }

@@ -1,15 +1,17 @@
 //! What requests about connections ask for: every field is checked, and every fault is named before anything is done.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use chrono::TimeDelta;
 use serde_json::{Map, Value};
+use superfasttt_proto::control::v1::run::Trigger;
 use superfasttt_proto::control::v1::{Connection, Schedule};
 
 use crate::api::Api;
 use crate::api::error::ApiError;
 use crate::catalog::{Frequency, Manifest, apply_defaults, validate_settings};
 use crate::schedule::new_id;
+use crate::schedule::times::{self, Due};
 use crate::store::connections::{Connection as Stored, ConnectionChange, Schedule as StoredSchedule};
 use crate::sync::json::from_struct;
 
@@ -59,9 +61,9 @@ impl Api {
                 }
                 ("schedule", "") => {
                     let schedule = schedule_of(asked.schedule.as_ref(), manifest.as_deref(), &mut faults);
+                    let next = times::next(&found.id, &schedule, found.last_full_at, self.clock.now());
+                    change.next = Some(next);
                     change.schedule = Some(schedule);
-                    let next = schedule.interval_s.map(|seconds| self.clock.now() + TimeDelta::seconds(seconds));
-                    change.next_run_at = Some(next);
                 }
                 ("keep_raw", "") if !asked.keep_raw => {}
                 ("keep_raw", "") => faults.push(fault("connection.keep_raw", "is not served by this version")),
@@ -77,7 +79,7 @@ impl Api {
         refuse(faults)?;
         if settings.as_ref().is_some_and(|settings| *settings != found.settings) {
             // A person wants to see what the new settings bring.
-            change.next_run_at = Some(Some(self.clock.now()));
+            change.next = Some(Some(Due { at: self.clock.now(), cause: Trigger::Settings, full: false }));
         }
         change.settings = settings;
         Ok(change)
@@ -129,6 +131,8 @@ impl Api {
             fence: 0,
             synced_settings: None,
             next_run_at: None,
+            next_cause: Trigger::Schedule,
+            next_full: false,
             last_full_at: None,
             last_run: None,
             last_success_at: None,
@@ -221,28 +225,27 @@ pub(super) fn schedule_of(
         faults.push((field, "must be a whole number of seconds, 1 second to 366 days".to_owned()));
         None
     };
+    let every = |seconds: i64| Frequency::Every(Duration::from_secs(seconds.unsigned_abs()));
     if let Some(asked) = asked {
         let schedule = StoredSchedule {
-            interval_s: asked.interval.as_ref().and_then(|interval| seconds("interval", interval)),
-            full_interval_s: asked
+            frequency: asked.interval.as_ref().and_then(|interval| seconds("interval", interval)).map(every),
+            full_frequency: asked
                 .full_interval
                 .as_ref()
-                .and_then(|interval| seconds("full_interval", interval)),
+                .and_then(|interval| seconds("full_interval", interval))
+                .map(every),
+            ..StoredSchedule::default()
         };
         if !asked.cron.is_empty() {
             faults.push(fault("connection.schedule.cron", "is not served by this version: use an interval"));
         }
         return schedule;
     }
-    let every = |frequency: &Frequency| match frequency {
-        Frequency::Every(interval) => i64::try_from(interval.as_secs()).ok(),
-        Frequency::Cron(_) => None,
-    };
     let Some(sync) = manifest.map(|manifest| &manifest.sync) else { return StoredSchedule::default() };
     StoredSchedule {
-        // A manifest's cron times are not followed yet; such a connection syncs each hour.
-        interval_s: every(&sync.frequency).or(Some(3600)),
-        full_interval_s: sync.full_frequency.as_ref().and_then(every),
+        frequency: Some(sync.frequency.clone()),
+        full_frequency: sync.full_frequency.clone(),
+        ..StoredSchedule::default()
     }
 }
 

@@ -171,7 +171,7 @@ impl Engine {
     /// The same store and script with another scheduler, as after a restart.
     pub async fn restarted(self) -> Self {
         let scheduler = scheduler(&self.store, &self.clock, &self.script, self.folder.path().to_owned());
-        self.store.requeue_running().await.unwrap();
+        self.store.take_over(true, start()).await.unwrap();
         Self { scheduler, ..self }
     }
 

@@ -57,7 +57,7 @@ async fn a_run_that_is_being_claimed_can_be_stopped() {
         let run = engine.ask(false).await;
         let cancel = async {
             // As the API does: either it waits still, or somebody has claimed it.
-            if !engine.store.cancel_waiting_run(&run.id, at(1)).await.unwrap() {
+            if !engine.store.cancel_run(&run.id, at(1)).await.unwrap() {
                 assert!(engine.scheduler.stop(&run.id).await);
             }
         };

@@ -1,12 +1,19 @@
 //! Connections: the configured uses of connectors by organisations.
 
+pub mod schedule;
 pub mod sqlite;
+
+use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
+use superfasttt_proto::control::v1::run::Trigger;
+
+use crate::schedule::times::Due;
 
 use super::{ConnectionKey, Fence, Listed, Result};
+pub use schedule::{Overlap, Schedule};
 
 /// A connection as it is stored.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,6 +46,10 @@ pub struct Connection {
     pub synced_settings: Option<Vec<u8>>,
     /// When its next run is due.
     pub next_run_at: Option<DateTime<Utc>>,
+    /// Why it is due then.
+    pub next_cause: Trigger,
+    /// That run lists everything.
+    pub next_full: bool,
     /// When everything was last listed.
     pub last_full_at: Option<DateTime<Utc>>,
     /// The newest run.
@@ -51,15 +62,6 @@ pub struct Connection {
     pub created_at: DateTime<Utc>,
     /// When a person last changed it.
     pub updated_at: DateTime<Utc>,
-}
-
-/// When a connection syncs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Schedule {
-    /// Seconds from the start of one run to the start of the next. `None`: only when asked.
-    pub interval_s: Option<i64>,
-    /// Seconds between full runs of a source that has a change feed. `None`: only when needed.
-    pub full_interval_s: Option<i64>,
 }
 
 /// A connection to be made.
@@ -79,8 +81,8 @@ pub struct NewConnection {
     pub schedule: Schedule,
     /// Make it disabled.
     pub disabled: bool,
-    /// When its first run is due.
-    pub next_run_at: Option<DateTime<Utc>>,
+    /// When its first run is due, and why. `None`: not by itself.
+    pub next: Option<Due>,
     /// The request that makes it, and a hash of what it asks for. The same request makes it once.
     pub request: Option<(String, Vec<u8>)>,
 }
@@ -98,8 +100,8 @@ pub struct ConnectionChange {
     pub disabled: Option<bool>,
     /// Pause or resume.
     pub paused: Option<bool>,
-    /// When the next run is due from now on.
-    pub next_run_at: Option<Option<DateTime<Utc>>>,
+    /// When the next run is due from now on, and why. `Some(None)`: not by itself.
+    pub next: Option<Option<Due>>,
 }
 
 /// How many things a connection holds.
@@ -163,15 +165,21 @@ pub trait ConnectionStore: Send + Sync {
         now: DateTime<Utc>,
     ) -> Result<Connection>;
 
-    /// Marks one as being deleted, so that nothing new begins for it, and cancels a run that waits. Again is harmless.
+    /// Marks one as being deleted, so that nothing new begins for it, and cancels its run, also one under way. Again is
+    /// harmless.
     async fn begin_deletion(&self, id: &str, revision: Option<i64>, now: DateTime<Utc>)
     -> Result<Connection>;
 
-    /// Connections whose deletion has begun and not ended.
-    async fn deletions_under_way(&self) -> Result<Vec<Connection>>;
+    /// Claims a connection whose deletion has begun and not ended, and which nobody deletes.
+    async fn claim_deletion(
+        &self,
+        holder: &str,
+        lease: Duration,
+        now: DateTime<Utc>,
+    ) -> Result<Option<(Connection, Fence)>>;
 
-    /// Takes a new claim, which ends every earlier one.
-    async fn claim_connection(&self, key: ConnectionKey) -> Result<Fence>;
+    /// Gives a claim back, so that another replica may take it at once. Harmless where it is lost.
+    async fn release_claim(&self, fence: Fence) -> Result<()>;
 
     /// Makes up to `limit` of its documents tombstones, in the order of their ids, those after `after`. Says how many
     /// were made and the id of the last; `None` when none is left.

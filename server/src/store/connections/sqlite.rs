@@ -1,5 +1,7 @@
 //! Connections in SQLite.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{OptionalExtension, Row, Transaction, named_params, params};
@@ -7,19 +9,19 @@ use superfasttt_proto::control::v1::run::Trigger;
 
 use super::{
     Connection, ConnectionChange, ConnectionFilter, ConnectionStore, ConnectionTotals, NewConnection,
-    Schedule,
 };
+use crate::schedule::times::Due;
 use crate::store::sqlite::{from_json, is_taken, micros, time, to_json};
 use crate::store::{ConnectionKey, Fence, Listed, Result, SqliteStore, StoreError, documents, runs};
 
-const COLUMNS: &str = "pk, id, organization, connector, name, settings, interval_s, full_interval_s, disabled, paused, \
+const COLUMNS: &str = "pk, id, organization, connector, name, settings, schedule, next_cause, disabled, paused, \
      deleting_at, revision, fence, synced_settings, next_run_at, last_full_at, last_run, last_success_at, failures, \
-     created_at, updated_at";
+     created_at, updated_at, next_full";
 
 #[async_trait]
 impl ConnectionStore for SqliteStore {
     async fn create_connection(&self, new: NewConnection, now: DateTime<Utc>) -> Result<Connection> {
-        self.write(move |tx| {
+        self.write_runs(move |tx| {
             if let Some((request, hash)) = &new.request
                 && let Some(made) = made_by_request(tx, request, hash, now)?
             {
@@ -27,16 +29,17 @@ impl ConnectionStore for SqliteStore {
             }
             let (request_id, request_hash) = new.request.unzip();
             let made = tx.execute(
-                "INSERT INTO connections (id, organization, connector, name, settings, interval_s, full_interval_s, \
-                 disabled, next_run_at, next_cause, request_id, request_hash, created_at, updated_at) \
-                 VALUES (:id, :organization, :connector, :name, :settings, :interval_s, :full_interval_s, :disabled, \
-                 :next_run_at, :next_cause, :request_id, :request_hash, :now, :now)",
+                "INSERT INTO connections (id, organization, connector, name, settings, schedule, disabled, \
+                 next_run_at, next_cause, next_full, request_id, request_hash, created_at, updated_at) \
+                 VALUES (:id, :organization, :connector, :name, :settings, :schedule, :disabled, :next_run_at, \
+                 :next_cause, :next_full, :request_id, :request_hash, :now, :now)",
                 named_params! {
                     ":id": new.id, ":organization": new.organization, ":connector": new.connector, ":name": new.name,
                     ":settings": to_json("settings", &new.settings)?,
-                    ":interval_s": new.schedule.interval_s, ":full_interval_s": new.schedule.full_interval_s,
-                    ":disabled": new.disabled, ":next_run_at": new.next_run_at.map(micros),
-                    ":next_cause": Trigger::Settings as i32,
+                    ":schedule": to_json("schedule", &new.schedule)?, ":disabled": new.disabled,
+                    ":next_run_at": new.next.map(|next| micros(next.at)),
+                    ":next_cause": new.next.map_or(Trigger::Schedule, |next| next.cause) as i32,
+                    ":next_full": new.next.is_some_and(|next| next.full),
                     ":request_id": request_id, ":request_hash": request_hash, ":now": micros(now),
                 },
             );
@@ -55,11 +58,7 @@ impl ConnectionStore for SqliteStore {
     }
 
     async fn connection_by_key(&self, key: ConnectionKey) -> Result<Option<Connection>> {
-        self.read(move |tx| {
-            let sql = format!("SELECT {COLUMNS} FROM connections WHERE pk = ?1");
-            tx.prepare_cached(&sql)?.query_row([key.0], read).optional()?.transpose()
-        })
-        .await
+        self.read(move |tx| by_key(tx, key)).await
     }
 
     async fn was_connection(&self, id: &str) -> Result<bool> {
@@ -115,36 +114,28 @@ impl ConnectionStore for SqliteStore {
         now: DateTime<Utc>,
     ) -> Result<Connection> {
         let id = id.to_owned();
-        self.write(move |tx| {
+        self.write_runs(move |tx| {
             let mut connection = by_id(tx, &id)?.ok_or(StoreError::Missing("connection"))?;
             if revision.is_some_and(|revision| revision != connection.revision) {
                 return Err(StoreError::Conflict("connection"));
             }
             connection.name = change.name.unwrap_or(connection.name);
-            let settings_change =
-                change.settings.as_ref().is_some_and(|settings| *settings != connection.settings);
             connection.settings = change.settings.unwrap_or(connection.settings);
             connection.schedule = change.schedule.unwrap_or(connection.schedule);
             connection.disabled = change.disabled.unwrap_or(connection.disabled);
             connection.paused = change.paused.unwrap_or(connection.paused);
-            connection.next_run_at = change.next_run_at.unwrap_or(connection.next_run_at);
-            let due_for_settings = settings_change && change.next_run_at.is_some();
             let changed = tx.execute(
-                "UPDATE connections SET name = :name, settings = :settings, interval_s = :interval_s, \
-                 full_interval_s = :full_interval_s, disabled = :disabled, paused = :paused, \
-                 next_run_at = :next_run_at, \
-                 next_cause = CASE WHEN :due_for_settings THEN :settings_cause ELSE next_cause END, \
-                 revision = revision + 1, updated_at = :now WHERE pk = :key",
+                "UPDATE connections SET name = :name, settings = :settings, schedule = :schedule, \
+                 disabled = :disabled, paused = :paused, revision = revision + 1, updated_at = :now WHERE pk = :key",
                 named_params! {
                     ":name": connection.name, ":settings": to_json("settings", &connection.settings)?,
-                    ":interval_s": connection.schedule.interval_s,
-                    ":full_interval_s": connection.schedule.full_interval_s,
-                    ":disabled": connection.disabled, ":paused": connection.paused,
-                    ":next_run_at": connection.next_run_at.map(micros), ":now": micros(now),
-                    ":due_for_settings": due_for_settings, ":settings_cause": Trigger::Settings as i32,
-                    ":key": connection.key.0,
+                    ":schedule": to_json("schedule", &connection.schedule)?, ":disabled": connection.disabled,
+                    ":paused": connection.paused, ":now": micros(now), ":key": connection.key.0,
                 },
             );
+            if let Some(next) = change.next {
+                set_next(tx, connection.key, next)?;
+            }
             match changed {
                 Ok(_) => by_id(tx, &id)?.ok_or(StoreError::Missing("connection")),
                 Err(error) if is_taken(&error) => Err(StoreError::Taken("name")),
@@ -161,34 +152,58 @@ impl ConnectionStore for SqliteStore {
         now: DateTime<Utc>,
     ) -> Result<Connection> {
         let id = id.to_owned();
-        self.write(move |tx| {
+        self.write_runs(move |tx| {
             let connection = by_id(tx, &id)?.ok_or(StoreError::Missing("connection"))?;
             if revision.is_some_and(|revision| revision != connection.revision) {
                 return Err(StoreError::Conflict("connection"));
             }
+            if connection.deleting_at.is_some() {
+                return Ok(connection);
+            }
             tx.execute(
-                "UPDATE connections SET deleting_at = coalesce(deleting_at, ?1), next_run_at = NULL WHERE pk = ?2",
+                "UPDATE connections SET deleting_at = ?1, next_run_at = NULL WHERE pk = ?2",
                 params![micros(now), connection.key.0],
             )?;
-            runs::sqlite::cancel_waiting(tx, connection.key, now)?;
+            claim(tx, connection.key, None)?;
+            runs::sqlite::cancel(tx, connection.key, now)?;
             by_id(tx, &id)?.ok_or(StoreError::Missing("connection"))
         })
         .await
     }
 
-    async fn deletions_under_way(&self) -> Result<Vec<Connection>> {
-        self.read(|tx| {
-            let sql = format!(
-                "SELECT {COLUMNS} FROM connections WHERE deleting_at IS NOT NULL AND deleted_at IS NULL ORDER BY pk"
-            );
-            let rows = tx.prepare_cached(&sql)?.query_map([], read)?.collect::<rusqlite::Result<Vec<_>>>()?;
-            rows.into_iter().collect()
+    async fn claim_deletion(
+        &self,
+        holder: &str,
+        lease: Duration,
+        now: DateTime<Utc>,
+    ) -> Result<Option<(Connection, Fence)>> {
+        let holder = holder.to_owned();
+        self.write(move |tx| {
+            let found: Option<i64> = tx
+                .prepare_cached(
+                    "SELECT pk FROM connections WHERE deleting_at IS NOT NULL AND deleted_at IS NULL \
+                     AND lease_until IS NULL ORDER BY pk LIMIT 1",
+                )?
+                .query_row([], |row| row.get(0))
+                .optional()?;
+            let Some(key) = found.map(ConnectionKey) else { return Ok(None) };
+            let fence = claim(tx, key, Some((&holder, runs::sqlite::lease_until(now, lease))))?;
+            let connection = by_key(tx, key)?.ok_or(StoreError::Missing("connection"))?;
+            Ok(Some((connection, fence)))
         })
         .await
     }
 
-    async fn claim_connection(&self, key: ConnectionKey) -> Result<Fence> {
-        self.write(move |tx| claim(tx, key)).await
+    async fn release_claim(&self, fence: Fence) -> Result<()> {
+        self.write(move |tx| {
+            tx.execute(
+                "UPDATE connections SET fence = fence + 1, lease_holder = NULL, lease_until = NULL \
+                 WHERE pk = ?1 AND fence = ?2",
+                params![fence.connection.0, fence.number],
+            )?;
+            Ok(())
+        })
+        .await
     }
 
     async fn delete_documents_of(
@@ -245,14 +260,41 @@ impl ConnectionStore for SqliteStore {
     }
 }
 
-/// Takes a new claim of a connection.
-pub(in crate::store) fn claim(tx: &Transaction<'_>, key: ConnectionKey) -> Result<Fence> {
+/// Takes a new claim of a connection, which ends every earlier one, with a lease for a replica that works on it.
+pub(in crate::store) fn claim(
+    tx: &Transaction<'_>,
+    key: ConnectionKey,
+    lease: Option<(&str, i64)>,
+) -> Result<Fence> {
+    let (holder, until) = lease.unzip();
     let number = tx
-        .prepare_cached("UPDATE connections SET fence = fence + 1 WHERE pk = ?1 RETURNING fence")?
-        .query_row([key.0], |row| row.get(0))
+        .prepare_cached(
+            "UPDATE connections SET fence = fence + 1, lease_holder = ?1, lease_until = ?2 WHERE pk = ?3 RETURNING fence",
+        )?
+        .query_row(params![holder, until, key.0], |row| row.get(0))
         .optional()?
         .ok_or(StoreError::Missing("connection"))?;
     Ok(Fence { connection: key, number })
+}
+
+/// Says when a connection is due next.
+pub(in crate::store) fn set_next(tx: &Transaction<'_>, key: ConnectionKey, next: Option<Due>) -> Result<()> {
+    tx.prepare_cached(
+        "UPDATE connections SET next_run_at = ?1, next_cause = ?2, next_full = ?3 WHERE pk = ?4",
+    )?
+    .execute(params![
+        next.map(|next| micros(next.at)),
+        next.map_or(Trigger::Schedule, |next| next.cause) as i32,
+        next.is_some_and(|next| next.full),
+        key.0
+    ])?;
+    Ok(())
+}
+
+/// One that may be deleted.
+pub(in crate::store) fn by_key(tx: &Transaction<'_>, key: ConnectionKey) -> Result<Option<Connection>> {
+    let sql = format!("SELECT {COLUMNS} FROM connections WHERE pk = ?1");
+    tx.prepare_cached(&sql)?.query_row([key.0], read).optional()?.transpose()
 }
 
 fn by_id(tx: &Transaction<'_>, id: &str) -> Result<Option<Connection>> {
@@ -283,9 +325,10 @@ fn made_by_request(
 
 /// Reads [`COLUMNS`]. The outer result is the database's, the inner one is about the values.
 fn read(row: &Row<'_>) -> rusqlite::Result<Result<Connection>> {
-    let settings: String = row.get(5)?;
-    let settings = match from_json("settings", &settings) {
-        Ok(settings) => settings,
+    let (settings, schedule): (String, String) = (row.get(5)?, row.get(6)?);
+    let parse = || Ok((from_json("settings", &settings)?, from_json("schedule", &schedule)?));
+    let (settings, schedule) = match parse() {
+        Ok(parsed) => parsed,
         Err(error) => return Ok(Err(error)),
     };
     Ok(Ok(Connection {
@@ -295,7 +338,9 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Result<Connection>> {
         connector: row.get(3)?,
         name: row.get(4)?,
         settings,
-        schedule: Schedule { interval_s: row.get(6)?, full_interval_s: row.get(7)? },
+        schedule,
+        next_cause: runs::sqlite::trigger(row.get(7)?),
+        next_full: row.get(21)?,
         disabled: row.get(8)?,
         paused: row.get(9)?,
         deleting_at: row.get::<_, Option<i64>>(10)?.map(time),

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use super::item_errors::{ItemError, Shield};
-use super::runs::RunCounts;
+use super::runs::RunProgress;
 use super::sync_states::ScopeState;
 use super::wanted::Wanted;
 use super::{ConnectionKey, Fence, Result};
@@ -163,8 +163,8 @@ pub struct ContainerPut {
 pub struct Commit {
     /// The run that it belongs to.
     pub run: String,
-    /// What the run did so far, this included.
-    pub counts: RunCounts,
+    /// How far the run is, this included.
+    pub progress: RunProgress,
     /// One write for each document, in the order in which consumers see them.
     pub documents: Vec<DocumentWrite>,
     /// Containers that are there.
@@ -183,6 +183,18 @@ pub struct Commit {
     pub shields: Vec<Shield>,
     /// Where scopes stand after it.
     pub states: Vec<ScopeState>,
+}
+
+impl Commit {
+    /// Whether nothing of it is more than where scopes stand.
+    pub fn is_empty(&self) -> bool {
+        self.documents.is_empty()
+            && self.containers.is_empty()
+            && self.removed_containers.is_empty()
+            && self.item_errors.is_empty()
+            && self.cleared_items.is_empty()
+            && self.shields.is_empty()
+    }
 }
 
 /// A document that a listing did not name.
@@ -289,7 +301,7 @@ pub trait DocumentStore: Send + Sync {
         fence: Fence,
         keys: Vec<DocumentKey>,
         run: &str,
-        counts: RunCounts,
+        progress: RunProgress,
         now: DateTime<Utc>,
     ) -> Result<()>;
 

@@ -8,7 +8,7 @@ use super::{
     Absent, Child, Commit, ContentState, DocumentKey, DocumentPut, DocumentStore, DocumentWrite, FeedEntryKind,
     Generation, OldContainer, StoredDocument, TextWrite,
 };
-use crate::store::runs::RunCounts;
+use crate::store::runs::RunProgress;
 use crate::store::sqlite::{hash, micros};
 use crate::store::{ConnectionKey, Fence, Result, SqliteStore, feed, item_errors, runs, sync_states, wanted};
 
@@ -129,7 +129,7 @@ impl DocumentStore for SqliteStore {
             for state in &commit.states {
                 sync_states::sqlite::save(tx, fence.connection, state)?;
             }
-            runs::sqlite::save_counts(tx, &commit.run, &commit.counts)?;
+            runs::sqlite::save_progress(tx, &commit.run, &commit.progress)?;
             Ok(((), head))
         })
         .await
@@ -196,14 +196,14 @@ impl DocumentStore for SqliteStore {
         fence: Fence,
         keys: Vec<DocumentKey>,
         run: &str,
-        counts: RunCounts,
+        progress: RunProgress,
         now: DateTime<Utc>,
     ) -> Result<()> {
         let run = run.to_owned();
         self.write_feed(fence, move |tx| {
             let keys: Vec<i64> = keys.iter().map(|key| key.0).collect();
             let head = bury(tx, fence.connection, &keys, now)?;
-            runs::sqlite::save_counts(tx, &run, &counts)?;
+            runs::sqlite::save_progress(tx, &run, &progress)?;
             Ok(((), head))
         })
         .await

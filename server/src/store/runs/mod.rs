@@ -1,8 +1,11 @@
 //! Runs: executions of a sync, and their logs.
 
+pub mod fair;
 pub mod sqlite;
+pub mod state;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -10,8 +13,12 @@ use serde::{Deserialize, Serialize};
 use superfasttt_proto::connector::v1::{PullMode, Reason, log_record::Level};
 use superfasttt_proto::control::v1::run::{State, Trigger};
 use superfasttt_proto::error::ConnectorError;
+use tokio::sync::watch;
 
+use super::connections::Connection;
+use super::sync_states::ScopeState;
 use super::{ConnectionKey, Fence, Listed, Result};
+use fair::{ClaimLimits, LaneKey};
 
 /// A run as it is stored.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,6 +76,24 @@ pub struct RunCounts {
     pub contents_without_text: u64,
     pub pages: u64,
     pub message_bytes: u64,
+}
+
+/// How far a run is, as it is written with each of its commits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RunProgress {
+    /// What it brings. Not decided yet: what is stored stays.
+    pub mode: PullMode,
+    /// How many pulls it took.
+    pub pulls: u32,
+    /// What it did.
+    pub counts: RunCounts,
+}
+
+impl Run {
+    /// How far it is.
+    pub fn progress(&self) -> RunProgress {
+        RunProgress { mode: self.mode, pulls: self.pulls, counts: self.counts }
+    }
 }
 
 /// Why a run failed or waits.
@@ -153,6 +178,36 @@ pub struct RunEnd {
     pub held_sweeps: Vec<HeldSweep>,
     /// Everything was listed.
     pub listed_all: bool,
+    /// The id of the run that follows, where one was asked for meanwhile.
+    pub next_id: String,
+}
+
+/// A run's last write: how it ends or pauses, and what of it was not written yet.
+#[derive(Clone, Debug)]
+pub struct RunOutcome {
+    /// The claim, which ends with this.
+    pub fence: Fence,
+    /// The run's id.
+    pub run: String,
+    /// How it ends, or pauses.
+    pub end: RunEnd,
+    /// How far it came. `None`: as its commits said.
+    pub progress: Option<RunProgress>,
+    /// Checkpoints that came with no change, and so were not worth a commit of their own.
+    pub states: Vec<ScopeState>,
+    /// The last lines of its log.
+    pub log: LogPart,
+}
+
+/// Lines for a run's log.
+#[derive(Clone, Debug, Default)]
+pub struct LogPart {
+    /// In order.
+    pub lines: Vec<LogLine>,
+    /// Lines that came too fast and were not kept.
+    pub dropped: u64,
+    /// How many lines a run's log may hold; what is over is counted and dropped.
+    pub max: u64,
 }
 
 /// What was asked of a new run, and what became of it.
@@ -160,15 +215,64 @@ pub struct RunEnd {
 pub enum Queued {
     /// It waits for a worker.
     New(Run),
-    /// One was under way already.
+    /// One was queued or parked already, and now does what was asked.
     Existing(Run),
+    /// One is under way that may have passed what was asked for; another one follows it.
+    Follows(Run),
 }
+
+/// What a replica asks for when it has free places.
+#[derive(Clone, Debug, Default)]
+pub struct Claiming {
+    /// The replica.
+    pub holder: String,
+    /// How long it may be silent before others take over.
+    pub lease: Duration,
+    /// How many runs at most.
+    pub places: usize,
+    /// What may be under way at once, over all replicas.
+    pub limits: ClaimLimits,
+    /// Where the look at what waits begins: behind this lane. `None`: at the first.
+    pub after: Option<LaneKey>,
+}
+
+/// What a replica got.
+#[derive(Clone, Debug, Default)]
+pub struct Claims {
+    /// The runs, now its own.
+    pub claims: Vec<Claim>,
+    /// Behind which lane the next look begins. `None`: nothing waits.
+    pub after: Option<LaneKey>,
+}
+
+/// A run that is now the caller's, with everything that it needs to begin.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// The run, marked as running.
+    pub run: Run,
+    /// The right to write.
+    pub fence: Fence,
+    /// Whose run.
+    pub connection: Connection,
+    /// Where its scopes stand, ordered by scope.
+    pub states: Vec<ScopeState>,
+    /// Item errors of the connection stand.
+    pub item_errors: bool,
+}
+
+/// How many organisations and connectors one look at what waits goes through.
+pub const MAX_LANES: usize = 256;
 
 /// What the store does with runs.
 #[async_trait]
 pub trait RunStore: Send + Sync {
+    /// Says each time that runs were queued, cancelled or reset, here or (where the store is shared) by another
+    /// replica. A change may also be missed: whoever follows looks at a clock as well.
+    fn run_changes(&self) -> watch::Receiver<u64>;
+
     /// Queues a run, unless one is queued, running or parked for the connection. A queued one takes on `full`; a
-    /// parked one is queued again.
+    /// parked one is queued again; behind a running one that does less than is asked, or may have passed what a webhook
+    /// hints at, one more follows.
     ///
     /// # Errors
     /// `Missing("connection")`, also where it is being deleted.
@@ -181,31 +285,43 @@ pub trait RunStore: Send + Sync {
         now: DateTime<Utc>,
     ) -> Result<Queued>;
 
-    /// Queues a run for each connection that is due (ids come from `new_id`), and again each parked run whose time
-    /// has come. Says how many.
-    async fn queue_due_runs(&self, new_id: fn() -> String, now: DateTime<Utc>) -> Result<u64>;
+    /// Queues a run for up to `limit` connections that are due, the longest overdue first (ids come from `new_id`),
+    /// says when each is due again, and queues again each parked run whose time has come. A connection whose run is
+    /// under way is passed over, or gets one more afterwards, as its schedule says. Says how many runs were queued.
+    async fn queue_due_runs(&self, new_id: fn() -> String, limit: usize, now: DateTime<Utc>) -> Result<u64>;
 
-    /// Takes the oldest queued run, claims its connection and marks it running. A connection that is being deleted is
-    /// left to its deletion, whose claim would end.
-    async fn claim_run(&self, now: DateTime<Utc>) -> Result<Option<(Run, Fence)>>;
+    /// Takes queued runs by [`fair::choose`], claims their connections and marks them running. A connection that is
+    /// being deleted is left to its deletion, whose claim would end.
+    async fn claim_runs(&self, claiming: Claiming, now: DateTime<Utc>) -> Result<Claims>;
+
+    /// Renews the leases of these claims. Returns the claims that are no longer the caller's.
+    async fn renew_leases(
+        &self,
+        fences: Vec<Fence>,
+        lease: Duration,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Fence>>;
+
+    /// Those of these claims that are no longer the caller's.
+    async fn lost_claims(&self, fences: Vec<Fence>) -> Result<Vec<Fence>>;
+
+    /// Ends claims whose lease ran out (`everyone`: all claims, for the start of a store's only replica) and queues
+    /// their runs again. Says how many runs.
+    async fn take_over(&self, everyone: bool, now: DateTime<Utc>) -> Result<u64>;
 
     /// When something is next due: a schedule, or the end of a pause.
     async fn next_due(&self) -> Result<Option<DateTime<Utc>>>;
 
-    /// Queues again every run that is marked running: for the start of a store's only replica. Says how many.
-    async fn requeue_running(&self) -> Result<u64>;
-
-    /// Decides the mode, and counts one more pull.
-    async fn begin_pull(&self, fence: Fence, run: &str, mode: PullMode) -> Result<()>;
-
-    /// Ends or pauses a run, and sets what the connection shows of it.
+    /// Ends or pauses runs, each by itself and all in one transaction, ends their claims, and sets what the connections
+    /// show of them. The answers are in the order of the outcomes.
     ///
     /// # Errors
-    /// `Missing("run")`.
-    async fn end_run(&self, fence: Fence, run: &str, end: RunEnd, now: DateTime<Utc>) -> Result<Run>;
+    /// For all: the database failed and nothing was written. For one: `Fenced`, `Missing("run")`, `Illegal`.
+    async fn end_runs(&self, outcomes: Vec<RunOutcome>, now: DateTime<Utc>) -> Result<Vec<Result<()>>>;
 
-    /// Ends a run that nobody works on (queued or parked). Says whether there was one to end.
-    async fn cancel_waiting_run(&self, id: &str, now: DateTime<Utc>) -> Result<bool>;
+    /// Cancels a run in whatever state, and ends its claim: whoever works on it can write no more. Says whether it was
+    /// still to be cancelled.
+    async fn cancel_run(&self, id: &str, now: DateTime<Utc>) -> Result<bool>;
 
     /// Gets one run.
     async fn run(&self, id: &str) -> Result<Option<Run>>;
@@ -221,8 +337,8 @@ pub trait RunStore: Send + Sync {
         limit: usize,
     ) -> Result<Listed<Run>>;
 
-    /// Appends to a run's log, up to `max` lines in all; what is over is counted and dropped.
-    async fn append_log(&self, run: &str, lines: Vec<LogLine>, max: u64) -> Result<()>;
+    /// Appends to a run's log.
+    async fn append_log(&self, run: &str, part: LogPart) -> Result<()>;
 
     /// Lists a run's log from after line `after`; says too how many lines were dropped.
     async fn run_log(

@@ -1,21 +1,37 @@
 //! Runs and their logs in SQLite.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use rusqlite::{OptionalExtension, Row, Transaction, named_params, params};
 use superfasttt_proto::connector::v1::{PullMode, log_record::Level};
 use superfasttt_proto::control::v1::run::{State, Trigger};
+use tokio::sync::watch;
 
-use super::{LogLine, Queued, Run, RunCounts, RunEnd, RunStore, StoredLogLine};
+use super::fair::{self, Lane, LaneKey, Load};
+use super::{
+    Claim, Claiming, Claims, LogLine, LogPart, MAX_LANES, Queued, Run, RunOutcome, RunProgress, RunStore,
+    StoredLogLine, state,
+};
+use crate::schedule::times;
+use crate::store::connections::Schedule;
 use crate::store::sqlite::{from_json, micros, time, to_json};
-use crate::store::{ConnectionKey, Fence, Listed, Result, SqliteStore, StoreError, connections};
+use crate::store::{ConnectionKey, Fence, Listed, Result, SqliteStore, StoreError, connections, sync_states};
 
 const COLUMNS: &str = "r.id, r.connection, c.id, r.state, r.cause, r.full_sync, r.mode, r.created_at, r.started_at, \
      r.ended_at, r.resume_at, r.pulls, r.attempts, r.counts, r.error, r.held_sweeps, r.crashes";
+/// The runs of a lane that wait.
+type Waiting = Lane<(String, ConnectionKey)>;
+
 const TABLES: &str = "runs r JOIN connections c ON c.pk = r.connection";
 
 #[async_trait]
 impl RunStore for SqliteStore {
+    fn run_changes(&self) -> watch::Receiver<u64> {
+        self.run_changes.subscribe()
+    }
+
     async fn queue_run(
         &self,
         id: String,
@@ -24,78 +40,161 @@ impl RunStore for SqliteStore {
         full: bool,
         now: DateTime<Utc>,
     ) -> Result<Queued> {
-        self.write(move |tx| {
-            if let Some(run) = active(tx, connection)? {
-                tx.execute(
-                    "UPDATE runs SET full_sync = max(full_sync, ?1), state = CASE state WHEN ?2 THEN ?3 ELSE state END, \
-                     resume_at = NULL WHERE id = ?4 AND state <> ?5",
-                    params![full, number(State::Parked), number(State::Queued), run.id, number(State::Running)],
-                )?;
-                return Ok(Queued::Existing(by_id(tx, &run.id)?.ok_or(StoreError::Missing("run"))?));
+        self.write_runs(move |tx| {
+            let Some(run) = active(tx, connection)? else {
+                let open = "SELECT 1 FROM connections WHERE pk = ?1 AND deleting_at IS NULL";
+                if !tx.prepare_cached(open)?.exists([connection.0])? {
+                    return Err(StoreError::Missing("connection"));
+                }
+                insert(tx, &id, connection, trigger, full, now)?;
+                return Ok(Queued::New(by_id(tx, &id)?.ok_or(StoreError::Missing("run"))?));
+            };
+            if run.state == State::Running {
+                if trigger != Trigger::Event && (run.full || !full) {
+                    return Ok(Queued::Existing(run));
+                }
+                follow(tx, connection, trigger, full)?;
+                return Ok(Queued::Follows(run));
             }
-            let open = "SELECT 1 FROM connections WHERE pk = ?1 AND deleting_at IS NULL";
-            if !tx.prepare_cached(open)?.exists([connection.0])? {
-                return Err(StoreError::Missing("connection"));
-            }
-            insert(tx, &id, connection, trigger, full, now)?;
-            Ok(Queued::New(by_id(tx, &id)?.ok_or(StoreError::Missing("run"))?))
+            tx.execute(
+                "UPDATE runs SET full_sync = max(full_sync, ?1), turn = min(turn, ?2), state = ?3, resume_at = NULL \
+                 WHERE id = ?4",
+                params![full, turn(trigger), number(State::Queued), run.id],
+            )?;
+            Ok(Queued::Existing(by_id(tx, &run.id)?.ok_or(StoreError::Missing("run"))?))
         })
         .await
     }
 
-    async fn queue_due_runs(&self, new_id: fn() -> String, now: DateTime<Utc>) -> Result<u64> {
+    async fn queue_due_runs(&self, new_id: fn() -> String, limit: usize, now: DateTime<Utc>) -> Result<u64> {
         self.write(move |tx| {
             let due = tx
                 .prepare_cached(
-                    "SELECT pk, next_cause, interval_s, full_interval_s, last_full_at FROM connections \
-                     WHERE next_run_at <= ?1 AND disabled = 0 AND paused = 0 AND deleting_at IS NULL AND NOT EXISTS \
-                     (SELECT 1 FROM runs WHERE connection = connections.pk AND state IN (1, 2, 3)) \
-                     ORDER BY next_run_at LIMIT 1000",
+                    "SELECT pk, id, schedule, last_full_at, next_cause, next_full, EXISTS \
+                     (SELECT 1 FROM runs WHERE connection = connections.pk AND state IN (1, 2, 3)) FROM connections \
+                     WHERE next_run_at <= ?1 AND disabled = 0 AND paused = 0 AND deleting_at IS NULL \
+                     ORDER BY next_run_at LIMIT ?2",
                 )?
-                .query_map([micros(now)], |row| {
-                    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+                .query_map(params![micros(now), limit as i64], |row| {
+                    let due = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?);
+                    Ok((due, row.get(5)?, row.get(6)?))
                 })?
-                .collect::<rusqlite::Result<Vec<(i64, i32, Option<i64>, Option<i64>, Option<i64>)>>>()?;
-            for (key, cause, interval_s, full_interval_s, last_full_at) in &due {
-                let full = full_interval_s.is_some_and(|seconds| {
-                    last_full_at.is_none_or(|last| time(last) + TimeDelta::seconds(seconds) <= now)
-                });
-                insert(tx, &new_id(), ConnectionKey(*key), trigger(*cause), full, now)?;
-                // Due again from the start of this run, however long it takes.
-                let next = interval_s.map(|seconds| micros(now + TimeDelta::seconds(seconds)));
-                tx.execute(
-                    "UPDATE connections SET next_run_at = ?1, next_cause = ?2 WHERE pk = ?3",
-                    params![next, Trigger::Schedule as i32, key],
-                )?;
+                .collect::<rusqlite::Result<Vec<((i64, String, String, Option<i64>, i32), bool, bool)>>>()?;
+            let mut queued = 0;
+            for ((key, id, schedule, last_full_at, cause), full, active) in due {
+                let connection = ConnectionKey(key);
+                let mut schedule: Schedule = from_json("schedule", &schedule)?;
+                let last_full_at = last_full_at.map(time);
+                let full = full || times::is_full(&id, &schedule, last_full_at, now);
+                if !active {
+                    insert(tx, &new_id(), connection, trigger(cause), full, now)?;
+                    queued += 1;
+                } else if schedule.buffers(trigger(cause)) {
+                    follow(tx, connection, trigger(cause), full)?;
+                }
+                schedule.forget_planned(now);
+                // A full run that begins now counts: it is not due once more right behind it.
+                let last_full_at = if full { Some(now) } else { last_full_at };
+                let next = times::next(&id, &schedule, last_full_at, now);
+                connections::sqlite::set_next(tx, connection, next)?;
+                tx.prepare_cached("UPDATE connections SET schedule = ?1 WHERE pk = ?2 AND schedule <> ?1")?
+                    .execute(params![to_json("schedule", &schedule)?, key])?;
             }
-            let resumed = tx.execute(
-                "UPDATE runs SET state = ?1, resume_at = NULL WHERE state = ?2 AND resume_at <= ?3",
-                params![number(State::Queued), number(State::Parked), micros(now)],
-            )?;
-            Ok((due.len() + resumed) as u64)
+            let resumed = tx
+                .prepare_cached("UPDATE runs SET state = ?1, resume_at = NULL WHERE state = 3 AND resume_at <= ?2")?
+                .execute(params![number(State::Queued), micros(now)])?;
+            Ok(queued + resumed as u64)
         })
         .await
     }
 
-    async fn claim_run(&self, now: DateTime<Utc>) -> Result<Option<(Run, Fence)>> {
+    async fn claim_runs(&self, claiming: Claiming, now: DateTime<Utc>) -> Result<Claims> {
         self.write(move |tx| {
-            let oldest: Option<(String, i64)> = tx
-                .prepare_cached(
-                    "SELECT r.id, r.connection FROM runs r JOIN connections c ON c.pk = r.connection \
-                     WHERE r.state = ?1 AND c.deleting_at IS NULL ORDER BY r.created_at, r.id LIMIT 1",
+            let lanes = lanes(tx, claiming.after.as_ref(), claiming.places)?;
+            if lanes.is_empty() {
+                return Ok(Claims::default());
+            }
+            let chosen = fair::choose(lanes, load(tx)?, &claiming.limits, claiming.places);
+            let until = lease_until(now, claiming.lease);
+            let mut claims = Vec::with_capacity(chosen.runs.len());
+            for (id, connection) in chosen.runs {
+                tx.prepare_cached(
+                    "UPDATE runs SET state = ?1, started_at = coalesce(started_at, ?2), attempts = attempts + 1, \
+                     resume_at = NULL WHERE id = ?3",
                 )?
-                .query_row([number(State::Queued)], |row| Ok((row.get(0)?, row.get(1)?)))
-                .optional()?;
-            let Some((id, connection)) = oldest else { return Ok(None) };
-            let fence = connections::sqlite::claim(tx, ConnectionKey(connection))?;
-            tx.execute(
-                "UPDATE runs SET state = ?1, started_at = coalesce(started_at, ?2), attempts = attempts + 1, \
-                 resume_at = NULL WHERE id = ?3",
-                params![number(State::Running), micros(now), id],
-            )?;
-            tx.execute("UPDATE connections SET last_run = ?1 WHERE pk = ?2", params![id, connection])?;
-            let run = by_id(tx, &id)?.ok_or(StoreError::Missing("run"))?;
-            Ok(Some((run, fence)))
+                .execute(params![number(State::Running), micros(now), id])?;
+                let fence = connections::sqlite::claim(tx, connection, Some((&claiming.holder, until)))?;
+                tx.prepare_cached("UPDATE connections SET last_run = ?1 WHERE pk = ?2")?
+                    .execute(params![id, connection.0])?;
+                claims.push(Claim {
+                    run: by_id(tx, &id)?.ok_or(StoreError::Missing("run"))?,
+                    fence,
+                    connection: connections::sqlite::by_key(tx, connection)?
+                        .ok_or(StoreError::Missing("connection"))?,
+                    states: sync_states::sqlite::all(tx, connection)?,
+                    item_errors: tx
+                        .prepare_cached("SELECT 1 FROM item_errors WHERE connection = ?1")?
+                        .exists([connection.0])?,
+                });
+            }
+            Ok(Claims { claims, after: chosen.after })
+        })
+        .await
+    }
+
+    async fn renew_leases(
+        &self,
+        fences: Vec<Fence>,
+        lease: Duration,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Fence>> {
+        self.write(move |tx| {
+            let until = lease_until(now, lease);
+            let mut lost = Vec::new();
+            for fence in fences {
+                let renewed = tx
+                    .prepare_cached(
+                        "UPDATE connections SET lease_until = ?1 \
+                         WHERE pk = ?2 AND fence = ?3 AND lease_until IS NOT NULL",
+                    )?
+                    .execute(params![until, fence.connection.0, fence.number])?;
+                if renewed == 0 {
+                    lost.push(fence);
+                }
+            }
+            Ok(lost)
+        })
+        .await
+    }
+
+    async fn lost_claims(&self, fences: Vec<Fence>) -> Result<Vec<Fence>> {
+        self.read(move |tx| {
+            let mut held = tx.prepare_cached("SELECT 1 FROM connections WHERE pk = ?1 AND fence = ?2")?;
+            let mut lost = Vec::new();
+            for fence in fences {
+                if !held.exists([fence.connection.0, fence.number])? {
+                    lost.push(fence);
+                }
+            }
+            Ok(lost)
+        })
+        .await
+    }
+
+    async fn take_over(&self, everyone: bool, now: DateTime<Utc>) -> Result<u64> {
+        self.write(move |tx| {
+            let lost = tx
+                .prepare_cached(
+                    "SELECT pk FROM connections WHERE lease_until IS NOT NULL AND (?1 OR lease_until < ?2)",
+                )?
+                .query_map(params![everyone, micros(now)], |row| row.get(0).map(ConnectionKey))?
+                .collect::<rusqlite::Result<Vec<_>>>()?;
+            let mut queued = 0;
+            for connection in lost {
+                connections::sqlite::claim(tx, connection, None)?;
+                queued += begin_again(tx, connection, 1)?;
+            }
+            Ok(queued)
         })
         .await
     }
@@ -104,9 +203,8 @@ impl RunStore for SqliteStore {
         self.read(|tx| {
             let next: Option<i64> = tx
                 .prepare_cached(
-                    "SELECT min(at) FROM (SELECT min(next_run_at) AS at FROM connections WHERE next_run_at IS NOT NULL \
-                     AND disabled = 0 AND paused = 0 AND deleting_at IS NULL AND NOT EXISTS \
-                     (SELECT 1 FROM runs WHERE connection = connections.pk AND state IN (1, 2, 3)) \
+                    "SELECT min(at) FROM (SELECT min(next_run_at) AS at FROM connections \
+                     WHERE next_run_at IS NOT NULL AND disabled = 0 AND paused = 0 AND deleting_at IS NULL \
                      UNION ALL SELECT min(resume_at) FROM runs WHERE state = 3)",
                 )?
                 .query_row([], |row| row.get(0))?;
@@ -115,71 +213,39 @@ impl RunStore for SqliteStore {
         .await
     }
 
-    async fn requeue_running(&self) -> Result<u64> {
-        self.write(|tx| {
-            let sql = "UPDATE runs SET state = ?1, crashes = crashes + 1 WHERE state = ?2";
-            Ok(tx.execute(sql, params![number(State::Queued), number(State::Running)])? as u64)
-        })
-        .await
+    async fn end_runs(&self, outcomes: Vec<RunOutcome>, now: DateTime<Utc>) -> Result<Vec<Result<()>>> {
+        let handed_over = outcomes.iter().any(|outcome| outcome.end.state == State::Queued);
+        let work = move |tx: &Transaction<'_>| {
+            let mut ended = Vec::with_capacity(outcomes.len());
+            for outcome in outcomes {
+                match end(tx, outcome, now) {
+                    // These are said before anything is written.
+                    refused @ Err(
+                        StoreError::Fenced | StoreError::Missing(_) | StoreError::Illegal { .. },
+                    ) => {
+                        ended.push(refused);
+                    }
+                    Err(error) => return Err(error),
+                    Ok(()) => ended.push(Ok(())),
+                }
+            }
+            Ok(ended)
+        };
+        if handed_over { self.write_runs(work).await } else { self.write(work).await }
     }
 
-    async fn begin_pull(&self, fence: Fence, run: &str, mode: PullMode) -> Result<()> {
-        let run = run.to_owned();
-        self.write_fenced(fence, move |tx| {
-            tx.execute(
-                "UPDATE runs SET mode = ?1, pulls = pulls + 1 WHERE id = ?2",
-                params![mode as i32, run],
-            )?;
-            Ok(())
-        })
-        .await
-    }
-
-    async fn end_run(&self, fence: Fence, run: &str, end: RunEnd, now: DateTime<Utc>) -> Result<Run> {
-        let run = run.to_owned();
-        self.write_fenced(fence, move |tx| {
-            let ended = matches!(
-                end.state,
-                State::Succeeded | State::SucceededWithErrors | State::Failed | State::Cancelled
-            );
-            let succeeded = matches!(end.state, State::Succeeded | State::SucceededWithErrors);
-            tx.execute(
-                "UPDATE runs SET state = :state, ended_at = :ended_at, resume_at = :resume_at, crashes = 0, \
-                 error = :error, held_sweeps = :held_sweeps WHERE id = :id",
-                named_params! {
-                    ":state": number(end.state), ":ended_at": ended.then(|| micros(now)),
-                    ":resume_at": end.resume_at.map(micros),
-                    ":error": end.error.map(|error| to_json("error", &error)).transpose()?,
-                    ":held_sweeps": to_json("held_sweeps", &end.held_sweeps)?, ":id": run,
-                },
-            )?;
-            tx.execute(
-                "UPDATE connections SET \
-                 next_cause = CASE WHEN next_run_at > :retry_at THEN :retry_cause ELSE next_cause END, \
-                 next_run_at = CASE WHEN next_run_at > :retry_at THEN :retry_at ELSE next_run_at END, \
-                 last_success_at = CASE WHEN :succeeded THEN :now ELSE last_success_at END, \
-                 last_full_at = CASE WHEN :listed_all THEN :now ELSE last_full_at END, \
-                 failures = CASE WHEN :succeeded THEN 0 WHEN :failed THEN failures + 1 ELSE failures END \
-                 WHERE pk = :key",
-                named_params! {
-                    ":succeeded": succeeded, ":failed": end.state == State::Failed,
-                    ":retry_at": end.retry_at.map(micros), ":retry_cause": Trigger::Retry as i32, ":listed_all": end.listed_all, ":now": micros(now),
-                    ":key": fence.connection.0,
-                },
-            )?;
-            by_id(tx, &run)?.ok_or(StoreError::Missing("run"))
-        })
-        .await
-    }
-
-    async fn cancel_waiting_run(&self, id: &str, now: DateTime<Utc>) -> Result<bool> {
+    async fn cancel_run(&self, id: &str, now: DateTime<Utc>) -> Result<bool> {
         let id = id.to_owned();
-        self.write(move |tx| {
-            let changed = tx.execute(
-                "UPDATE runs SET state = ?1, ended_at = ?2, resume_at = NULL WHERE id = ?3 AND state IN (1, 3)",
-                params![number(State::Cancelled), micros(now), id],
-            )?;
-            Ok(changed > 0)
+        self.write_runs(move |tx| {
+            let Some(run) = by_id(tx, &id)?.filter(|run| state::may_follow(run.state, State::Cancelled))
+            else {
+                return Ok(false);
+            };
+            if run.state == State::Running {
+                connections::sqlite::claim(tx, run.connection, None)?;
+            }
+            cancel(tx, run.connection, now)?;
+            Ok(true)
         })
         .await
     }
@@ -213,34 +279,9 @@ impl RunStore for SqliteStore {
         .await
     }
 
-    async fn append_log(&self, run: &str, lines: Vec<LogLine>, max: u64) -> Result<()> {
+    async fn append_log(&self, run: &str, part: LogPart) -> Result<()> {
         let run = run.to_owned();
-        self.write(move |tx| {
-            let kept: Option<i64> = tx
-                .prepare_cached("SELECT log_records FROM runs WHERE id = ?1")?
-                .query_row([&run], |row| row.get(0))
-                .optional()?;
-            let Some(kept) = kept else { return Ok(()) };
-            let room = (max as i64 - kept).max(0) as usize;
-            let mut insert = tx.prepare_cached(
-                "INSERT INTO run_logs (run, seq, time, level, origin, message, fields) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-            )?;
-            let mut seq = kept;
-            for line in lines.iter().take(room) {
-                seq += 1;
-                let fields = to_json("fields", &line.fields)?;
-                insert.execute(params![
-                    run, seq, micros(line.time), line.level as i32, line.origin, line.message, fields
-                ])?;
-            }
-            let dropped = lines.len().saturating_sub(room) as i64;
-            tx.execute(
-                "UPDATE runs SET log_records = ?1, log_dropped = log_dropped + ?2 WHERE id = ?3",
-                params![seq, dropped, run],
-            )?;
-            Ok(())
-        })
-        .await
+        self.write(move |tx| append(tx, &run, part)).await
     }
 
     async fn run_log(
@@ -289,30 +330,195 @@ impl RunStore for SqliteStore {
     }
 }
 
-/// Writes what a run did so far.
-pub(in crate::store) fn save_counts(tx: &Transaction<'_>, run: &str, counts: &RunCounts) -> Result<()> {
-    tx.prepare_cached("UPDATE runs SET counts = ?1 WHERE id = ?2")?
-        .execute(params![to_json("counts", counts)?, run])?;
+/// Writes how far a run is. One that gets on is no run that crashes again and again.
+pub(in crate::store) fn save_progress(tx: &Transaction<'_>, run: &str, progress: &RunProgress) -> Result<()> {
+    tx.prepare_cached(
+        "UPDATE runs SET counts = ?1, mode = CASE ?2 WHEN 0 THEN mode ELSE ?2 END, pulls = max(pulls, ?3), crashes = 0 \
+         WHERE id = ?4",
+    )?
+    .execute(params![to_json("counts", &progress.counts)?, progress.mode as i32, progress.pulls, run])?;
     Ok(())
 }
 
-/// Cancels a connection's run that nobody works on.
-pub(in crate::store) fn cancel_waiting(
+/// Cancels a connection's run, wherever it stands.
+pub(in crate::store) fn cancel(
     tx: &Transaction<'_>,
     connection: ConnectionKey,
     now: DateTime<Utc>,
 ) -> Result<()> {
     tx.execute(
-        "UPDATE runs SET state = ?1, ended_at = ?2, resume_at = NULL WHERE connection = ?3 AND state IN (1, 3)",
+        "UPDATE runs SET state = ?1, ended_at = ?2, resume_at = NULL WHERE connection = ?3 AND state IN (1, 2, 3)",
         params![number(State::Cancelled), micros(now), connection.0],
     )?;
     Ok(())
 }
 
-/// Queues a connection's run again whose worker lost its claim.
-pub(in crate::store) fn begin_again(tx: &Transaction<'_>, connection: ConnectionKey) -> Result<()> {
-    let sql = "UPDATE runs SET state = ?1 WHERE connection = ?2 AND state = ?3";
-    tx.execute(sql, params![number(State::Queued), connection.0, number(State::Running)])?;
+/// Queues a connection's run again whose worker lost its claim; `crashes` is 1 where that was not in order. Says how
+/// many runs.
+pub(in crate::store) fn begin_again(
+    tx: &Transaction<'_>,
+    connection: ConnectionKey,
+    crashes: u32,
+) -> Result<u64> {
+    let sql = "UPDATE runs SET state = ?1, crashes = crashes + ?2 WHERE connection = ?3 AND state = 2";
+    Ok(tx.execute(sql, params![number(State::Queued), crashes, connection.0])? as u64)
+}
+
+/// Ends or pauses one run.
+fn end(tx: &Transaction<'_>, outcome: RunOutcome, now: DateTime<Utc>) -> Result<()> {
+    let RunOutcome { fence, run, end, progress, states, log } = outcome;
+    crate::store::sqlite::check(tx, fence)?;
+    let from: Option<i32> = tx
+        .prepare_cached("SELECT state FROM runs WHERE id = ?1 AND connection = ?2")?
+        .query_row(params![run, fence.connection.0], |row| row.get(0))
+        .optional()?;
+    let from = from.ok_or(StoreError::Missing("run"))?;
+    state::check(State::try_from(from).unwrap_or_default(), end.state)?;
+    for state in &states {
+        sync_states::sqlite::save(tx, fence.connection, state)?;
+    }
+    if let Some(progress) = progress {
+        save_progress(tx, &run, &progress)?;
+    }
+    append(tx, &run, log)?;
+    let next_id = end.next_id;
+    let (ended, succeeded) = (state::has_ended(end.state), state::has_succeeded(end.state));
+    tx.prepare_cached(
+        "UPDATE runs SET state = :state, ended_at = :ended_at, resume_at = :resume_at, crashes = 0, error = :error, \
+         held_sweeps = :held_sweeps WHERE id = :id",
+    )?
+    .execute(named_params! {
+        ":state": number(end.state), ":ended_at": ended.then(|| micros(now)),
+        ":resume_at": end.resume_at.map(micros),
+        ":error": end.error.map(|error| to_json("error", &error)).transpose()?,
+        ":held_sweeps": to_json("held_sweeps", &end.held_sweeps)?, ":id": run,
+    })?;
+    let follow: Option<(i32, bool)> = tx
+        .prepare_cached(
+            "UPDATE connections SET \
+             next_cause = CASE WHEN next_run_at > :retry_at THEN :retry_cause ELSE next_cause END, \
+             next_run_at = CASE WHEN next_run_at > :retry_at THEN :retry_at ELSE next_run_at END, \
+             last_success_at = CASE WHEN :succeeded THEN :now ELSE last_success_at END, \
+             last_full_at = CASE WHEN :listed_all THEN :now ELSE last_full_at END, \
+             failures = CASE WHEN :succeeded THEN 0 WHEN :failed THEN failures + 1 ELSE failures END, \
+             fence = fence + 1, lease_holder = NULL, lease_until = NULL \
+             WHERE pk = :key RETURNING follow_cause, follow_full",
+        )?
+        .query_row(
+            named_params! {
+                ":succeeded": succeeded, ":failed": end.state == State::Failed,
+                ":retry_at": end.retry_at.map(micros), ":retry_cause": Trigger::Retry as i32,
+                ":listed_all": end.listed_all, ":now": micros(now), ":key": fence.connection.0,
+            },
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+        .optional()?;
+    if let (true, Some((cause @ 1.., full))) = (ended, follow) {
+        insert(tx, &next_id, fence.connection, trigger(cause), full, now)?;
+        tx.execute(
+            "UPDATE connections SET follow_cause = 0, follow_full = 0 WHERE pk = ?1",
+            [fence.connection.0],
+        )?;
+    }
+    Ok(())
+}
+
+/// Lets one more run follow the one under way.
+fn follow(tx: &Transaction<'_>, connection: ConnectionKey, cause: Trigger, full: bool) -> Result<()> {
+    tx.execute(
+        "UPDATE connections SET follow_cause = ?1, follow_full = max(follow_full, ?2) WHERE pk = ?3",
+        params![cause as i32, full, connection.0],
+    )?;
+    Ok(())
+}
+
+/// The lanes in which runs wait, with as many runs of each as there are places: those behind `after` first, then from
+/// the beginning, [`MAX_LANES`] at most. A lane is found from the one before it by one step in the index, however many
+/// runs wait in it.
+fn lanes(tx: &Transaction<'_>, after: Option<&LaneKey>, places: usize) -> Result<Vec<Waiting>> {
+    let mut next = tx.prepare_cached(
+        "SELECT organization, connector FROM runs WHERE state = 1 AND (organization, connector) > (?1, ?2) \
+         ORDER BY organization, connector LIMIT 1",
+    )?;
+    let mut waiting = tx.prepare_cached(
+        "SELECT id, connection FROM runs WHERE state = 1 AND organization = ?1 AND connector = ?2 \
+         ORDER BY turn, created_at, id LIMIT ?3",
+    )?;
+    let mut lanes = Vec::new();
+    let mut at = after.cloned().unwrap_or_default();
+    let mut around = after.is_none();
+    while lanes.len() < MAX_LANES {
+        let found: Option<LaneKey> =
+            next.query_row([&at.0, &at.1], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+        match found {
+            Some(lane) if !around || after.is_none_or(|after| lane <= *after) => at = lane,
+            None if !around => {
+                around = true;
+                at = LaneKey::default();
+                continue;
+            }
+            Some(_) | None => break,
+        }
+        let runs = waiting
+            .query_map(params![at.0, at.1, places as i64], |row| {
+                Ok((row.get(0)?, ConnectionKey(row.get(1)?)))
+            })?
+            .collect::<rusqlite::Result<Vec<_>>>()?;
+        lanes.push(Lane { organization: at.0.clone(), connector: at.1.clone(), waiting: runs });
+    }
+    Ok(lanes)
+}
+
+/// How many runs are under way.
+fn load(tx: &Transaction<'_>) -> Result<Load> {
+    let mut load = Load::default();
+    let mut statement = tx.prepare_cached(
+        "SELECT organization, connector, count(*) FROM runs WHERE state = 2 GROUP BY organization, connector",
+    )?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let (organization, connector): (String, String) = (row.get(0)?, row.get(1)?);
+        load.add(&organization, &connector, row.get(2)?);
+    }
+    Ok(load)
+}
+
+/// When a lease of this length ends.
+pub(in crate::store) fn lease_until(now: DateTime<Utc>, lease: Duration) -> i64 {
+    micros(now).saturating_add(i64::try_from(lease.as_micros()).unwrap_or(i64::MAX))
+}
+
+/// Appends to a run's log, up to its limit.
+fn append(tx: &Transaction<'_>, run: &str, part: LogPart) -> Result<()> {
+    if part.lines.is_empty() && part.dropped == 0 {
+        return Ok(());
+    }
+    let kept: Option<i64> = tx
+        .prepare_cached("SELECT log_records FROM runs WHERE id = ?1")?
+        .query_row([run], |row| row.get(0))
+        .optional()?;
+    let Some(kept) = kept else { return Ok(()) };
+    let room = (part.max as i64 - kept).max(0) as usize;
+    let mut insert = tx.prepare_cached(
+        "INSERT INTO run_logs (run, seq, time, level, origin, message, fields) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )?;
+    let mut seq = kept;
+    for line in part.lines.iter().take(room) {
+        seq += 1;
+        let fields = to_json("fields", &line.fields)?;
+        insert.execute(params![
+            run,
+            seq,
+            micros(line.time),
+            line.level as i32,
+            line.origin,
+            line.message,
+            fields
+        ])?;
+    }
+    let dropped = part.lines.len().saturating_sub(room) as u64 + part.dropped;
+    tx.prepare_cached("UPDATE runs SET log_records = ?1, log_dropped = log_dropped + ?2 WHERE id = ?3")?
+        .execute(params![seq, dropped, run])?;
     Ok(())
 }
 
@@ -321,8 +527,13 @@ fn number(state: State) -> i32 {
 }
 
 /// A stored trigger.
-fn trigger(number: i32) -> Trigger {
+pub(in crate::store) fn trigger(number: i32) -> Trigger {
     Trigger::try_from(number).unwrap_or_default()
+}
+
+/// Where in its lane a run waits: what somebody asked for comes first.
+fn turn(trigger: Trigger) -> i32 {
+    i32::from(matches!(trigger, Trigger::Schedule | Trigger::Retry))
 }
 
 fn insert(
@@ -334,9 +545,18 @@ fn insert(
     now: DateTime<Utc>,
 ) -> Result<()> {
     tx.prepare_cached(
-        "INSERT INTO runs (id, connection, state, cause, full_sync, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        "INSERT INTO runs (id, connection, organization, connector, turn, state, cause, full_sync, created_at) \
+         SELECT ?1, pk, organization, connector, ?3, ?4, ?5, ?6, ?7 FROM connections WHERE pk = ?2",
     )?
-    .execute(params![id, connection.0, number(State::Queued), trigger as i32, full, micros(now)])?;
+    .execute(params![
+        id,
+        connection.0,
+        turn(trigger),
+        number(State::Queued),
+        trigger as i32,
+        full,
+        micros(now)
+    ])?;
     Ok(())
 }
 

@@ -19,7 +19,7 @@ pub async fn nothing_begins_for_a_connection_that_is_being_deleted(store: Shared
     assert_eq!(store.run("r-1").await.unwrap().unwrap().state, State::Cancelled);
     let refused = store.queue_run("r-2".to_owned(), connection.key, Trigger::Manual, false, at(1)).await;
     assert!(matches!(refused, Err(StoreError::Missing("connection"))), "{refused:?}");
-    assert_eq!(store.requeue_running().await.unwrap(), 0);
+    assert_eq!(store.take_over(true, start()).await.unwrap(), 0);
     store.end_deletion(fence, at(2)).await.unwrap();
     let refused = store.queue_run("r-3".to_owned(), connection.key, Trigger::Manual, false, at(3)).await;
     assert!(matches!(refused, Err(StoreError::Missing("connection"))), "{refused:?}");

@@ -28,7 +28,7 @@ async fn run(store: &Shared, id: &str) -> Run {
 /// A connection that is due every 100 seconds, first at second 0.
 async fn scheduled(store: &Shared, name: &str) -> Connection {
     let schedule = Schedule { interval_s: Some(100), full_interval_s: None };
-    let new = NewConnection { schedule, next_run_at: Some(start()), ..new_connection(name) };
+    let new = NewConnection { schedule, next: due(start()), ..new_connection(name) };
     store.create_connection(new, start()).await.unwrap()
 }
 
@@ -88,9 +88,9 @@ pub async fn a_parked_run_is_queued_again_when_asked_or_due(store: Shared) {
     assert_eq!(parked.error, Some(error));
     assert_eq!(store.connection_by_key(connection.key).await.unwrap().unwrap().failures, 0);
     assert_eq!(store.next_due().await.unwrap(), Some(at(60)));
-    assert_eq!(store.queue_due_runs(next_id, at(59)).await.unwrap(), 0);
+    assert_eq!(store.queue_due_runs(next_id, 1000, at(59)).await.unwrap(), 0);
     assert_eq!(store.claim_run(at(59)).await.unwrap(), None);
-    assert_eq!(store.queue_due_runs(next_id, at(60)).await.unwrap(), 1);
+    assert_eq!(store.queue_due_runs(next_id, 1000, at(60)).await.unwrap(), 1);
     let (again, fence) = store.claim_run(at(60)).await.unwrap().unwrap();
     assert_eq!((again.id.as_str(), again.attempts, again.resume_at), ("r-docs", 2, None));
     assert_eq!(again.started_at, run.started_at, "it began when it first began");
@@ -103,20 +103,20 @@ pub async fn a_parked_run_is_queued_again_when_asked_or_due(store: Shared) {
 
 pub async fn a_due_connection_gets_a_run(store: Shared) {
     let connection = scheduled(&store, "docs").await;
-    assert_eq!(store.queue_due_runs(next_id, at(-1)).await.unwrap(), 0);
-    assert_eq!(store.queue_due_runs(next_id, at(30)).await.unwrap(), 1);
+    assert_eq!(store.queue_due_runs(next_id, 1000, at(-1)).await.unwrap(), 0);
+    assert_eq!(store.queue_due_runs(next_id, 1000, at(30)).await.unwrap(), 1);
     let queued = store.active_run(connection.key).await.unwrap().unwrap();
     // It was made: that is why it runs for the first time.
     assert_eq!((queued.trigger, queued.full, queued.created_at), (Trigger::Settings, false, at(30)));
     let due = store.connection_by_key(connection.key).await.unwrap().unwrap().next_run_at;
     assert_eq!(due, Some(at(130)), "from the start of this run");
-    assert_eq!(store.queue_due_runs(next_id, at(500)).await.unwrap(), 0, "one at a time");
+    assert_eq!(store.queue_due_runs(next_id, 1000, at(500)).await.unwrap(), 0, "one at a time");
     let (run, fence) = store.claim_run(at(500)).await.unwrap().unwrap();
     store.end_run(fence, &run.id, ended(State::Succeeded), at(500)).await.unwrap();
-    assert_eq!(store.queue_due_runs(next_id, at(500)).await.unwrap(), 1, "it is overdue");
-    let once = NewConnection { next_run_at: Some(at(1)), ..new_connection("once") };
+    assert_eq!(store.queue_due_runs(next_id, 1000, at(500)).await.unwrap(), 1, "it is overdue");
+    let once = NewConnection { next: due(at(1)), ..new_connection("once") };
     let once = store.create_connection(once, start()).await.unwrap();
-    assert_eq!(store.queue_due_runs(next_id, at(500)).await.unwrap(), 1);
+    assert_eq!(store.queue_due_runs(next_id, 1000, at(500)).await.unwrap(), 1);
     assert_eq!(store.connection_by_key(once.key).await.unwrap().unwrap().next_run_at, None);
 }
 
@@ -129,17 +129,17 @@ pub async fn a_stopped_connection_is_not_due(store: Shared) {
     let change = ConnectionChange { paused: Some(true), ..ConnectionChange::default() };
     store.update_connection("c-paused", None, change, start()).await.unwrap();
     store.begin_deletion("c-deleted", None, start()).await.unwrap();
-    assert_eq!(store.queue_due_runs(next_id, at(10)).await.unwrap(), 0);
+    assert_eq!(store.queue_due_runs(next_id, 1000, at(10)).await.unwrap(), 0);
     assert_eq!(store.next_due().await.unwrap(), None);
 }
 
 pub async fn a_full_run_is_due_by_its_own_interval(store: Shared) {
     let schedule = Schedule { interval_s: Some(100), full_interval_s: Some(250) };
-    let new = NewConnection { schedule, next_run_at: Some(start()), ..new_connection("docs") };
+    let new = NewConnection { schedule, next: due(start()), ..new_connection("docs") };
     store.create_connection(new, start()).await.unwrap();
     let mut full = Vec::new();
     for second in [0, 100, 200, 300, 400] {
-        assert_eq!(store.queue_due_runs(next_id, at(second)).await.unwrap(), 1);
+        assert_eq!(store.queue_due_runs(next_id, 1000, at(second)).await.unwrap(), 1);
         let (run, fence) = store.claim_run(at(second)).await.unwrap().unwrap();
         full.push(run.full);
         let end = RunEnd { listed_all: run.full, ..ended(State::Succeeded) };
@@ -203,8 +203,8 @@ pub async fn a_success_resets_failures_and_a_listing_is_noted(store: Shared) {
 pub async fn a_run_that_was_cut_off_is_queued_again(store: Shared) {
     let (_, run, old) = running(&store, "docs").await;
     store.begin_pull(old, &run.id, PullMode::Full).await.unwrap();
-    assert_eq!(store.requeue_running().await.unwrap(), 1);
-    assert_eq!(store.requeue_running().await.unwrap(), 0);
+    assert_eq!(store.take_over(true, start()).await.unwrap(), 1);
+    assert_eq!(store.take_over(true, start()).await.unwrap(), 0);
     let (again, fence) = store.claim_run(at(1)).await.unwrap().unwrap();
     assert_eq!((again.id.as_str(), again.attempts, again.crashes), ("r-docs", 2, 1));
     assert_eq!((again.pulls, again.mode), (1, PullMode::Full));
@@ -213,12 +213,12 @@ pub async fn a_run_that_was_cut_off_is_queued_again(store: Shared) {
 
 pub async fn pauses_are_not_crashes(store: Shared) {
     let (_, run, mut fence) = running(&store, "docs").await;
-    store.requeue_running().await.unwrap();
+    store.take_over(true, start()).await.unwrap();
     fence = store.claim_run(at(1)).await.unwrap().map_or(fence, |(_, fence)| fence);
     for state in [State::Parked, State::Queued, State::Parked] {
         let end = RunEnd { resume_at: (state == State::Parked).then(|| at(1)), ..ended(state) };
         store.end_run(fence, &run.id, end, at(1)).await.unwrap();
-        store.queue_due_runs(next_id, at(1)).await.unwrap();
+        store.queue_due_runs(next_id, 1000, at(1)).await.unwrap();
         fence = store.claim_run(at(1)).await.unwrap().unwrap().1;
     }
     let run = store.run(&run.id).await.unwrap().unwrap();
@@ -227,19 +227,19 @@ pub async fn pauses_are_not_crashes(store: Shared) {
 
 pub async fn only_a_waiting_run_is_cancelled_at_once(store: Shared) {
     let connection = connect(&store, "docs").await;
-    assert!(!store.cancel_waiting_run("nobody", at(1)).await.unwrap());
+    assert!(!store.cancel_run("nobody", at(1)).await.unwrap());
     queue(&store, &connection, "r-1", false).await;
-    assert!(store.cancel_waiting_run("r-1", at(1)).await.unwrap());
-    assert!(!store.cancel_waiting_run("r-1", at(2)).await.unwrap());
+    assert!(store.cancel_run("r-1", at(1)).await.unwrap());
+    assert!(!store.cancel_run("r-1", at(2)).await.unwrap());
     let cancelled = run(&store, "r-1").await;
     assert_eq!((cancelled.state, cancelled.ended_at), (State::Cancelled, Some(at(1))));
     assert_eq!(store.claim_run(at(2)).await.unwrap(), None);
     let (_, fence) = claimed(&store, &connection, "r-2").await;
-    assert!(!store.cancel_waiting_run("r-2", at(3)).await.unwrap(), "its worker has to be told");
+    assert!(!store.cancel_run("r-2", at(3)).await.unwrap(), "its worker has to be told");
     let parked = RunEnd { resume_at: Some(at(60)), ..ended(State::Parked) };
     store.end_run(fence, "r-2", parked, at(3)).await.unwrap();
-    assert!(store.cancel_waiting_run("r-2", at(4)).await.unwrap());
-    assert_eq!(store.queue_due_runs(next_id, at(100)).await.unwrap(), 0);
+    assert!(store.cancel_run("r-2", at(4)).await.unwrap());
+    assert_eq!(store.queue_due_runs(next_id, 1000, at(100)).await.unwrap(), 0);
 }
 
 pub async fn runs_are_listed_newest_first_in_pages(store: Shared) {
@@ -272,7 +272,7 @@ pub async fn old_runs_are_trimmed_with_their_logs(store: Shared) {
             message: "x".to_owned(),
             fields: Default::default(),
         };
-        store.append_log(id, vec![line], 10).await.unwrap();
+        store.append_log(id, log_part(vec![line], 10)).await.unwrap();
         store.end_run(fence, id, ended(State::Succeeded), at(second)).await.unwrap();
     }
     claimed(&store, &b, "r-5").await;
@@ -289,7 +289,11 @@ pub async fn old_runs_are_trimmed_with_their_logs(store: Shared) {
 pub async fn counts_and_held_sweeps_come_back(store: Shared) {
     let (_, run, fence) = running(&store, "docs").await;
     let counts = RunCounts { created: 3, message_bytes: u64::from(u32::MAX) + 1, ..RunCounts::default() };
-    let commit = Commit { run: run.id.clone(), counts, ..Commit::default() };
+    let commit = Commit {
+        run: run.id.clone(),
+        progress: RunProgress { counts, ..RunProgress::default() },
+        ..Commit::default()
+    };
     store.commit(fence, commit, at(1)).await.unwrap();
     assert_eq!(store.run(&run.id).await.unwrap().unwrap().counts, counts);
     let held = HeldSweep {

@@ -1,6 +1,7 @@
 //! What tests of the store, and of what stands on it, are made of: a connection, a claimed run, documents to put.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use prost::Message;
@@ -14,8 +15,8 @@ use crate::store::documents::{
 };
 use crate::store::feed::{FeedFilter, FeedRow, ReadLimit, Texts};
 use crate::store::item_errors::{ItemError, Target};
-use crate::store::runs::{Queued, Run, RunEnd};
-use crate::store::{Fence, Store};
+use crate::store::runs::{Claiming, LogLine, LogPart, Queued, Run, RunEnd, RunOutcome};
+use crate::store::{ConnectionKey, Fence, Result, Store, StoreError};
 use crate::sync::envelope::text_hash;
 
 /// The store as tests hold it.
@@ -44,7 +45,7 @@ pub fn new_connection(name: &str) -> NewConnection {
         settings: serde_json::Map::new(),
         schedule: Schedule::default(),
         disabled: false,
-        next_run_at: None,
+        next: None,
         request: None,
     }
 }
@@ -73,7 +74,55 @@ pub async fn running(store: &Shared, name: &str) -> (Connection, Run, Fence) {
 
 /// An end without anything to say.
 pub fn ended(state: State) -> RunEnd {
-    RunEnd { state, resume_at: None, error: None, retry_at: None, held_sweeps: Vec::new(), listed_all: false }
+    RunEnd {
+        state,
+        resume_at: None,
+        error: None,
+        retry_at: None,
+        held_sweeps: Vec::new(),
+        listed_all: false,
+        next_id: "follows".to_owned(),
+    }
+}
+
+/// A lease that no test outlives unless it wants to.
+pub const LEASE: Duration = Duration::from_secs(30);
+
+/// One at a time, as most tests want it.
+impl dyn Store {
+    /// Claims one run.
+    pub async fn claim_run(&self, now: DateTime<Utc>) -> Result<Option<(Run, Fence)>> {
+        let claiming = Claiming { holder: "test".to_owned(), lease: LEASE, places: 1, ..Claiming::default() };
+        let claim = self.claim_runs(claiming, now).await?.claims.pop();
+        Ok(claim.map(|claim| (claim.run, claim.fence)))
+    }
+
+    /// Ends one run.
+    pub async fn end_run(&self, fence: Fence, run: &str, end: RunEnd, now: DateTime<Utc>) -> Result<Run> {
+        let outcome = RunOutcome {
+            fence,
+            run: run.to_owned(),
+            end,
+            progress: None,
+            states: Vec::new(),
+            log: LogPart::default(),
+        };
+        self.end_runs(vec![outcome], now).await?.pop().expect("one answer for each outcome")?;
+        Ok(self.run(run).await?.expect("it was just written"))
+    }
+
+    /// Claims a connection for its deletion, begun with it.
+    pub async fn claim_connection(&self, key: ConnectionKey) -> Result<Fence> {
+        let connection = self.connection_by_key(key).await?.ok_or(StoreError::Missing("connection"))?;
+        self.begin_deletion(&connection.id, None, start()).await?;
+        let claimed = self.claim_deletion("test", LEASE, start()).await?;
+        Ok(claimed.expect("its deletion waits").1)
+    }
+}
+
+/// Lines for a log that takes `max`.
+pub fn log_part(lines: Vec<LogLine>, max: u64) -> LogPart {
+    LogPart { lines, dropped: 0, max }
 }
 
 /// A new document `id` with the text `text of <id>`, owned by scope "" and seen in listing 1.

@@ -78,9 +78,9 @@ impl SyncStateStore for SqliteStore {
     }
 
     async fn reset_sync_states(&self, connection: ConnectionKey, scopes: Vec<String>) -> Result<()> {
-        self.write(move |tx| {
-            connections::sqlite::claim(tx, connection)?;
-            runs::sqlite::begin_again(tx, connection)?;
+        self.write_runs(move |tx| {
+            connections::sqlite::claim(tx, connection, None)?;
+            runs::sqlite::begin_again(tx, connection, 0)?;
             for mut state in all(tx, connection)? {
                 if scopes.is_empty() || scopes.contains(&state.scope) {
                     state.cursor = None;
@@ -109,7 +109,8 @@ impl SyncStateStore for SqliteStore {
     }
 }
 
-fn all(tx: &Transaction<'_>, connection: ConnectionKey) -> Result<Vec<ScopeState>> {
+/// All of a connection, ordered by scope.
+pub(in crate::store) fn all(tx: &Transaction<'_>, connection: ConnectionKey) -> Result<Vec<ScopeState>> {
     let rows = tx
         .prepare_cached(
             "SELECT scope, cursor, listing, listing_cursor, listing_unreliable, listing_for_settings, \
