@@ -126,7 +126,7 @@ impl Scheduler {
     }
 
     async fn attempt(&self, context: &Arc<RunContext>, claim: Claim) -> Result<Finished, Stop> {
-        let Claim { run, connection, states, item_errors, .. } = claim;
+        let Claim { run, connection, states, leftovers, .. } = claim;
         let report = &context.report;
         if connection.disabled {
             return Err(Stop::Cancelled);
@@ -142,7 +142,7 @@ impl Scheduler {
         let settings = json::to_struct(settings.as_object().unwrap_or(&connection.settings));
         let context = RunContext { capabilities: capabilities(&manifest), ..RunContext::clone(context) };
         let bytes = (self.in_flight.clone(), self.config.sync.in_flight_bytes.as_usize());
-        let stored = (states, item_errors);
+        let stored = (states, leftovers);
         let (connectors, fetcher) = (self.connectors.clone(), self.fetcher.clone());
         let mut runner =
             Runner::new(Arc::new(context), connection, stored, settings, connectors, fetcher, bytes);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use superfasttt_proto::connector::v1::{PullMode, Reason, log_record::Level, scope_removed::Cause};
 use superfasttt_proto::error::{ConnectorError, reason_info};
 use tokio::sync::mpsc;
@@ -44,6 +45,8 @@ pub struct PullOutcome {
     pub scope_errors: Vec<(String, ConnectorError)>,
     /// Ids that were answered, whatever the answer.
     pub answered: HashSet<String>,
+    /// It was cut off at a checkpoint, because something else is to go first.
+    pub yielded: bool,
 }
 
 /// Commits one run's parts.
@@ -57,8 +60,10 @@ pub struct Committer {
     pub counts: RunCounts,
     /// Ids wait in the store to be asked for.
     pub wanted_stand: bool,
+    /// When a listing lets others go first.
+    pub yields_at: Option<DateTime<Utc>>,
     /// Item errors stand in the store, so that reading an item has to clear them.
-    errors_stand: bool,
+    pub errors_stand: bool,
     /// Failures that count towards the share over which the run fails.
     failures: u64,
     /// What the last group was: see [`super::pull::Reading::mostly_known`].
@@ -101,6 +106,7 @@ impl Committer {
             scopes,
             counts,
             wanted_stand: leftovers.wanted,
+            yields_at: None,
             errors_stand: leftovers.item_errors,
             failures: 0,
             mostly_known,
@@ -193,7 +199,16 @@ impl Committer {
                 }
             };
             outcome.received = true;
+            let may_end = matches!(part.end, PartEnd::Checkpoint(_));
             self.take(mode, part, &mut group, &mut outcome).await?;
+            if may_end && self.yields_at.is_some_and(|at| at <= self.context.clock.now()) {
+                self.flush(mode, &mut group, &mut outcome).await?;
+                // Only what came further can wait: else it would go round without end.
+                if outcome.progressed {
+                    outcome.yielded = true;
+                    return Ok(outcome);
+                }
+            }
             if group.changes >= limits.commit_max_changes || group.bytes >= limits.commit_max_bytes {
                 self.write(mode, &mut group, &mut outcome).await?;
             }

@@ -5,11 +5,13 @@
 //! `plan` decides; `scopes` is where cursors and listings stand, `sweep` deletes by absence, `outcome` says what a
 //! failure leads to, `report` tells those who watch.
 
+mod asking;
 pub mod change;
 pub mod commit;
 pub mod envelope;
 pub mod in_flight;
 pub mod json;
+mod listing;
 mod loops;
 pub mod outcome;
 pub mod plan;
@@ -19,6 +21,7 @@ mod pulling;
 pub mod report;
 pub mod run;
 pub mod scopes;
+mod shields;
 pub mod sweep;
 #[cfg(test)]
 pub(crate) mod testing;

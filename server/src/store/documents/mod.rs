@@ -194,6 +194,8 @@ impl Commit {
             && self.item_errors.is_empty()
             && self.cleared_items.is_empty()
             && self.shields.is_empty()
+            && self.wanted.is_empty()
+            && self.answered.is_empty()
     }
 }
 

@@ -68,8 +68,8 @@ impl SyncStateStore for SqliteStore {
             if expected.is_some_and(|expected| expected != state) {
                 return Err(StoreError::Conflict("sync state"));
             }
-            connections::sqlite::claim(tx, connection)?;
-            runs::sqlite::begin_again(tx, connection)?;
+            connections::sqlite::claim(tx, connection, None)?;
+            runs::sqlite::begin_again(tx, connection, 0)?;
             state.cursor = Some(cursor);
             save(tx, connection, &state)?;
             Ok(state)

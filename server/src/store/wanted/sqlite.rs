@@ -50,14 +50,16 @@ impl WantedStore for SqliteStore {
     }
 
     async fn leftovers(&self, connection: ConnectionKey) -> Result<Leftovers> {
-        self.read(move |tx| {
-            let sql = "SELECT EXISTS (SELECT 1 FROM item_errors WHERE connection = ?1), \
-                 EXISTS (SELECT 1 FROM wanted WHERE connection = ?1)";
-            let leftovers = |row: &Row<'_>| Ok(Leftovers { item_errors: row.get(0)?, wanted: row.get(1)? });
-            Ok(tx.prepare_cached(sql)?.query_row([connection.0], leftovers)?)
-        })
-        .await
+        self.read(move |tx| leftovers(tx, connection)).await
     }
+}
+
+/// Whether there are item errors and wanted ids.
+pub(in crate::store) fn leftovers(tx: &Transaction<'_>, connection: ConnectionKey) -> Result<Leftovers> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM item_errors WHERE connection = ?1), \
+         EXISTS (SELECT 1 FROM wanted WHERE connection = ?1)";
+    let leftovers = |row: &Row<'_>| Ok(Leftovers { item_errors: row.get(0)?, wanted: row.get(1)? });
+    Ok(tx.prepare_cached(sql)?.query_row([connection.0], leftovers)?)
 }
 
 /// Wants the item of one error, or of all.
