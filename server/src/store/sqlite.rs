@@ -1,5 +1,5 @@
-//! The SQLite store: one writer connection on a thread of its own (`sqlite_writer`), which makes writes that wait
-//! together true together, and a few reader connections, each used on a blocking thread.
+//! The SQLite store: one writer connection (`sqlite_writer`), which makes writes that wait true together, and a few
+//! reader connections, each used on a blocking thread.
 
 use std::path::Path;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -43,7 +43,7 @@ const PREPARED_STATEMENTS: usize = 128;
 /// The store in one SQLite file.
 #[derive(Debug, Clone)]
 pub struct SqliteStore {
-    writer: Arc<Writer>,
+    writer: Writer,
     readers: Arc<Readers>,
     /// Counts changes of runs, for those who wait for some.
     pub(super) run_changes: watch::Sender<u64>,
@@ -100,7 +100,7 @@ impl SqliteStore {
             let readers =
                 (0..READERS).map(|_| connect(&path, READER_CACHE_KIB)).collect::<Result<Vec<_>>>()?;
             Ok(Self {
-                writer: Arc::new(Writer::start(writer)?),
+                writer: Writer::new(writer),
                 run_changes: watch::Sender::new(0),
                 readers: Arc::new(Readers {
                     free: Mutex::new(readers),
@@ -239,7 +239,9 @@ fn connect(path: &Path, cache_kib: i64) -> Result<Connection> {
     Ok(connection)
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|error| StoreError::Database(format!("a statement panicked: {error}")))?

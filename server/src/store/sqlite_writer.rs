@@ -1,14 +1,17 @@
-//! The one writer of a SQLite database, on a thread of its own. Writes that wait when a transaction ends go into the
-//! next one together, each in a savepoint: a thousand small writes cost a few waits for the disk and not a thousand.
+//! The one writer of a SQLite database. Writes that wait while a transaction goes on go into the next one together,
+//! each in a savepoint: a thousand small writes cost a few waits for the disk and not a thousand. Whoever comes to the
+//! writer first writes for everybody who waits.
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::oneshot::{self, error::TryRecvError};
 use tokio::time::Instant;
 
-use super::sqlite::closed;
+use super::sqlite::{blocking, closed};
 use super::{Result, StoreError};
 
 /// Writes in one transaction, and how long it may gather more.
@@ -21,38 +24,34 @@ type Then = Box<dyn FnOnce(Result<()>) + Send>;
 /// Writes within a transaction; says whether what it wrote may stay.
 type Job = Box<dyn FnOnce(Result<&Transaction<'_>>) -> (bool, Then) + Send>;
 
-/// The writer's front.
-#[derive(Debug)]
+/// The jobs that wait, in order.
+type Waiting = Arc<Mutex<VecDeque<Job>>>;
+
+/// The writer.
+#[derive(Clone)]
 pub(super) struct Writer {
-    jobs: Mutex<Option<mpsc::UnboundedSender<Job>>>,
-    ended: Mutex<Option<oneshot::Receiver<()>>>,
+    connection: Arc<tokio::sync::Mutex<Option<Connection>>>,
+    waiting: Waiting,
 }
 
 impl Writer {
-    /// Starts the thread.
-    pub(super) fn start(connection: Connection) -> Result<Self> {
-        let (jobs, waiting) = mpsc::unbounded_channel();
-        let (end, ended) = oneshot::channel();
-        std::thread::Builder::new()
-            .name("sqlite-writer".to_owned())
-            .spawn(move || {
-                work(connection, waiting);
-                // Nobody may wait for it.
-                let _ = end.send(());
-            })
-            .map_err(|error| StoreError::Database(format!("the writer could not be started: {error}")))?;
-        Ok(Self { jobs: Mutex::new(Some(jobs)), ended: Mutex::new(Some(ended)) })
+    /// Writes through this connection.
+    pub(super) fn new(connection: Connection) -> Self {
+        Self { connection: Arc::new(tokio::sync::Mutex::new(Some(connection))), waiting: Waiting::default() }
     }
 
-    /// Runs `work` in a transaction, and `then` right after its commit. Both happen even when the caller stops waiting.
+    /// Runs `work` in a transaction, and `then` right after its commit. Once begun, both happen even when the caller
+    /// stops waiting.
     pub(super) async fn write<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Transaction<'_>) -> Result<T> + Send + 'static,
         then: impl FnOnce(&T) + Send + 'static,
     ) -> Result<T> {
-        let (reply, answer) = oneshot::channel();
+        let (reply, mut answer) = oneshot::channel();
         let job: Job = Box::new(move |transaction| {
-            let value = transaction.and_then(work);
+            // A caller that left before its turn wants nothing any more.
+            let left = || Err(StoreError::Database("the write was given up".to_owned()));
+            let value = if reply.is_closed() { left() } else { transaction.and_then(work) };
             let stays = value.is_ok();
             let done: Then = Box::new(move |committed| {
                 let value = value.and_then(|value| committed.map(|()| value));
@@ -60,52 +59,78 @@ impl Writer {
                     then(value);
                 }
                 // The caller may have left.
-                let _ = reply.send(value);
+                drop(reply.send(value));
             });
             (stays, done)
         });
-        self.jobs.lock().await.as_ref().ok_or_else(closed)?.send(job).map_err(|_| closed())?;
-        answer.await.map_err(|_| StoreError::Database("a write panicked".to_owned()))?
+        lock(&self.waiting).push_back(job);
+        loop {
+            let mut connection = self.connection.clone().lock_owned().await;
+            // Whoever had the writer before may have written it already.
+            match answer.try_recv() {
+                Ok(written) => return written,
+                Err(TryRecvError::Closed) => {
+                    return Err(StoreError::Database("a write panicked".to_owned()));
+                }
+                Err(TryRecvError::Empty) => {}
+            }
+            let waiting = self.waiting.clone();
+            let write = move || {
+                let Some(connection) = connection.as_mut() else {
+                    lock(&waiting).clear();
+                    return Err(closed());
+                };
+                write_all(connection, &waiting);
+                Ok(())
+            };
+            blocking(write).await?;
+        }
     }
 
-    /// Writes what waits and closes the connection.
+    /// Closes the connection. What waits before it is written.
     pub(super) async fn close(&self) {
-        self.jobs.lock().await.take();
-        if let Some(ended) = self.ended.lock().await.take() {
-            // An error means that the thread is gone: what was to be waited for.
-            let _ = ended.await;
-        }
+        self.connection.lock().await.take();
     }
 }
 
-fn work(mut connection: Connection, mut waiting: mpsc::UnboundedReceiver<Job>) {
-    while let Some(first) = waiting.blocking_recv() {
-        let transaction = match connection.transaction_with_behavior(TransactionBehavior::Immediate) {
-            Ok(transaction) => transaction,
-            Err(error) => {
-                let (_, then) = first(Err(error.into()));
+impl std::fmt::Debug for Writer {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Writer").finish_non_exhaustive()
+    }
+}
+
+fn lock(waiting: &Waiting) -> std::sync::MutexGuard<'_, VecDeque<Job>> {
+    waiting.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Writes what waits, in one transaction.
+fn write_all(connection: &mut Connection, waiting: &Waiting) {
+    let transaction = match connection.transaction_with_behavior(TransactionBehavior::Immediate) {
+        Ok(transaction) => transaction,
+        Err(error) => {
+            let error = StoreError::from(error);
+            let jobs = std::mem::take(&mut *lock(waiting));
+            for job in jobs {
+                let (_, then) = job(Err(error.clone()));
                 then(Ok(()));
-                continue;
             }
-        };
-        let began = Instant::now();
-        let mut done = Vec::new();
-        let mut next = Some(first);
-        while let Some(job) = next {
-            match catch_unwind(AssertUnwindSafe(|| within_savepoint(&transaction, job))) {
-                Ok(then) => done.push(then),
-                Err(_) => {
-                    // Its caller hears of it, because the job is gone with the way to answer.
-                    let _ = transaction.execute_batch("ROLLBACK TO job; RELEASE job");
-                }
-            }
-            let room = done.len() < MAX_JOBS && began.elapsed() < MAX_TIME;
-            next = if room { waiting.try_recv().ok() } else { None };
+            return;
         }
-        let committed = transaction.commit().map_err(StoreError::from);
-        for then in done {
-            then(committed.clone());
+    };
+    let began = Instant::now();
+    let mut done = Vec::new();
+    while done.len() < MAX_JOBS && began.elapsed() < MAX_TIME {
+        let Some(job) = lock(waiting).pop_front() else { break };
+        match catch_unwind(AssertUnwindSafe(|| within_savepoint(&transaction, job))) {
+            Ok(then) => done.push(then),
+            // Its caller hears of it, because the job is gone with the way to answer. Without the savepoint there is
+            // nothing to go back to, and the commit fails.
+            Err(_) => drop(transaction.execute_batch("ROLLBACK TO job; RELEASE job")),
         }
+    }
+    let committed = transaction.commit().map_err(StoreError::from);
+    for then in done {
+        then(committed.clone());
     }
 }
 
@@ -135,7 +160,7 @@ mod tests {
     fn writer() -> Arc<Writer> {
         let connection = Connection::open_in_memory().unwrap();
         connection.execute_batch("CREATE TABLE numbers (number INTEGER PRIMARY KEY)").unwrap();
-        Arc::new(Writer::start(connection).unwrap())
+        Arc::new(Writer::new(connection))
     }
 
     async fn insert(writer: &Writer, number: i64) -> Result<()> {

@@ -171,7 +171,7 @@ impl Engine {
     /// The same store and script with another scheduler, as after a restart.
     pub async fn restarted(self) -> Self {
         let scheduler = scheduler(&self.store, &self.clock, &self.script, self.folder.path().to_owned());
-        self.store.take_over(true, start()).await.unwrap();
+        self.store.take_over(true, self.clock.now()).await.unwrap();
         Self { scheduler, ..self }
     }
 
@@ -207,7 +207,7 @@ impl Engine {
     pub async fn ask(&self, full: bool) -> Run {
         let (id, key) = (new_id(), self.connection.key);
         match self.store.queue_run(id, key, Trigger::Manual, full, self.clock.now()).await.unwrap() {
-            Queued::New(run) | Queued::Existing(run) => run,
+            Queued::New(run) | Queued::Existing(run) | Queued::Follows(run) => run,
         }
     }
 
@@ -289,5 +289,14 @@ fn scheduler(store: &Shared, clock: &MockClock, script: &Arc<Script>, folder: Pa
     let pool = Pool::new(PoolConfig::new("/nonexistent".into(), Vec::new()));
     let fetcher = Arc::new(Fetcher::new(pool, &config.content, folder));
     let connectors = Arc::new(Fake(script.clone()));
-    Scheduler::new(Arc::new(config), store.clone(), Arc::new(clock.clone()), catalog, connectors, fetcher)
+    let scheduler = Scheduler::new(
+        Arc::new(config),
+        store.clone(),
+        Arc::new(clock.clone()),
+        catalog,
+        connectors,
+        fetcher,
+    );
+    tokio::spawn(scheduler.clone().keep_claims());
+    scheduler
 }

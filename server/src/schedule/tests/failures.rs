@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::engine::{Engine, Step, fail, say, stop_scope};
 use crate::store::connections::Schedule;
 use crate::store::runs::Run;
-use crate::store::suite::support::at;
+use crate::store::suite::support::{at, due, every};
 use crate::sync::testing::{complete, cursor, document, document_with};
 
 const FULL: PullMode = PullMode::Full;
@@ -55,10 +55,10 @@ async fn a_pull_that_is_cut_goes_on_from_the_last_checkpoint() {
 
 #[tokio::test(start_paused = true)]
 async fn a_source_that_stays_down_fails_the_run_and_is_tried_again_sooner() {
-    let schedule = Schedule { interval_s: Some(1_000_000), full_interval_s: None };
+    let schedule = Schedule { frequency: every(1_000_000), ..Schedule::default() };
     let engine = Engine::with(&["incremental", "full_listing"], |new| {
         new.schedule = schedule;
-        new.next_run_at = Some(at(0));
+        new.next = due(at(0));
     })
     .await;
     for failures in 1..4 {

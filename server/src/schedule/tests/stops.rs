@@ -8,9 +8,10 @@ use superfasttt_proto::control::v1::run::State;
 use tokio::sync::Notify;
 
 use super::engine::{Engine, Step, fail, say};
+use crate::clock::Clock;
 use crate::store::connections::{ConnectionChange, Schedule};
 use crate::store::runs::Run;
-use crate::store::suite::support::at;
+use crate::store::suite::support::{LEASE, at, due, every};
 use crate::sync::testing::{complete, cursor, document};
 
 /// Begins a run that waits after its first page, at cursor "1", for the answer.
@@ -35,13 +36,15 @@ async fn a_cancelled_run_stops_at_its_last_committed_page() {
     let engine = Engine::new().await;
     let (run, _) = at_work(&engine).await;
     assert_eq!(engine.scheduler.live().count(), 1);
-    assert!(engine.scheduler.stop(&run.id).await);
+    assert!(engine.store.cancel_run(&run.id, at(1)).await.unwrap());
     engine.settled().await;
     let run = engine.run(&run.id).await;
     assert_eq!((run.state, run.counts.created, run.error), (State::Cancelled, 1, None));
     assert_eq!(engine.ids().await, ["1"]);
     assert_eq!(engine.shown().await.failures, 0);
-    assert!(!engine.scheduler.stop(&run.id).await, "it is over");
+    assert!(!engine.store.cancel_run(&run.id, at(2)).await.unwrap(), "it is over");
+    let log = engine.log(&run.id).await;
+    assert_eq!(log.last().unwrap(), "the run was cancelled at its last committed page");
     assert_eq!(engine.scheduler.live().count(), 0);
     engine.asked();
     engine.pull(vec![say("", vec![document("2")], Some(complete("2")))]);
@@ -55,14 +58,10 @@ async fn a_run_that_is_being_claimed_can_be_stopped() {
     for _ in 0..20 {
         engine.pull(vec![Step::Wait(Arc::default())]);
         let run = engine.ask(false).await;
-        let cancel = async {
-            // As the API does: either it waits still, or somebody has claimed it.
-            if !engine.store.cancel_run(&run.id, at(1)).await.unwrap() {
-                assert!(engine.scheduler.stop(&run.id).await);
-            }
-        };
-        let (ticked, ()) = tokio::join!(engine.scheduler.tick(), cancel);
+        let cancel = engine.store.cancel_run(&run.id, at(1));
+        let (ticked, cancelled) = tokio::join!(engine.scheduler.tick(), cancel);
         ticked.unwrap();
+        assert!(cancelled.unwrap());
         engine.settled().await;
         assert_eq!(engine.run(&run.id).await.state, State::Cancelled);
     }
@@ -89,7 +88,9 @@ async fn i12_a_run_that_a_shutdown_stops_is_gone_on_with_by_the_next_start() {
 async fn i3_a_run_that_lost_its_claim_is_dropped_and_writes_nothing_more() {
     let engine = Engine::new().await;
     let (run, go_on) = at_work(&engine).await;
-    engine.store.claim_connection(engine.connection.key).await.unwrap();
+    let later = engine.clock.now() + chrono::TimeDelta::seconds(60);
+    assert_eq!(engine.store.take_over(false, later).await.unwrap(), 1, "its lease has run out");
+    engine.store.claim_run(later).await.unwrap().unwrap();
     go_on.notify_one();
     engine.settled().await;
     assert_eq!(engine.ids().await, ["1"]);
@@ -117,8 +118,8 @@ async fn a_reset_under_a_run_begins_it_again_from_nothing() {
 async fn a_deletion_overtakes_a_run() {
     let engine = Engine::new().await;
     let (run, go_on) = at_work(&engine).await;
-    let deleting = engine.store.begin_deletion("c-docs", None, at(1)).await.unwrap();
-    engine.scheduler.spawn_deletion(deleting);
+    engine.store.begin_deletion("c-docs", None, at(1)).await.unwrap();
+    engine.scheduler.tick().await.unwrap();
     engine.settled().await;
     go_on.notify_one();
     assert!(engine.ids().await.is_empty());
@@ -133,14 +134,15 @@ async fn a_deletion_that_a_restart_cut_off_goes_on() {
     let engine = Engine::new().await;
     at_work(&engine).await;
     engine.store.begin_deletion("c-docs", None, at(1)).await.unwrap();
-    // The run is still marked as running when the process ends.
-    let engine = engine.restarted().await;
+    // Somebody has begun it when the process ends.
+    engine.store.claim_deletion("crashed", LEASE, at(1)).await.unwrap().unwrap();
     engine.scheduler.tick().await.unwrap();
-    engine.scheduler.spawn_deletions().await.unwrap();
+    engine.settled().await;
+    assert!(engine.store.connection("c-docs").await.unwrap().is_some(), "nobody else deletes it meanwhile");
+    let engine = engine.restarted().await;
     engine.scheduler.tick().await.unwrap();
     engine.settled().await;
     assert_eq!(engine.store.connection("c-docs").await.unwrap(), None);
-    assert!(engine.store.deletions_under_way().await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -170,8 +172,8 @@ async fn a_run_in_which_the_server_crashes_each_time_is_given_up() {
 #[tokio::test(start_paused = true)]
 async fn a_scheduled_connection_runs_again_and_again() {
     let engine = Engine::with(&["incremental", "full_listing"], |new| {
-        new.schedule = Schedule { interval_s: Some(60), full_interval_s: None };
-        new.next_run_at = Some(at(0));
+        new.schedule = Schedule { frequency: every(60), ..Schedule::default() };
+        new.next = due(at(0));
     })
     .await;
     engine.pull(vec![say("", Vec::new(), Some(complete("0")))]);
@@ -180,10 +182,11 @@ async fn a_scheduled_connection_runs_again_and_again() {
         engine.settled().await;
         assert_eq!(engine.asked().len(), 1, "run {number}");
         assert!(sleep <= Duration::from_secs(30), "a clock may jump: it looks again before {sleep:?}");
-        engine.advance(59);
+        let next = engine.shown().await.next_run_at.unwrap();
+        engine.clock.set(next - chrono::TimeDelta::milliseconds(1));
         engine.go().await;
         assert!(engine.asked().is_empty());
-        engine.advance(1);
+        engine.clock.set(next);
     }
 }
 

@@ -1,18 +1,19 @@
 //! A commit is true as a whole or not at all.
 
-use superfasttt_proto::connector::v1::PullMode;
-
 use super::support::*;
 use crate::store::documents::{Commit, ContainerPut, DocumentKey, DocumentWrite};
 use crate::store::item_errors::{Shield, Target};
-use crate::store::runs::RunCounts;
+use crate::store::runs::{RunCounts, RunProgress};
 use crate::store::sync_states::ScopeState;
 
 /// A commit with something of everything, for document `id`.
 fn everything(run: &str, id: &str) -> Commit {
     Commit {
         run: run.to_owned(),
-        counts: RunCounts { created: 1, ..RunCounts::default() },
+        progress: RunProgress {
+            counts: RunCounts { created: 1, ..RunCounts::default() },
+            ..RunProgress::default()
+        },
         documents: puts(&[id]),
         containers: vec![ContainerPut {
             id: "folder".to_owned(),
@@ -36,7 +37,6 @@ fn everything(run: &str, id: &str) -> Commit {
 
 pub async fn a_commit_is_true_as_a_whole(store: Shared) {
     let (connection, run, fence) = running(&store, "docs").await;
-    store.begin_pull(fence, &run.id, PullMode::Full).await.unwrap();
     store.commit(fence, everything(&run.id, "1"), at(7)).await.unwrap();
     let row = store.document(connection.key, "1").await.unwrap().unwrap();
     assert_eq!((row.offset, row.committed_at), (1, at(7)));
@@ -80,7 +80,9 @@ pub async fn the_count_of_documents_is_exact(store: Shared) {
     assert_eq!(count().await, 3);
     // Burying twice, or what is not there, takes nothing away.
     let gone = vec![one.key, one.key, DocumentKey(9999)];
-    store.bury(fence, gone, &run.id, RunCounts { deleted: 1, ..RunCounts::default() }, at(1)).await.unwrap();
+    let counts = RunCounts { deleted: 1, ..RunCounts::default() };
+    let progress = RunProgress { counts, ..RunProgress::default() };
+    store.bury(fence, gone, &run.id, progress, at(1)).await.unwrap();
     assert_eq!(count().await, 2);
     assert_eq!(store.run(&run.id).await.unwrap().unwrap().counts.deleted, 1);
     let tombstone = feed_after(&store, 0).await.into_iter().find(|row| row.gone).unwrap();

@@ -1,8 +1,10 @@
 //! Connections: names, requests, revisions, pages, claims.
 
 use serde_json::json;
+use superfasttt_proto::control::v1::run::Trigger;
 
 use super::support::*;
+use crate::schedule::times::Due;
 use crate::store::connections::{ConnectionChange, ConnectionFilter, NewConnection, Schedule};
 use crate::store::{ConnectionKey, StoreError};
 
@@ -10,16 +12,17 @@ pub async fn a_connection_is_read_back_as_it_was_made(store: Shared) {
     let settings = json!({"root": "/srv/données", "deep": {"list": [1, 2.5, null]}});
     let new = NewConnection {
         settings: settings.as_object().unwrap().clone(),
-        schedule: Schedule { interval_s: Some(900), full_interval_s: Some(86_400) },
+        schedule: Schedule { frequency: every(900), full_frequency: every(86_400), ..Schedule::default() },
         disabled: true,
-        next_run_at: Some(at(5)),
+        next: Some(Due { at: at(5), cause: Trigger::Planned, full: true }),
         ..new_connection("docs")
     };
     let made = store.create_connection(new.clone(), start()).await.unwrap();
     assert_eq!((made.id.as_str(), made.organization.as_str()), ("c-docs", "acme"));
     assert_eq!((made.connector.as_str(), made.name.as_str()), ("demo", "docs"));
-    assert_eq!((&made.settings, made.schedule), (&new.settings, new.schedule));
+    assert_eq!((&made.settings, &made.schedule), (&new.settings, &new.schedule));
     assert_eq!((made.disabled, made.paused, made.next_run_at), (true, false, Some(at(5))));
+    assert_eq!((made.next_cause, made.next_full), (Trigger::Planned, true));
     assert_eq!((made.revision, made.failures), (1, 0));
     assert_eq!((made.created_at, made.updated_at), (start(), start()));
     assert_eq!(made.synced_settings, None);
@@ -80,16 +83,16 @@ pub async fn an_update_changes_only_what_it_names(store: Shared) {
     let change = ConnectionChange {
         name: Some("papers".to_owned()),
         settings: Some(json!({"a": 1}).as_object().unwrap().clone()),
-        schedule: Some(Schedule { interval_s: Some(60), full_interval_s: None }),
+        schedule: Some(Schedule { frequency: every(60), ..Schedule::default() }),
         disabled: Some(true),
         paused: Some(false),
-        next_run_at: Some(Some(at(60))),
+        next: Some(due(at(60))),
     };
     let changed = store.update_connection("c-docs", None, change, at(2)).await.unwrap();
     assert_eq!((changed.name.as_str(), changed.disabled, changed.paused), ("papers", true, false));
-    assert_eq!((changed.schedule.interval_s, changed.next_run_at), (Some(60), Some(at(60))));
+    assert_eq!((changed.schedule.frequency, changed.next_run_at), (every(60), Some(at(60))));
     assert_eq!(changed.settings.get("a"), Some(&json!(1)));
-    let change = ConnectionChange { next_run_at: Some(None), ..ConnectionChange::default() };
+    let change = ConnectionChange { next: Some(None), ..ConnectionChange::default() };
     assert_eq!(store.update_connection("c-docs", None, change, at(3)).await.unwrap().next_run_at, None);
 }
 

@@ -6,7 +6,7 @@ use superfasttt_proto::control::v1::run::State;
 use super::support::*;
 use crate::store::StoreError;
 use crate::store::documents::Commit;
-use crate::store::runs::{RunCounts, RunEnd};
+use crate::store::runs::{RunCounts, RunEnd, RunProgress};
 use crate::store::sync_states::ScopeState;
 
 pub async fn i3_a_stale_fence_writes_nothing(store: Shared) {
@@ -23,25 +23,26 @@ pub async fn i3_a_stale_fence_writes_nothing(store: Shared) {
         feed_after(&store, 0).await,
         store.feed_bounds().await.unwrap(),
     );
+    let counts = RunCounts { created: 9, deleted: 9, ..RunCounts::default() };
+    let progress = RunProgress { mode: PullMode::Full, pulls: 9, counts };
     let other = ScopeState { cursor: Some(vec![2]), generation: 2, ..ScopeState::default() };
     let commit = Commit {
         run: run.id.clone(),
-        counts: RunCounts { created: 9, ..RunCounts::default() },
+        progress,
         documents: puts(&["2"]),
         states: vec![other.clone()],
         ..Commit::default()
     };
-    let counts = RunCounts { deleted: 9, ..RunCounts::default() };
     let end = RunEnd { retry_at: Some(at(1)), listed_all: true, ..ended(State::Failed) };
     let refused = [
         ("commit", store.commit(stale, commit, at(1)).await),
-        ("bury", store.bury(stale, vec![document], &run.id, counts, at(1)).await),
+        ("bury", store.bury(stale, vec![document], &run.id, progress, at(1)).await),
         ("end_listing", store.end_listing(stale, other.clone(), true).await),
         ("save_sync_states", store.save_sync_states(stale, vec![other], Some(vec![2])).await),
         ("remove_scope", store.remove_scope(stale, "").await),
-        ("begin_pull", store.begin_pull(stale, &run.id, PullMode::Full).await),
         ("end_run", store.end_run(stale, &run.id, end, at(1)).await.map(|_| ())),
         ("delete_documents_of", store.delete_documents_of(stale, "", 10, at(1)).await.map(|_| ())),
+        ("release_claim", store.release_claim(stale).await.and(Err(StoreError::Fenced))),
         ("end_deletion", store.end_deletion(stale, at(1)).await),
     ];
     for (method, answer) in refused {

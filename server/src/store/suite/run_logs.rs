@@ -34,7 +34,7 @@ pub async fn a_log_is_bounded_and_says_what_was_dropped(store: Shared) {
     store.append_log(&run.id, log_part(lines(3), 5)).await.unwrap();
     store.append_log(&run.id, log_part(lines(4), 5)).await.unwrap();
     store.append_log(&run.id, log_part(lines(1), 5)).await.unwrap();
-    store.append_log(&run.id, Vec::new(), 5).await.unwrap();
+    store.append_log(&run.id, log_part(Vec::new(), 5)).await.unwrap();
     let (page, dropped) = store.run_log(&run.id, Level::Unspecified, 0, 100).await.unwrap();
     assert_eq!((page.items.len(), dropped), (5, 3));
     assert_eq!(page.items.last().unwrap().seq, 5);

@@ -6,10 +6,16 @@ use superfasttt_proto::connector::v1::{PullMode, log_record::Level};
 use superfasttt_proto::control::v1::run::{State, Trigger};
 
 use super::support::*;
+use crate::schedule::times::Due;
 use crate::store::StoreError;
-use crate::store::connections::{Connection, ConnectionChange, NewConnection, Schedule};
+use crate::store::connections::{Connection, ConnectionChange, NewConnection, Overlap, Schedule};
 use crate::store::documents::Commit;
-use crate::store::runs::{HeldSweep, LogLine, Queued, Run, RunCounts, RunEnd, RunError};
+use crate::store::item_errors::Target;
+use crate::store::runs::fair::ClaimLimits;
+use crate::store::runs::{
+    Claiming, Claims, HeldSweep, LogLine, Queued, Run, RunCounts, RunEnd, RunError, RunOutcome, RunProgress,
+};
+use crate::store::sync_states::ScopeState;
 
 /// Ids that no other test of this process gets, in order.
 fn next_id() -> String {
@@ -21,13 +27,23 @@ async fn queue(store: &Shared, connection: &Connection, id: &str, full: bool) ->
     store.queue_run(id.to_owned(), connection.key, Trigger::Manual, full, start()).await.unwrap()
 }
 
-async fn run(store: &Shared, id: &str) -> Run {
+async fn run_of(store: &Shared, id: &str) -> Run {
     store.run(id).await.unwrap().unwrap()
+}
+
+fn line(message: &str) -> LogLine {
+    LogLine {
+        time: start(),
+        level: Level::Info,
+        origin: "engine",
+        message: message.to_owned(),
+        fields: Default::default(),
+    }
 }
 
 /// A connection that is due every 100 seconds, first at second 0.
 async fn scheduled(store: &Shared, name: &str) -> Connection {
-    let schedule = Schedule { interval_s: Some(100), full_interval_s: None };
+    let schedule = Schedule { frequency: every(100), ..Schedule::default() };
     let new = NewConnection { schedule, next: due(start()), ..new_connection(name) };
     store.create_connection(new, start()).await.unwrap()
 }
@@ -108,15 +124,14 @@ pub async fn a_due_connection_gets_a_run(store: Shared) {
     let queued = store.active_run(connection.key).await.unwrap().unwrap();
     // It was made: that is why it runs for the first time.
     assert_eq!((queued.trigger, queued.full, queued.created_at), (Trigger::Settings, false, at(30)));
-    let due = store.connection_by_key(connection.key).await.unwrap().unwrap().next_run_at;
-    assert_eq!(due, Some(at(130)), "from the start of this run");
-    assert_eq!(store.queue_due_runs(next_id, 1000, at(500)).await.unwrap(), 0, "one at a time");
-    let (run, fence) = store.claim_run(at(500)).await.unwrap().unwrap();
-    store.end_run(fence, &run.id, ended(State::Succeeded), at(500)).await.unwrap();
-    assert_eq!(store.queue_due_runs(next_id, 1000, at(500)).await.unwrap(), 1, "it is overdue");
+    let shown = store.connection_by_key(connection.key).await.unwrap().unwrap();
+    let next = shown.next_run_at.unwrap();
+    assert!(next > at(30) && next <= at(130), "within one interval: {next}");
+    assert_eq!((shown.next_cause, shown.next_full), (Trigger::Schedule, false));
+    assert_eq!(store.next_due().await.unwrap(), Some(next));
     let once = NewConnection { next: due(at(1)), ..new_connection("once") };
     let once = store.create_connection(once, start()).await.unwrap();
-    assert_eq!(store.queue_due_runs(next_id, 1000, at(500)).await.unwrap(), 1);
+    assert_eq!(store.queue_due_runs(next_id, 1000, at(1)).await.unwrap(), 1);
     assert_eq!(store.connection_by_key(once.key).await.unwrap().unwrap().next_run_at, None);
 }
 
@@ -133,31 +148,186 @@ pub async fn a_stopped_connection_is_not_due(store: Shared) {
     assert_eq!(store.next_due().await.unwrap(), None);
 }
 
-pub async fn a_full_run_is_due_by_its_own_interval(store: Shared) {
-    let schedule = Schedule { interval_s: Some(100), full_interval_s: Some(250) };
+pub async fn downtime_is_caught_up_once(store: Shared) {
+    let connection = scheduled(&store, "docs").await;
+    assert_eq!(store.queue_due_runs(next_id, 1000, at(10_050)).await.unwrap(), 1, "not once per missed tick");
+    let (run, fence) = store.claim_run(at(10_050)).await.unwrap().unwrap();
+    store.end_run(fence, &run.id, ended(State::Succeeded), at(10_051)).await.unwrap();
+    let next = store.connection_by_key(connection.key).await.unwrap().unwrap().next_run_at.unwrap();
+    assert!(next > at(10_050) && next <= at(10_150), "{next}");
+}
+
+pub async fn what_is_due_while_a_run_goes_on_is_left_out_or_waits(store: Shared) {
+    for (overlap, follows) in [(Overlap::Skip, 0), (Overlap::Buffer, 1)] {
+        let name = format!("{overlap:?}").to_lowercase();
+        let schedule = Schedule { frequency: every(100), overlap, ..Schedule::default() };
+        let new = NewConnection { schedule, next: due(start()), ..new_connection(&name) };
+        let connection = store.create_connection(new, start()).await.unwrap();
+        store.queue_due_runs(next_id, 1000, start()).await.unwrap();
+        let (run, fence) = store.claim_run(start()).await.unwrap().unwrap();
+        for second in [150, 300, 450] {
+            assert_eq!(store.queue_due_runs(next_id, 1000, at(second)).await.unwrap(), 0, "one at a time");
+            assert!(store.next_due().await.unwrap() > Some(at(second)), "it is not looked at again at once");
+        }
+        let next_id = format!("follows-{name}");
+        let end = RunEnd { next_id: next_id.clone(), ..ended(State::Succeeded) };
+        store.end_run(fence, &run.id, end, at(460)).await.unwrap();
+        let active = store.active_run(connection.key).await.unwrap();
+        assert_eq!(active.iter().filter(|run| run.id == next_id).count(), follows, "{overlap:?}");
+        while let Some((run, fence)) = store.claim_run(at(460)).await.unwrap() {
+            store.end_run(fence, &run.id, ended(State::Succeeded), at(460)).await.unwrap();
+        }
+        assert_eq!(store.active_run(connection.key).await.unwrap(), None, "one, however many were left out");
+        let stopped = ConnectionChange { disabled: Some(true), ..ConnectionChange::default() };
+        store.update_connection(&connection.id, None, stopped, at(460)).await.unwrap();
+    }
+}
+
+pub async fn what_the_run_under_way_may_have_passed_follows_it(store: Shared) {
+    let (connection, run, fence) = running(&store, "docs").await;
+    assert!(matches!(queue(&store, &connection, "r-2", false).await, Queued::Existing(_)), "it is that run");
+    assert!(matches!(queue(&store, &connection, "r-3", true).await, Queued::Follows(_)), "it is not full");
+    let hint = store.queue_run("r-4".to_owned(), connection.key, Trigger::Event, false, at(1)).await.unwrap();
+    assert_eq!(hint, Queued::Follows(run.clone()));
+    store.end_run(fence, &run.id, ended(State::Succeeded), at(2)).await.unwrap();
+    let (next, fence) = store.claim_run(at(2)).await.unwrap().unwrap();
+    assert_eq!((next.id.as_str(), next.trigger, next.full), ("follows", Trigger::Event, true));
+    let parked = RunEnd { resume_at: Some(at(60)), ..ended(State::Parked) };
+    store.end_run(fence, &next.id, parked, at(3)).await.unwrap();
+    let hint = store.queue_run("r-5".to_owned(), connection.key, Trigger::Event, false, at(4)).await.unwrap();
+    assert!(matches!(hint, Queued::Existing(run) if run.state == State::Queued), "a parked run takes it on");
+}
+
+pub async fn a_planned_run_is_due_once(store: Shared) {
+    let schedule = Schedule { planned_at: Some(at(50)), planned_full: true, ..Schedule::default() };
+    let next = Some(Due { at: at(50), cause: Trigger::Planned, full: true });
+    let new = NewConnection { schedule, next, ..new_connection("docs") };
+    let connection = store.create_connection(new, start()).await.unwrap();
+    assert_eq!(store.queue_due_runs(next_id, 1000, at(49)).await.unwrap(), 0);
+    assert_eq!(store.queue_due_runs(next_id, 1000, at(55)).await.unwrap(), 1);
+    let (run, fence) = store.claim_run(at(55)).await.unwrap().unwrap();
+    assert_eq!((run.trigger, run.full), (Trigger::Planned, true));
+    store.end_run(fence, &run.id, ended(State::Succeeded), at(56)).await.unwrap();
+    let shown = store.connection_by_key(connection.key).await.unwrap().unwrap();
+    assert_eq!((shown.schedule.planned_at, shown.next_run_at), (None, None));
+}
+
+pub async fn a_full_run_is_due_by_its_own_frequency(store: Shared) {
+    let schedule = Schedule { frequency: every(100), full_frequency: every(300), ..Schedule::default() };
     let new = NewConnection { schedule, next: due(start()), ..new_connection("docs") };
-    store.create_connection(new, start()).await.unwrap();
+    let connection = store.create_connection(new, start()).await.unwrap();
     let mut full = Vec::new();
-    for second in [0, 100, 200, 300, 400] {
-        assert_eq!(store.queue_due_runs(next_id, 1000, at(second)).await.unwrap(), 1);
-        let (run, fence) = store.claim_run(at(second)).await.unwrap().unwrap();
+    let mut now = start();
+    while now < at(3000) {
+        store.queue_due_runs(next_id, 1000, now).await.unwrap();
+        let (run, fence) = store.claim_run(now).await.unwrap().unwrap();
         full.push(run.full);
         let end = RunEnd { listed_all: run.full, ..ended(State::Succeeded) };
-        store.end_run(fence, &run.id, end, at(second)).await.unwrap();
+        store.end_run(fence, &run.id, end, now).await.unwrap();
+        let shown = store.connection_by_key(connection.key).await.unwrap().unwrap();
+        now = shown.next_run_at.unwrap();
     }
-    assert_eq!(full, [true, false, false, true, false]);
+    let share = full.iter().filter(|full| **full).count() as f64 / full.len() as f64;
+    assert!(full[0] && (0.2..0.45).contains(&share), "one in three or so: {full:?}");
+}
+
+pub async fn places_are_shared_by_organisations(store: Shared) {
+    for number in 0..50 {
+        let new =
+            NewConnection { organization: "large".to_owned(), ..new_connection(&format!("l{number:02}")) };
+        let connection = store.create_connection(new, start()).await.unwrap();
+        queue(&store, &connection, &format!("r-large-{number:02}"), false).await;
+    }
+    let new = NewConnection { organization: "small".to_owned(), ..new_connection("s") };
+    let small = store.create_connection(new, at(1)).await.unwrap();
+    queue(&store, &small, "r-small", false).await;
+    let limits = ClaimLimits { per_organization: Some(3), ..ClaimLimits::default() };
+    let claiming = Claiming { lease: LEASE, places: 2, limits, ..Claiming::default() };
+    let claims = store.claim_runs(claiming.clone(), at(2)).await.unwrap();
+    let ids = |claims: &Claims| claims.claims.iter().map(|claim| claim.run.id.clone()).collect::<Vec<_>>();
+    assert_eq!(ids(&claims), ["r-large-00", "r-small"], "neither holds the other up");
+    let claiming = Claiming { places: 10, after: claims.after, ..claiming };
+    let claims = store.claim_runs(claiming.clone(), at(2)).await.unwrap();
+    assert_eq!(ids(&claims), ["r-large-01", "r-large-02"], "three at once is the limit");
+    assert!(store.claim_runs(claiming, at(2)).await.unwrap().claims.is_empty());
+}
+
+pub async fn what_somebody_asked_for_comes_before_what_is_scheduled(store: Shared) {
+    for name in ["a", "b"] {
+        scheduled(&store, name).await;
+    }
+    store.queue_due_runs(next_id, 1000, start()).await.unwrap();
+    while let Some((run, fence)) = store.claim_run(at(1)).await.unwrap() {
+        store.end_run(fence, &run.id, ended(State::Succeeded), at(1)).await.unwrap();
+    }
+    store.queue_due_runs(next_id, 1000, at(200)).await.unwrap();
+    let asked = connect(&store, "asked").await;
+    store.queue_run("r-asked".to_owned(), asked.key, Trigger::Manual, false, at(300)).await.unwrap();
+    assert_eq!(store.claim_run(at(300)).await.unwrap().unwrap().0.id, "r-asked");
+    assert_eq!(store.claim_run(at(300)).await.unwrap().unwrap().0.trigger, Trigger::Schedule);
+}
+
+pub async fn a_claim_comes_with_what_a_run_needs(store: Shared) {
+    let (connection, run, fence) = running(&store, "docs").await;
+    let state = ScopeState { scope: "drive".to_owned(), cursor: Some(vec![7]), ..ScopeState::default() };
+    let commit = Commit {
+        run: run.id.clone(),
+        item_errors: vec![item_error(Target::Id("x".to_owned()))],
+        states: vec![state.clone()],
+        ..Commit::default()
+    };
+    store.commit(fence, commit, at(1)).await.unwrap();
+    store.end_run(fence, &run.id, ended(State::Succeeded), at(2)).await.unwrap();
+    queue(&store, &connection, "r-2", false).await;
+    let claiming = Claiming { lease: LEASE, places: 5, ..Claiming::default() };
+    let claim = store.claim_runs(claiming, at(3)).await.unwrap().claims.pop().unwrap();
+    assert_eq!(claim.run, run_of(&store, "r-2").await);
+    assert_eq!(claim.connection, store.connection_by_key(connection.key).await.unwrap().unwrap());
+    assert_eq!(claim.connection.fence, claim.fence.number);
+    assert_eq!((claim.states, claim.item_errors), (vec![state], true));
+}
+
+pub async fn outcomes_are_written_together_and_each_by_itself(store: Shared) {
+    let (first, run, fence) = running(&store, "a").await;
+    let (_, lost, stale) = running(&store, "b").await;
+    assert!(store.cancel_run(&lost.id, at(1)).await.unwrap());
+    let counts = RunCounts { created: 3, ..RunCounts::default() };
+    let outcome = |fence, run: &str| RunOutcome {
+        fence,
+        run: run.to_owned(),
+        end: ended(State::Succeeded),
+        progress: Some(RunProgress { mode: PullMode::Incremental, pulls: 2, counts }),
+        states: vec![ScopeState { cursor: Some(vec![9]), ..ScopeState::default() }],
+        log: log_part(vec![line("done")], 10),
+    };
+    let answers =
+        store.end_runs(vec![outcome(stale, &lost.id), outcome(fence, &run.id)], at(2)).await.unwrap();
+    assert!(matches!(answers[0], Err(StoreError::Fenced)), "{:?}", answers[0]);
+    assert!(answers[1].is_ok());
+    let ended = run_of(&store, &run.id).await;
+    assert_eq!((ended.state, ended.mode, ended.pulls), (State::Succeeded, PullMode::Incremental, 2));
+    assert_eq!((ended.counts, ended.ended_at), (counts, Some(at(2))));
+    assert_eq!(store.sync_states(first.key).await.unwrap()[0].cursor, Some(vec![9]));
+    let (log, _) = store.run_log(&run.id, Level::Unspecified, 0, 10).await.unwrap();
+    assert_eq!(log.items[0].line.message, "done");
+    assert_eq!(run_of(&store, &lost.id).await.state, State::Cancelled);
+    assert!(store.run_log(&lost.id, Level::Unspecified, 0, 10).await.unwrap().0.items.is_empty());
+    let late = Commit { run: run.id.clone(), documents: puts(&["late"]), ..Commit::default() };
+    let late = store.commit(fence, late, at(3)).await;
+    assert!(matches!(late, Err(StoreError::Fenced)), "the outcome ended the claim: {late:?}");
 }
 
 pub async fn the_next_due_time_is_the_earliest(store: Shared) {
     assert_eq!(store.next_due().await.unwrap(), None);
-    let later = NewConnection { next_run_at: Some(at(50)), ..new_connection("later") };
+    let later = NewConnection { next: due(at(50)), ..new_connection("later") };
     store.create_connection(later, start()).await.unwrap();
-    let sooner = NewConnection { next_run_at: Some(at(20)), ..new_connection("sooner") };
+    let sooner = NewConnection { next: due(at(20)), ..new_connection("sooner") };
     let sooner = store.create_connection(sooner, start()).await.unwrap();
     assert_eq!(store.next_due().await.unwrap(), Some(at(20)));
     queue(&store, &sooner, "r-1", false).await;
-    assert_eq!(store.next_due().await.unwrap(), Some(at(50)), "one that is at work is not due");
     let (run, fence) = store.claim_run(start()).await.unwrap().unwrap();
+    store.queue_due_runs(next_id, 1000, at(20)).await.unwrap();
+    assert_eq!(store.next_due().await.unwrap(), Some(at(50)), "one that is at work is left out");
     let parked = RunEnd { resume_at: Some(at(30)), ..ended(State::Parked) };
     store.end_run(fence, &run.id, parked, start()).await.unwrap();
     assert_eq!(store.next_due().await.unwrap(), Some(at(30)));
@@ -172,12 +342,14 @@ pub async fn a_failure_pulls_the_next_run_forward_only(store: Shared) {
         let shown = store.connection_by_key(connection.key).await.unwrap().unwrap();
         (shown.next_run_at, shown.failures, shown.last_success_at)
     };
-    store.queue_due_runs(next_id, start()).await.unwrap();
-    assert_eq!(fail(Some(at(500))).await, (Some(at(100)), 1, None), "the schedule comes first");
+    store.queue_due_runs(next_id, 1000, start()).await.unwrap();
+    let next = store.connection_by_key(connection.key).await.unwrap().unwrap().next_run_at;
+    assert_eq!(fail(Some(at(500))).await, (next, 1, None), "the schedule comes first");
     queue(&store, &connection, "r-2", false).await;
-    assert_eq!(fail(Some(at(40))).await, (Some(at(40)), 2, None));
+    let sooner = Some(next.unwrap() - chrono::TimeDelta::milliseconds(1));
+    assert_eq!(fail(sooner).await, (sooner, 2, None));
     queue(&store, &connection, "r-3", false).await;
-    assert_eq!(fail(None).await, (Some(at(40)), 3, None));
+    assert_eq!(fail(None).await, (sooner, 3, None));
     let (manual, run, fence) = running(&store, "manual").await;
     let end = RunEnd { retry_at: Some(at(40)), ..ended(State::Failed) };
     store.end_run(fence, &run.id, end, at(1)).await.unwrap();
@@ -202,7 +374,9 @@ pub async fn a_success_resets_failures_and_a_listing_is_noted(store: Shared) {
 
 pub async fn a_run_that_was_cut_off_is_queued_again(store: Shared) {
     let (_, run, old) = running(&store, "docs").await;
-    store.begin_pull(old, &run.id, PullMode::Full).await.unwrap();
+    let progress = RunProgress { mode: PullMode::Full, pulls: 1, ..RunProgress::default() };
+    let commit = Commit { run: run.id.clone(), progress, ..Commit::default() };
+    store.commit(old, commit, at(1)).await.unwrap();
     assert_eq!(store.take_over(true, start()).await.unwrap(), 1);
     assert_eq!(store.take_over(true, start()).await.unwrap(), 0);
     let (again, fence) = store.claim_run(at(1)).await.unwrap().unwrap();
@@ -225,21 +399,37 @@ pub async fn pauses_are_not_crashes(store: Shared) {
     assert_eq!((run.attempts, run.crashes), (5, 0), "whoever stops in order has not crashed");
 }
 
-pub async fn only_a_waiting_run_is_cancelled_at_once(store: Shared) {
+pub async fn a_run_is_cancelled_wherever_it_stands(store: Shared) {
     let connection = connect(&store, "docs").await;
     assert!(!store.cancel_run("nobody", at(1)).await.unwrap());
     queue(&store, &connection, "r-1", false).await;
     assert!(store.cancel_run("r-1", at(1)).await.unwrap());
     assert!(!store.cancel_run("r-1", at(2)).await.unwrap());
-    let cancelled = run(&store, "r-1").await;
+    let cancelled = run_of(&store, "r-1").await;
     assert_eq!((cancelled.state, cancelled.ended_at), (State::Cancelled, Some(at(1))));
     assert_eq!(store.claim_run(at(2)).await.unwrap(), None);
     let (_, fence) = claimed(&store, &connection, "r-2").await;
-    assert!(!store.cancel_run("r-2", at(3)).await.unwrap(), "its worker has to be told");
+    let mut changes = store.run_changes();
+    changes.mark_unchanged();
+    assert!(store.cancel_run("r-2", at(3)).await.unwrap());
+    changes.changed().await.unwrap();
+    assert_eq!(store.lost_claims(vec![fence]).await.unwrap(), [fence], "whoever works on it is told");
+    let late = store.commit(fence, Commit { run: "r-2".to_owned(), ..Commit::default() }, at(3)).await;
+    assert!(matches!(late, Err(StoreError::Fenced)), "{late:?}");
+    let (_, fence) = claimed(&store, &connection, "r-3").await;
     let parked = RunEnd { resume_at: Some(at(60)), ..ended(State::Parked) };
-    store.end_run(fence, "r-2", parked, at(3)).await.unwrap();
-    assert!(store.cancel_run("r-2", at(4)).await.unwrap());
+    store.end_run(fence, "r-3", parked, at(3)).await.unwrap();
+    assert!(store.cancel_run("r-3", at(4)).await.unwrap());
     assert_eq!(store.queue_due_runs(next_id, 1000, at(100)).await.unwrap(), 0);
+}
+
+pub async fn a_run_goes_only_where_it_may(store: Shared) {
+    let (_, run, fence) = running(&store, "docs").await;
+    let refused = store.end_run(fence, &run.id, ended(State::Running), at(1)).await;
+    assert!(matches!(refused, Err(StoreError::Illegal { .. })), "{refused:?}");
+    store.end_run(fence, &run.id, ended(State::Failed), at(1)).await.unwrap();
+    assert!(!store.cancel_run(&run.id, at(2)).await.unwrap());
+    assert_eq!(run_of(&store, &run.id).await.state, State::Failed);
 }
 
 pub async fn runs_are_listed_newest_first_in_pages(store: Shared) {
@@ -265,14 +455,7 @@ pub async fn old_runs_are_trimmed_with_their_logs(store: Shared) {
     let (a, b) = (connect(&store, "a").await, connect(&store, "b").await);
     for (id, connection, second) in [("r-1", &a, 10), ("r-2", &a, 20), ("r-3", &a, 30), ("r-4", &b, 10)] {
         let (_, fence) = claimed(&store, connection, id).await;
-        let line = LogLine {
-            time: start(),
-            level: Level::Info,
-            origin: "engine",
-            message: "x".to_owned(),
-            fields: Default::default(),
-        };
-        store.append_log(id, log_part(vec![line], 10)).await.unwrap();
+        store.append_log(id, log_part(vec![line("x")], 10)).await.unwrap();
         store.end_run(fence, id, ended(State::Succeeded), at(second)).await.unwrap();
     }
     claimed(&store, &b, "r-5").await;

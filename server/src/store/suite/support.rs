@@ -8,7 +8,9 @@ use prost::Message;
 use superfasttt_proto::connector::v1::{DocumentEnvelope, Reason};
 use superfasttt_proto::control::v1::run::{State, Trigger};
 
+use crate::catalog::Frequency;
 use crate::clock::{Clock, MockClock};
+use crate::schedule::times::Due;
 use crate::store::connections::{Connection, NewConnection, Schedule};
 use crate::store::documents::{
     Commit, ContentState, DocumentKey, DocumentPut, DocumentWrite, FeedEntryKind, StoredDocument, TextWrite,
@@ -83,6 +85,16 @@ pub fn ended(state: State) -> RunEnd {
         listed_all: false,
         next_id: "follows".to_owned(),
     }
+}
+
+/// Due at this time, as a connection that was just made is.
+pub fn due(at: DateTime<Utc>) -> Option<Due> {
+    Some(Due { at, cause: Trigger::Settings, full: false })
+}
+
+/// Every so many seconds.
+pub fn every(seconds: u64) -> Option<Frequency> {
+    Some(Frequency::Every(Duration::from_secs(seconds)))
 }
 
 /// A lease that no test outlives unless it wants to.
