@@ -8,10 +8,12 @@ mod convert;
 mod document;
 mod error;
 pub mod health;
+mod item_errors;
 pub mod listener;
 pub mod not_served;
 mod page;
 mod sync;
+mod sync_state;
 
 use std::sync::Arc;
 

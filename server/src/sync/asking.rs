@@ -4,11 +4,11 @@
 use superfasttt_proto::connector::v1::{PullMode, Reason};
 use superfasttt_proto::error::ConnectorError;
 
+use super::change::item_error;
 use super::commit::unanswered;
 use super::outcome::{Treatment, treatment};
 use super::plan::cannot_ask;
 use super::run::{Runner, Stop};
-use super::change::item_error;
 use crate::store::documents::Commit;
 use crate::store::item_errors::{ItemError, Shield, Target};
 use crate::store::wanted::Wanted;
@@ -38,7 +38,9 @@ impl Runner {
                 self.give_up(errors.collect()).await?;
                 continue;
             }
-            store.count_attempts(self.context.fence, batch.iter().map(|wanted| wanted.id.clone()).collect()).await?;
+            store
+                .count_attempts(self.context.fence, batch.iter().map(|wanted| wanted.id.clone()).collect())
+                .await?;
             let (together, alone): (Vec<_>, Vec<_>) =
                 batch.into_iter().partition(|wanted| wanted.attempts < TOGETHER_AT_MOST);
             self.ask_for(together.into_iter().map(|wanted| (wanted.scope, wanted.id)).collect()).await?;
@@ -71,7 +73,8 @@ impl Runner {
                 let absent = store.absent(key, &scope, generation, &after, TARGETED_IDS).await?;
                 let Some(last) = absent.last() else { break };
                 last.id.clone_into(&mut after);
-                self.ask_for(absent.into_iter().map(|document| (scope.clone(), document.id)).collect()).await?;
+                self.ask_for(absent.into_iter().map(|document| (scope.clone(), document.id)).collect())
+                    .await?;
             }
         }
         Ok(())

@@ -293,7 +293,7 @@ impl Committer {
             let (leaves, folders): (Vec<_>, Vec<_>) =
                 children.partition(|child| !child.has_children || empty.contains(&child.id));
             if !leaves.is_empty() {
-                leaves.iter().for_each(|leaf| drop(empty.remove(&leaf.id)));
+                empty.retain(|id| !leaves.iter().any(|leaf| leaf.id == *id));
                 group.add(deletions(&wide.scope, leaves.into_iter().map(|leaf| leaf.id)));
                 self.flush(mode, group, outcome).await?;
             } else if folders.is_empty() {
@@ -528,7 +528,8 @@ impl Committer {
         }
         for wanted in planned.wanted {
             // A scope that a LIST met first is listed in full next: nobody need ask for its documents one by one.
-            if mode == PullMode::List && scopes.get(&wanted.scope).is_some_and(|state| state.cursor.is_none()) {
+            if mode == PullMode::List && scopes.get(&wanted.scope).is_some_and(|state| state.cursor.is_none())
+            {
                 continue;
             }
             if context.capabilities.targeted {

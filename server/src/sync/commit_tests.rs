@@ -5,8 +5,8 @@ use tokio::sync::oneshot;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::*;
-use crate::store::suite::support::{feed_after, find};
-use crate::store::sync_states::Listing;
+use crate::store::suite::support::{feed_after, find, wanted};
+use crate::store::sync_states::{Listing, ListingMode};
 use crate::sync::testing::{
     Rig, complete, cursor, document, document_with, failure, part, part_of, unopened_part,
 };
@@ -301,12 +301,17 @@ async fn what_is_only_present_is_asked_for_where_that_can_be_done() {
         let changes = vec![present("1", "1"), present("2", "2"), present("3", "1")];
         let pending = vec![Pending::Ready(part("", changes, None))];
         rig.pull_with(&mut committer, PullMode::Full, pending).await.unwrap();
-        let wanted = [(String::new(), "2".to_owned()), (String::new(), "3".to_owned())];
+        let stored = rig.store.wanted(rig.connection.key, "", 10).await.unwrap();
         let errors = rig.store.count_item_errors(rig.connection.key).await.unwrap();
         if targeted {
-            assert_eq!((committer.wanted.as_slice(), errors), (wanted.as_slice(), 0));
+            assert_eq!(
+                (stored, errors),
+                (vec![wanted("2", "2"), wanted("3", "1")], 0),
+                "with the page itself"
+            );
+            assert!(committer.wanted_stand);
         } else {
-            assert_eq!((committer.wanted.len(), errors), (0, 2));
+            assert_eq!((stored, errors), (vec![], 2));
             assert_eq!(committer.counts.item_errors, 2);
         }
     }
@@ -346,7 +351,12 @@ async fn i2_a_document_that_comes_byte_for_byte_is_seen_without_being_opened() {
     let documents = || vec![document("1"), document("2"), document("3")];
     rig.pull(PullMode::Full, vec![part("", documents(), Some(complete("c")))]).await.unwrap();
     let before = feed_after(&rig.store, 0).await;
-    let states = rig.committer().await.scopes.begin_listing(&[String::new()], false, rig.context.clock.now());
+    let states = rig.committer().await.scopes.begin_listing(
+        &[String::new()],
+        ListingMode::Full,
+        false,
+        rig.context.clock.now(),
+    );
     rig.store.save_sync_states(rig.context.fence, states, None).await.unwrap();
     let again = unopened_part("", documents(), Some(complete("c")));
     assert!(again.changes.iter().all(|change| matches!(change, Change::Unopened(_))));

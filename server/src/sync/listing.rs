@@ -11,7 +11,11 @@ use crate::store::sync_states::{Listing, ListingMode, ScopeState};
 impl Runner {
     /// Lists everything, and once more where a listing of an earlier run was gone on with and the source cannot tell what
     /// changed since.
-    pub(super) async fn list_everything(&mut self, settings_changed: bool, hash: Vec<u8>) -> Result<(), Stop> {
+    pub(super) async fn list_everything(
+        &mut self,
+        settings_changed: bool,
+        hash: Vec<u8>,
+    ) -> Result<(), Stop> {
         let resumed = self.list_all(settings_changed, hash).await?;
         if resumed && !self.context.capabilities.incremental {
             // The first part of the listing is from before this run: what changed there since is seen only by a fresh
@@ -93,8 +97,9 @@ impl Runner {
 
     /// Lists these scopes only, in full: begins those whose listing is not under way yet.
     async fn list_scopes(&mut self, scopes: Vec<String>) -> Result<(), Stop> {
-        let resumed =
-            |scope: &String| self.committer.scopes.get(scope).is_some_and(|state| resumes(state, ListingMode::Full));
+        let resumed = |scope: &String| {
+            self.committer.scopes.get(scope).is_some_and(|state| resumes(state, ListingMode::Full))
+        };
         let begin: Vec<_> = scopes.iter().filter(|scope| !resumed(scope)).cloned().collect();
         self.begin_listings(begin, ListingMode::Full, false, None).await?;
         self.pull_until_done(PullMode::Full, scopes).await

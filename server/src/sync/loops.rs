@@ -72,10 +72,8 @@ impl Loops {
         cursor: &[u8],
     ) -> Result<(), ConnectorError> {
         let at = self.hasher.hash_one(cursor);
-        let entry = self
-            .cursors
-            .entry(scope.to_owned())
-            .or_insert_with(|| (mode, generation, Trail::default()));
+        let entry =
+            self.cursors.entry(scope.to_owned()).or_insert_with(|| (mode, generation, Trail::default()));
         if (entry.0, entry.1) != (mode, generation) {
             *entry = (mode, generation, Trail::default());
         }
@@ -185,9 +183,8 @@ mod tests {
     #[test]
     fn the_message_names_scope_and_cursor() {
         let mut loops = Loops::default();
-        let error = (0..10)
-            .find_map(|_| loops.goes_on("drive", PullMode::Incremental, 0, b"secret").err())
-            .unwrap();
+        let error =
+            (0..10).find_map(|_| loops.goes_on("drive", PullMode::Incremental, 0, b"secret").err()).unwrap();
         assert_eq!(error.reason, Reason::PaginationLoop);
         assert!(error.message.contains("\"drive\"") && error.message.contains(&cursor_hash(b"secret")));
         assert!(!error.message.contains("secret"), "a cursor is the connector's own");

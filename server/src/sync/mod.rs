@@ -27,6 +27,8 @@ pub mod sweep;
 pub(crate) mod testing;
 pub mod unopened;
 
+pub use loops::cursor_hash;
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -171,12 +171,7 @@ impl Scopes {
     }
 }
 
-fn begun(
-    mut state: ScopeState,
-    mode: ListingMode,
-    for_settings: bool,
-    now: DateTime<Utc>,
-) -> ScopeState {
+fn begun(mut state: ScopeState, mode: ListingMode, for_settings: bool, now: DateTime<Utc>) -> ScopeState {
     // A listing of a person's change that is begun anew, before it led to a sweep, is still one.
     state.listing_for_settings =
         for_settings || (state.listing != Listing::None && state.listing_for_settings);
@@ -288,7 +283,10 @@ mod tests {
             "cut off, and begun anew"
         );
         scopes.checkpoint("", PullMode::Full, checkpoint("end", true), at(3));
-        assert!(for_settings(scopes.begin_listing(&[String::new()], ListingMode::Full, false, at(4))), "not swept yet");
+        assert!(
+            for_settings(scopes.begin_listing(&[String::new()], ListingMode::Full, false, at(4))),
+            "not swept yet"
+        );
         scopes.put(ScopeState { listing: Listing::None, ..scopes.get("").unwrap().clone() });
         assert!(!for_settings(scopes.begin_listing(&[String::new()], ListingMode::Full, false, at(5))));
         assert_eq!(scopes.get("").unwrap().generation, 4);

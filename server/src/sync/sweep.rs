@@ -84,7 +84,8 @@ pub async fn sweep(
         } else {
             // What waits for a person, or was approved, is not decided by a listing that proves nothing.
             let fields = [("scope", state.scope.clone())];
-            let message = "something could not be read that nobody can name: nothing is deleted for being absent";
+            let message =
+                "something could not be read that nobody can name: nothing is deleted for being absent";
             context.report.log(Level::Warn, message, fields);
         }
         end(context, &mut state).await?;
@@ -162,9 +163,8 @@ fn guard(context: &RunContext, tallies: &[Tally]) -> Vec<bool> {
         all.unapproved += tally.unapproved;
     }
     let all_held = is_held(context, all);
-    let holds = |tally: &Tally| {
-        is_held(context, *tally) || (all_held && !tally.for_settings && tally.unapproved > 0)
-    };
+    let holds =
+        |tally: &Tally| is_held(context, *tally) || (all_held && !tally.for_settings && tally.unapproved > 0);
     tallies.iter().map(holds).collect()
 }
 

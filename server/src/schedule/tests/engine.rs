@@ -27,7 +27,7 @@ use crate::content::Fetcher;
 use crate::schedule::{Scheduler, new_id};
 use crate::store::SqliteStore;
 use crate::store::connections::{Connection, NewConnection};
-use crate::store::runs::{Queued, Run};
+use crate::store::runs::{Queued, Run, Work};
 use crate::store::suite::support::{self, Shared};
 use crate::store::sync_states::ScopeState;
 use crate::sync::port::{Connectors, Messages, Session};
@@ -205,8 +205,13 @@ impl Engine {
 
     /// Asks for a run.
     pub async fn ask(&self, full: bool) -> Run {
+        self.ask_for_work(if full { Work::Full } else { Work::Changes }).await
+    }
+
+    /// Asks for a run that does this.
+    pub async fn ask_for_work(&self, work: Work) -> Run {
         let (id, key) = (new_id(), self.connection.key);
-        match self.store.queue_run(id, key, Trigger::Manual, full, self.clock.now()).await.unwrap() {
+        match self.store.queue_run(id, key, Trigger::Manual, work, self.clock.now()).await.unwrap() {
             Queued::New(run) | Queued::Existing(run) | Queued::Follows(run) => run,
         }
     }

@@ -5,8 +5,8 @@ use chrono::{DateTime, Utc};
 use rusqlite::{CachedStatement, OptionalExtension, Row, Transaction, named_params, params};
 
 use super::{
-    Absent, Child, Commit, ContentState, DocumentKey, DocumentPut, DocumentStore, DocumentWrite, FeedEntryKind,
-    Generation, OldContainer, StoredDocument, TextWrite,
+    Absent, Child, Commit, ContentState, DocumentKey, DocumentPut, DocumentStore, DocumentWrite,
+    FeedEntryKind, Generation, OldContainer, StoredDocument, TextWrite,
 };
 use crate::store::runs::RunProgress;
 use crate::store::sqlite::{hash, micros};

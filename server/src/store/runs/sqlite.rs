@@ -17,7 +17,9 @@ use super::{
 use crate::schedule::times;
 use crate::store::connections::Schedule;
 use crate::store::sqlite::{from_json, micros, time, to_json};
-use crate::store::{ConnectionKey, Fence, Listed, Result, SqliteStore, StoreError, connections, sync_states, wanted};
+use crate::store::{
+    ConnectionKey, Fence, Listed, Result, SqliteStore, StoreError, connections, sync_states, wanted,
+};
 
 const COLUMNS: &str = "r.id, r.connection, c.id, r.state, r.cause, r.work, r.mode, r.created_at, r.started_at, \
      r.ended_at, r.resume_at, r.pulls, r.attempts, r.counts, r.error, r.held_sweeps, r.crashes";

@@ -96,11 +96,7 @@ fn retry(
 }
 
 /// Wants an id. What is wanted already at the same version keeps its attempts.
-pub(in crate::store) fn want(
-    tx: &Transaction<'_>,
-    connection: ConnectionKey,
-    wanted: &Wanted,
-) -> Result<()> {
+pub(in crate::store) fn want(tx: &Transaction<'_>, connection: ConnectionKey, wanted: &Wanted) -> Result<()> {
     tx.prepare_cached(
         "INSERT INTO wanted (connection, id, scope, version, why, attempts) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
          ON CONFLICT (connection, id) DO UPDATE SET scope = excluded.scope, version = excluded.version, \
