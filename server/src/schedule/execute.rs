@@ -16,8 +16,7 @@ use super::{Scheduler, new_id};
 use crate::catalog::{AuthKind, Manifest, apply_defaults};
 use crate::store::StoreError;
 use crate::store::connections::Connection;
-use crate::store::runs::state::has_ended;
-use crate::store::runs::{Claim, RunEnd, RunError, RunOutcome};
+use crate::store::runs::{Claim, RunEnd, RunError, RunOutcome, state};
 use crate::store::sync_states::ScopeState;
 use crate::sync::outcome::{DEFAULT_PARK, Treatment, backoff, fix, treatment};
 use crate::sync::report::Report;
@@ -65,11 +64,12 @@ impl Scheduler {
             self.lost(&context).await;
             return;
         };
-        let state = end.state;
         let log = context.log_part();
-        let progress = Some(report.run().progress());
+        // Where the run was cut off a commit may have come through of which nobody here has heard.
+        let progress = (end.state != State::Queued).then(|| report.run().progress());
         let outcome = RunOutcome { fence, run: id.clone(), end: end.clone(), progress, states, log };
         // Until it is written the connection takes no other run; when this process goes away, the run is begun again.
+        let mut told = false;
         loop {
             let now = self.clock.now();
             let written = tokio::select! {
@@ -81,7 +81,7 @@ impl Scheduler {
                 Ok(()) => {
                     report.update(|live| {
                         live.state = end.state;
-                        live.ended_at = has_ended(end.state).then_some(now);
+                        live.ended_at = state::has_ended(end.state).then_some(now);
                         live.resume_at = end.resume_at;
                         live.error.clone_from(&end.error);
                         live.held_sweeps.clone_from(&end.held_sweeps);
@@ -93,7 +93,9 @@ impl Scheduler {
                     return;
                 }
                 Err(error) => {
-                    tracing::error!(run = %id, %error, "the end of a run could not be written; trying again");
+                    if !std::mem::replace(&mut told, true) {
+                        tracing::error!(run = %id, %error, "the end of a run could not be written; trying again");
+                    }
                     if self.drain.is_cancelled() {
                         return;
                     }
@@ -101,7 +103,7 @@ impl Scheduler {
                 }
             }
         }
-        tracing::info!(run = %id, connection = %connection_id, state = state.as_str_name(), "run ended");
+        tracing::info!(run = %id, connection = %connection_id, state = end.state.as_str_name(), "run ended");
     }
 
     /// The claim is somebody else's: a person cancelled the run, or another replica has taken it over.
@@ -147,10 +149,12 @@ impl Scheduler {
         let mut runner =
             Runner::new(Arc::new(context), connection, stored, settings, connectors, fetcher, bytes);
         // A panic in the engine is this run's failure, and nobody else's.
-        AssertUnwindSafe(runner.run()).catch_unwind().await.unwrap_or_else(|_| {
+        let result = AssertUnwindSafe(runner.run()).catch_unwind().await.unwrap_or_else(|_| {
             let message = "the engine panicked in the middle of this run: the server's log says where";
             Err(ConnectorError::new(Reason::Internal, message).into())
-        })
+        });
+        runner.finish_commits().await;
+        result
     }
 
     fn manifest(&self, connection: &Connection) -> Result<Arc<Manifest>, ConnectorError> {
@@ -215,6 +219,10 @@ impl Scheduler {
             Err(Stop::Cancelled) => {
                 report.log(Level::Info, "the run was cancelled at its last committed page", []);
                 end.state = State::Cancelled;
+            }
+            Err(Stop::StoreAway(why)) => {
+                report.log(Level::Warn, format!("the run goes on when the store is back: {why}"), []);
+                end.state = State::Queued;
             }
             Err(Stop::Failed(error)) => {
                 end.error = Some(RunError::from(&error));

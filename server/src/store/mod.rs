@@ -89,6 +89,10 @@ pub enum StoreError {
         /// Where it was to go.
         to: State,
     },
+    /// The database cannot be reached, or is too busy: the same may go through later. Whether a write that ended so is
+    /// there is not known; it may be repeated.
+    #[error("the database is not available: {0}")]
+    Unavailable(String),
     /// The database itself failed: the disk is full, the file is locked, the medium is bad.
     #[error("the database failed: {0}")]
     Database(String),

@@ -345,7 +345,7 @@ impl Committer {
     }
 
     /// Waits until what is being committed is there.
-    async fn settle(&mut self) -> Result<(), StoreError> {
+    pub(super) async fn settle(&mut self) -> Result<(), StoreError> {
         match &mut self.in_flight {
             None => Ok(()),
             Some(in_flight) => {

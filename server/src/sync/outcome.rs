@@ -81,7 +81,7 @@ pub fn fix(reason: Reason) -> &'static str {
 /// jitter, and never shorter than the source asks.
 pub fn backoff(attempt: u32, initial: Duration, max: Duration, error: &ConnectorError) -> Duration {
     let ceiling = initial.saturating_mul(1 << attempt.saturating_sub(1).min(16)).min(max);
-    let jittered = ceiling.mul_f64(rand::rng().random_range(0.5..=1.0));
+    let jittered = ceiling.mul_f64(rand::rng().random_range(0.0..=1.0));
     jittered.max(error.retry_after.unwrap_or_default().min(max))
 }
 
@@ -96,8 +96,11 @@ mod tests {
         for attempt in 1..40 {
             let pause = backoff(attempt, initial, max, &error);
             let ceiling = Duration::from_secs(2_u64.saturating_pow(attempt - 1).min(60));
-            assert!(pause >= ceiling.mul_f64(0.5) && pause <= ceiling, "attempt {attempt}: {pause:?}");
+            assert!(pause <= ceiling, "attempt {attempt}: {pause:?}");
         }
+        let spread: Vec<_> = (0..200).map(|_| backoff(7, initial, max, &error)).collect();
+        let (shortest, longest) = (spread.iter().min().unwrap(), spread.iter().max().unwrap());
+        assert!(*shortest < max / 4 && *longest > max / 4 * 3, "over all of it: {shortest:?} to {longest:?}");
         let asks = error.with_retry_after(Duration::from_secs(30));
         assert!(backoff(1, initial, max, &asks) >= Duration::from_secs(30));
     }

@@ -30,12 +30,15 @@ pub enum Stop {
     Failed(ConnectorError),
     /// Another claim was made: nothing may be written any more.
     Fenced,
+    /// The store is away: the run goes on when it is back. It says why.
+    StoreAway(String),
 }
 
 impl From<StoreError> for Stop {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Fenced => Stop::Fenced,
+            error @ StoreError::Unavailable(_) => Stop::StoreAway(error.to_string()),
             error => Stop::Failed(ConnectorError::new(Reason::Internal, format!("the store: {error}"))),
         }
     }
@@ -131,6 +134,12 @@ impl Runner {
     /// What the run did so far.
     pub fn counts(&self) -> RunCounts {
         self.committer.counts
+    }
+
+    /// Waits until what is being committed is there, or has failed.
+    pub async fn finish_commits(&mut self) {
+        // A commit that fails now belongs to a run that has failed already.
+        drop(self.committer.settle().await);
     }
 
     /// Runs to the end. May be dropped at any point.

@@ -72,7 +72,7 @@ async fn a_source_that_stays_down_fails_the_run_and_is_tried_again_sooner() {
         assert_eq!(shown.failures, failures);
         let pause = (shown.next_run_at.unwrap() - run.ended_at.unwrap()).num_seconds();
         let longest = 300 * 2_i64.pow(u32::try_from(failures).unwrap() - 1);
-        assert!((longest / 2..=longest).contains(&pause), "failure {failures}: {pause} s");
+        assert!((0..=longest).contains(&pause), "failure {failures}: {pause} s");
         engine.clock.set(shown.next_run_at.unwrap());
     }
     engine.pull(vec![say("", Vec::new(), Some(complete("1")))]);

@@ -149,10 +149,10 @@ pub async fn what_does_not_exist_is_missing(store: Shared) {
 }
 
 pub async fn a_claim_ends_every_earlier_one(store: Shared) {
-    let connection = connect(&store, "docs").await;
-    let first = store.claim_connection(connection.key).await.unwrap();
+    let (_, _, first) = running(&store, "docs").await;
     write(&store, first, puts(&["1"])).await;
-    let second = store.claim_connection(connection.key).await.unwrap();
+    store.take_over(true, at(1)).await.unwrap();
+    let (_, second) = store.claim_run(at(1)).await.unwrap().unwrap();
     assert!(second.number > first.number);
     let refused = store.delete_documents_of(first, "", 10, start()).await;
     assert!(matches!(refused, Err(StoreError::Fenced)), "{refused:?}");

@@ -22,7 +22,10 @@ pub async fn nothing_begins_for_a_connection_that_is_being_deleted(store: Shared
     let refused =
         store.queue_run("r-2".to_owned(), connection.key, Trigger::Manual, Work::Changes, at(1)).await;
     assert!(matches!(refused, Err(StoreError::Missing("connection"))), "{refused:?}");
-    assert_eq!(store.take_over(true, start()).await.unwrap(), 0);
+    assert_eq!(store.take_over(true, start()).await.unwrap(), 0, "no run is queued again");
+    let late = store.end_deletion(fence, at(2)).await;
+    assert!(matches!(late, Err(StoreError::Fenced)), "{late:?}");
+    let (_, fence) = store.claim_deletion("another", LEASE, at(2)).await.unwrap().unwrap();
     store.end_deletion(fence, at(2)).await.unwrap();
     let refused =
         store.queue_run("r-3".to_owned(), connection.key, Trigger::Manual, Work::Changes, at(3)).await;

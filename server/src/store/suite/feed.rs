@@ -189,14 +189,18 @@ pub async fn a_commit_wakes_readers(store: Shared) {
 pub async fn a_commit_whose_caller_left_still_wakes_readers(store: Shared) {
     let (_, run, fence) = running(&store, "docs").await;
     let mut changes = store.feed_changes();
-    changes.mark_unchanged();
-    let commit = Commit { run: run.id, documents: puts(&["1"]), ..Commit::default() };
-    // Polled once, so that it is under way, and dropped.
-    let mut given_up = store.commit(fence, commit, at(1));
-    assert!(futures::poll!(&mut given_up).is_pending());
-    drop(given_up);
-    tokio::time::timeout(Duration::from_secs(10), changes.changed()).await.expect("nobody was told").unwrap();
-    assert_eq!(listed(&store).await, ["1"]);
+    for number in 0..50 {
+        let documents = puts(&[&number.to_string()]);
+        let commit = Commit { run: run.id.clone(), documents, ..Commit::default() };
+        // Dropped before it began, under way, or just as it is there.
+        let given_up = store.commit(fence, commit, at(1));
+        drop(tokio::time::timeout(Duration::from_micros(20 * number), given_up).await);
+    }
+    write(&store, fence, puts(&["last"])).await;
+    let head = store.feed_bounds().await.unwrap().head;
+    assert_eq!(listed(&store).await.len() as i64, head, "each is there as a whole or not at all");
+    let told = changes.wait_for(|known| *known >= head);
+    tokio::time::timeout(Duration::from_secs(10), told).await.expect("nobody was told").unwrap();
 }
 
 pub async fn reads_that_are_given_up_cost_nothing(store: Shared) {
