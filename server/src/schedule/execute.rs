@@ -202,7 +202,7 @@ impl Scheduler {
                     let error = RunError::from(error);
                     RunError { message: format!("scope {scope:?}: {}", error.message), ..error }
                 });
-                log_end(report, &finished);
+                log_end(report, &finished, now);
                 end.held_sweeps = finished.held_sweeps;
                 end.listed_all = finished.listed_all;
                 states = finished.states;
@@ -282,9 +282,14 @@ pub(crate) fn capabilities(manifest: &Manifest) -> Capabilities {
     }
 }
 
-fn log_end(report: &Report, finished: &Finished) {
+fn log_end(report: &Report, finished: &Finished, now: DateTime<Utc>) {
     let counts = finished.counts;
+    let run = report.run();
+    let took = run.started_at.map_or(0, |began| (now - began).num_milliseconds());
     let fields = [
+        ("documents", (counts.created + counts.updated + counts.unchanged + counts.deleted).to_string()),
+        ("duration_ms", took.to_string()),
+        ("pulls", run.pulls.to_string()),
         ("created", counts.created.to_string()),
         ("updated", counts.updated.to_string()),
         ("unchanged", counts.unchanged.to_string()),
@@ -302,6 +307,7 @@ fn log_failure(report: &Report, error: &ConnectorError) {
         ("code", error.code.clone()),
         ("actor", reason.actor.as_str().to_owned()),
         ("fix", fix(error.reason).to_owned()),
+        ("retry_after_ms", error.retry_after.map(|pause| pause.as_millis().to_string()).unwrap_or_default()),
     ];
     let level = if treatment(error.reason) == Treatment::Park { Level::Info } else { Level::Error };
     report.log(level, error.message.clone(), fields);

@@ -9,6 +9,7 @@ use super::commit::unanswered;
 use super::outcome::{Treatment, treatment};
 use super::plan::cannot_ask;
 use super::run::{Runner, Stop};
+use super::scopes::Group;
 use crate::store::documents::Commit;
 use crate::store::item_errors::{ItemError, Shield, Target};
 use crate::store::wanted::Wanted;
@@ -86,7 +87,7 @@ impl Runner {
         let mut attempt = 0;
         while !left.is_empty() {
             let ids = left.iter().map(|(_, id)| id.clone()).collect();
-            let outcome = self.pull(PullMode::Targeted, Vec::new(), ids).await?;
+            let outcome = self.pull(PullMode::Targeted, &Group::default(), ids).await?;
             let before = left.len();
             left.retain(|(_, id)| !outcome.answered.contains(id));
             let Some(error) = outcome.cut else {

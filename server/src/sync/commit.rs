@@ -487,9 +487,6 @@ impl Committer {
                         let goes_on = self.loops.goes_on(&scope, mode, generation, &at);
                         self.stop_at(goes_on).await?;
                     }
-                    if moved {
-                        self.loops.moved(&scope);
-                    }
                     progressed |= moved;
                     changed_scopes.insert(scope);
                 }

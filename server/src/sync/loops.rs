@@ -10,7 +10,7 @@ use ring::digest::{SHA256, digest};
 use superfasttt_proto::connector::v1::{PullMode, Reason};
 use superfasttt_proto::error::ConnectorError;
 
-use super::change::{Change, Part};
+use super::change::{Change, Part, PartEnd};
 
 /// A cursor may be met a second time, where a pull was cut off right behind it.
 const CURSOR_SIGHTS: u32 = 2;
@@ -27,22 +27,21 @@ struct Trail {
 }
 
 impl Trail {
-    /// Takes a step. Says how often what is kept was met since it was kept.
+    /// Takes a step. Says how often this was met since it is kept; 0 where something else is.
     fn step(&mut self, at: u64) -> u32 {
         self.steps += 1;
-        if self.kept == Some(at) {
+        let met = self.kept == Some(at);
+        if met {
             self.sights += 1;
         }
-        let sights = self.sights;
         if self.steps >= self.until {
             // What is met at each step stays on watch.
-            if self.kept != Some(at) {
-                self.kept = Some(at);
-                self.sights = 0;
+            if !met {
+                (self.kept, self.sights) = (Some(at), 0);
             }
             self.until = self.steps * 2;
         }
-        sights
+        if met { self.sights } else { 0 }
     }
 }
 
@@ -51,7 +50,15 @@ impl Trail {
 pub struct Loops {
     hasher: RandomState,
     cursors: BTreeMap<String, (PullMode, i64, Trail)>,
-    pages: BTreeMap<String, Trail>,
+    pages: BTreeMap<String, Pages>,
+}
+
+/// The pages of one scope in one pull.
+#[derive(Debug, Default)]
+struct Pages {
+    /// Since its last checkpoint that was another than the one before.
+    since: Trail,
+    checkpoint: Option<u64>,
 }
 
 impl Loops {
@@ -88,33 +95,36 @@ impl Loops {
         Err(ConnectorError::new(Reason::PaginationLoop, message))
     }
 
-    /// A part of a page. A checkpoint that moved a cursor is progress, whatever was sent before it.
+    /// A part of a page. Another checkpoint than the last one is progress, whatever was sent before it.
     ///
     /// # Errors
     /// `PAGINATION_LOOP` where the same items came before, again and again, without a checkpoint between.
     pub fn page(&mut self, part: &Part) -> Result<(), ConnectorError> {
-        if part.changes.is_empty() || part.message_bytes == 0 {
-            return Ok(());
-        }
-        let at = self.hasher.hash_one(Names(&part.changes));
         if !self.pages.contains_key(&*part.scope) {
-            self.pages.insert(part.scope.to_string(), Trail::default());
+            self.pages.insert(part.scope.to_string(), Pages::default());
         }
-        let trail = self.pages.get_mut(&*part.scope).expect("it was just put there");
-        if trail.step(at) < PAGE_SIGHTS {
+        let pages = self.pages.get_mut(&*part.scope).expect("it was just put there");
+        // Later parts of one message are not looked at: what was fetched in between has cut it where it happened to.
+        let sights = match part.message_bytes > 0 && !part.changes.is_empty() {
+            true => pages.since.step(self.hasher.hash_one(Names(&part.changes))),
+            false => 0,
+        };
+        if let PartEnd::Checkpoint(checkpoint) = &part.end {
+            let at = Some(self.hasher.hash_one(&checkpoint.cursor));
+            if pages.checkpoint != at {
+                *pages = Pages { since: Trail::default(), checkpoint: at };
+                return Ok(());
+            }
+        }
+        if sights < PAGE_SIGHTS {
             return Ok(());
         }
         let message = format!(
-            "scope {:?} goes round in a circle: the same {} changes come again and again, without a checkpoint",
+            "scope {:?} goes round in a circle: the same {} changes come again and again, without a new checkpoint",
             part.scope,
             part.changes.len()
         );
         Err(ConnectorError::new(Reason::PaginationLoop, message))
-    }
-
-    /// A scope's cursor moved on.
-    pub fn moved(&mut self, scope: &str) {
-        self.pages.remove(scope);
     }
 }
 
@@ -147,7 +157,7 @@ impl Hash for Names<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sync::testing::{document, part};
+    use crate::sync::testing::{cursor, document, part};
 
     fn follow(cursors: impl IntoIterator<Item = u64>) -> Option<usize> {
         let mut loops = Loops::default();
@@ -198,11 +208,12 @@ mod tests {
         assert!(circle.is_some_and(|step| step < 40), "{circle:?}");
         let mut loops = Loops::default();
         for step in 0..100 {
-            loops.page(&page("same")).unwrap();
-            if step % 3 == 2 {
-                loops.moved("a");
-            }
+            let checkpoint = (step % 3 == 2).then(|| cursor(&step.to_string()));
+            loops.page(&part("a", vec![document("same")], checkpoint)).unwrap();
         }
+        let stuck = (0..100)
+            .position(|_| loops.page(&part("a", vec![document("same")], Some(cursor("stays")))).is_err());
+        assert!(stuck.is_some_and(|step| step < 40), "a checkpoint that stays is no progress: {stuck:?}");
         for step in 0..1000 {
             loops.page(&page(&step.to_string())).unwrap();
         }

@@ -9,13 +9,14 @@ use std::time::Duration;
 use futures::StreamExt;
 use prost::Message;
 use superfasttt_proto::connector::pulled::{PullResponse, pull_response::Kind};
-use superfasttt_proto::connector::v1::{PullMode, Reason, scope_removed::Cause};
+use superfasttt_proto::connector::v1::{PullMode, Reason, log_record::Level, scope_removed::Cause};
 use superfasttt_proto::error::ConnectorError;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::change::{self, Change, Part, PartEnd, violation};
 use super::port::Messages;
 use super::report::Report;
+use super::scopes::Group;
 use crate::store::item_errors::Target;
 
 /// The longest cursor.
@@ -32,8 +33,8 @@ pub struct Reading {
     pub connector: String,
     /// What was asked.
     pub mode: PullMode,
-    /// The scopes that were asked for; empty for all.
-    pub scopes: Vec<String>,
+    /// The scopes that were asked for.
+    pub group: Group,
     /// The ids that were asked for, in TARGETED.
     pub ids: HashSet<String>,
     /// The connector declares that a listing names everything.
@@ -78,6 +79,13 @@ pub async fn read(
         let permit = reading.in_flight.clone().acquire_many_owned(weight).await.expect("it is never closed");
         let part = reading.part(message, &report);
         let Some(part) = part.transpose() else { continue };
+        if part.as_ref().is_ok_and(|part| reading.group.except.contains(&*part.scope)) {
+            // It does not know how to leave scopes out, and has begun them from nothing: what it sends of them is older
+            // than where they stand, as far as their cursors go. Scopes that come behind it are found by a full listing.
+            let message = "the connector cannot look for new scopes alone: the next full listing finds them";
+            report.log(Level::Info, message, []);
+            return;
+        }
         let failed = part.is_err();
         let part = part.map(|mut part| {
             part.message_bytes = size as u64;
@@ -132,7 +140,7 @@ impl Reading {
                 scope.len()
             )));
         }
-        if !self.scopes.is_empty() && !self.scopes.iter().any(|asked| **asked == *scope) {
+        if !self.group.scopes.is_empty() && !self.group.holds(&scope) {
             return Err(violation(format!("scope {scope:?}, which was not asked for")));
         }
         Ok(Some(Part { scope, changes, end, message_bytes: 0, permit: None }))

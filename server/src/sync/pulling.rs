@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures::StreamExt;
@@ -10,16 +11,20 @@ use superfasttt_proto::CONTRACT_REVISION;
 use superfasttt_proto::connector::v1::{PullMode, PullRequest, Reason, log_record::Level};
 use superfasttt_proto::error::{ConnectorError, reason_info};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::commit::PullOutcome;
 use super::outcome::{Treatment, backoff, treatment};
 use super::port::Session;
 use super::pull::{self, Reading};
+use super::report::Report;
 use super::run::{OpenSession, Runner, Stop};
+use super::scopes::Group;
 use crate::content::{self, Source};
 use crate::schedule::times;
 use crate::store::connections::{Connection, Schedule};
+use crate::store::runs::RunCounts;
 use crate::store::sync_states::{Listing, ListingMode};
 
 /// Parts between the stream and the content stage, and between that and the commits.
@@ -37,14 +42,14 @@ impl Runner {
         Ok(())
     }
 
-    /// Pulls until these scopes (all, where empty) are caught up, whatever cuts it off in between.
-    async fn pull_group(&mut self, mode: PullMode, scopes: Vec<String>) -> Result<(), Stop> {
+    /// Pulls until these scopes are caught up, whatever cuts it off in between.
+    async fn pull_group(&mut self, mode: PullMode, group: Group) -> Result<(), Stop> {
         let limits = self.context.limits;
         let mut attempt = 0;
         let mut stuck = 0;
         let mut listed_again = 0;
         loop {
-            let outcome = self.pull(mode, scopes.clone(), Vec::new()).await?;
+            let outcome = self.pull(mode, &group, Vec::new()).await?;
             if outcome.progressed {
                 attempt = 0;
                 stuck = 0;
@@ -85,7 +90,7 @@ impl Runner {
             self.pause(attempt, &error).await?;
         }
         if matches!(mode, PullMode::Full | PullMode::List) {
-            self.close_unproven(mode, &scopes).await?;
+            self.close_unproven(mode, &group).await?;
         }
         Ok(())
     }
@@ -190,13 +195,13 @@ impl Runner {
 
     /// A listing that ended without proof of being complete is over: nothing is swept by it. One that a scope error
     /// stopped is resumed by the next run.
-    async fn close_unproven(&mut self, mode: PullMode, scopes: &[String]) -> Result<(), Stop> {
+    async fn close_unproven(&mut self, mode: PullMode, group: &Group) -> Result<(), Stop> {
         let kind = if mode == PullMode::List { ListingMode::List } else { ListingMode::Full };
         let stopped: BTreeSet<&String> = self.scope_errors.iter().map(|(scope, _)| scope).collect();
         let open = self.committer.scopes.names(|state| {
             state.listing == Listing::UnderWay
                 && state.listing_mode == kind
-                && (scopes.is_empty() || scopes.contains(&state.scope))
+                && group.holds(&state.scope)
                 && !stopped.contains(&state.scope)
         });
         for scope in open {
@@ -221,7 +226,7 @@ impl Runner {
     pub(super) async fn pull(
         &mut self,
         mode: PullMode,
-        scopes: Vec<String>,
+        group: &Group,
         ids: Vec<String>,
     ) -> Result<PullOutcome, Stop> {
         let context = self.context.clone();
@@ -235,8 +240,9 @@ impl Runner {
             settings: Some(self.settings.clone()),
             credential: None,
             mode: mode.into(),
-            scopes: scopes.clone(),
-            states: self.committer.scopes.for_pull(mode, &scopes),
+            scopes: group.scopes.iter().cloned().collect(),
+            except_scopes: group.except.iter().cloned().collect(),
+            states: self.committer.scopes.for_pull(mode, group),
             ids: ids.clone(),
             contract_revision: CONTRACT_REVISION,
             want_raw: false,
@@ -256,7 +262,7 @@ impl Runner {
         let reading = Reading {
             connector: self.connection.connector.clone(),
             mode,
-            scopes,
+            group: group.clone(),
             ids: ids.into_iter().collect(),
             full_listing: context.capabilities.full_listing,
             stall_timeout: context.limits.stall_timeout,
@@ -288,7 +294,9 @@ impl Runner {
             ready,
         )));
         self.committer.yields_at = self.yields_at(mode);
+        let (before, began) = (self.committer.counts, Instant::now());
         let outcome = self.committer.run(mode, pending).await;
+        log_pull(&context.report, mode, before, self.committer.counts, began.elapsed());
         if !matches!(&outcome, Ok(PullOutcome { cut: None, .. })) {
             self.session = None;
         }
@@ -319,6 +327,25 @@ impl Runner {
         self.session = Some(OpenSession { session: session.clone(), _stderr });
         Ok(session)
     }
+}
+
+/// Says what a pull brought, where it brought something.
+fn log_pull(report: &Report, mode: PullMode, before: RunCounts, after: RunCounts, took: Duration) {
+    let changes = after.changes - before.changes;
+    if changes == 0 {
+        return;
+    }
+    let documents = |counts: RunCounts| counts.created + counts.updated + counts.unchanged + counts.deleted;
+    let fields = [
+        ("mode", mode.as_str_name().trim_start_matches("PULL_MODE_").to_owned()),
+        ("changes", changes.to_string()),
+        ("documents", (documents(after) - documents(before)).to_string()),
+        ("item_errors", (after.item_errors - before.item_errors).to_string()),
+        ("contents_fetched", (after.contents_fetched - before.contents_fetched).to_string()),
+        ("pages", (after.pages - before.pages).to_string()),
+        ("duration_ms", took.as_millis().to_string()),
+    ];
+    report.log(Level::Info, "a pull ended", fields);
 }
 
 fn no_progress(last: &str) -> ConnectorError {

@@ -30,7 +30,7 @@ use crate::store::connections::{Connection, NewConnection};
 use crate::store::runs::{Queued, Run, Work};
 use crate::store::suite::support::{self, Shared};
 use crate::store::sync_states::ScopeState;
-use crate::sync::port::{Connectors, Messages, Session};
+use crate::sync::port::{Connectors, Messages, Session, StderrLine};
 use crate::sync::testing::page;
 
 /// A part of what a pull answers.
@@ -129,7 +129,7 @@ impl Session for Fake {
         Err(ConnectorError::new(Reason::Unimplemented, "not scripted"))
     }
 
-    fn stderr(&self) -> BoxStream<'static, String> {
+    fn stderr(&self) -> BoxStream<'static, StderrLine> {
         stream::empty().boxed()
     }
 }
@@ -220,6 +220,11 @@ impl Engine {
     pub async fn go(&self) {
         self.scheduler.tick().await.unwrap();
         self.settled().await;
+    }
+
+    /// Begins what is due.
+    pub async fn begin(&self) {
+        self.scheduler.tick().await.unwrap();
     }
 
     /// Waits until nothing is under way.

@@ -4,4 +4,5 @@
 mod engine;
 mod failures;
 mod listings;
+mod reconcile;
 mod stops;
