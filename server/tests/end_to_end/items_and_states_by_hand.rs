@@ -6,13 +6,16 @@ use superfasttt_proto::control::v1::run::State;
 use superfasttt_proto::control::v1::*;
 use tonic::Code;
 
-use crate::support::{SCRIPTED, Server, TARGETED, checkpoint, complete, doc, in_scope, item_error, unnamed_error};
+use crate::support::{
+    SCRIPTED, Server, TARGETED, checkpoint, complete, doc, in_scope, item_error, unnamed_error,
+};
 
 #[tokio::test]
 async fn items_are_tried_again_one_by_one_or_all() {
     let server = Server::start().await;
     let locked = json!({"item_error": {"locator": "at/x", "reason": "ACCESS_DENIED", "message": "locked"}});
-    let listing = vec![doc("a", "1"), item_error("b"), item_error("c"), locked, unnamed_error(), complete("1")];
+    let listing =
+        vec![doc("a", "1"), item_error("b"), item_error("c"), locked, unnamed_error(), complete("1")];
     let source = server.source(TARGETED, [listing]).await;
     let connection = source.connection.clone();
     server.client.sync(&connection).await;
@@ -48,7 +51,8 @@ async fn items_are_tried_again_one_by_one_or_all() {
     assert_eq!((left.len(), c.attempts), (3, 2));
     assert_eq!(server.client.scope(&connection, "").await.cursor, b"1", "no cursor is touched");
 
-    let unnamed = left.iter().find(|error| error.item.is_empty() && error.locator.is_empty()).unwrap().id.clone();
+    let unnamed =
+        left.iter().find(|error| error.item.is_empty() && error.locator.is_empty()).unwrap().id.clone();
     let request = RetryItemErrorsRequest { connection: connection.clone(), item_errors: vec![unnamed] };
     let refused = runs.retry_item_errors(request).await.unwrap_err();
     assert_eq!(refused.code(), Code::FailedPrecondition);
@@ -71,9 +75,8 @@ async fn items_of_a_connector_that_cannot_be_asked_are_left_to_a_full_sync() {
 #[tokio::test]
 async fn a_cursor_is_set_by_hand_but_not_under_a_run() {
     let server = Server::start().await;
-    let source = server
-        .source(SCRIPTED, [vec![in_scope("s", doc("a", "1")), in_scope("s", complete("1"))]])
-        .await;
+    let source =
+        server.source(SCRIPTED, [vec![in_scope("s", doc("a", "1")), in_scope("s", complete("1"))]]).await;
     let (connection, script) = (source.connection.clone(), &source.script);
     server.client.sync_well(&connection).await;
     let mut runs = server.client.runs();
@@ -114,7 +117,8 @@ async fn changes_of_settings_that_meet_are_both_kept() {
     let change = |name: String| {
         let (mut client, id) = (server.client.connections(), source.connection.clone());
         async move {
-            let value = prost_types::Value { kind: Some(prost_types::value::Kind::StringValue(name.clone())) };
+            let value =
+                prost_types::Value { kind: Some(prost_types::value::Kind::StringValue(name.clone())) };
             let settings = Some(prost_types::Struct { fields: [(name.clone(), value)].into() });
             let update_mask = Some(prost_types::FieldMask { paths: vec![format!("settings.{name}")] });
             let connection = Some(Connection { id, settings, ..Connection::default() });
