@@ -171,7 +171,7 @@ impl Connectord {
     pub async fn sync(&self, connection: &str) -> anyhow::Result<Synced> {
         let mut client = SyncServiceClient::new(self.channel.clone());
         let cpu_before = self.cpu_time()?;
-        let request = StartSyncRequest { connection: connection.to_owned(), full: true };
+        let request = StartSyncRequest { connection: connection.to_owned(), full: true, at: None };
         let started = client.start_sync(request).await?.into_inner().run.context("a sync is a run")?;
         let mut states = client.watch_run(WatchRunRequest { run: started.id }).await?.into_inner();
         let mut last = None;

@@ -1,14 +1,15 @@
 //! Domain types as messages of the control API.
 
 use chrono::{DateTime, Utc};
-use prost_types::{Duration, Timestamp};
+use prost_types::Timestamp;
 use superfasttt_proto::connector::v1::{Error, LogRecord, PullMode};
 use superfasttt_proto::control::v1::connection::State;
 use superfasttt_proto::control::v1::{self, run};
 use superfasttt_proto::error::reason_info;
 
-use crate::catalog::Frequency;
-use crate::store::connections::{Connection, ConnectionTotals, Schedule};
+use super::connection::schedule;
+use crate::schedule::times;
+use crate::store::connections::{Connection, ConnectionTotals};
 use crate::store::item_errors::{StoredItemError, Target};
 use crate::store::runs::{Run, RunCounts, RunError, StoredLogLine};
 use crate::store::sync_states::{Listing, ListingMode, ScopeState};
@@ -21,6 +22,11 @@ pub fn timestamp(time: DateTime<Utc>) -> Timestamp {
     Timestamp { seconds: time.timestamp(), nanos: time.timestamp_subsec_nanos() as i32 }
 }
 
+/// A time of a message; `None` where it is no time that exists.
+pub fn time(timestamp: &Timestamp) -> Option<DateTime<Utc>> {
+    DateTime::from_timestamp(timestamp.seconds, u32::try_from(timestamp.nanos).ok()?)
+}
+
 /// A connection, with what its last run says of it.
 pub fn connection(
     connection: &Connection,
@@ -28,6 +34,7 @@ pub fn connection(
     last_run: Option<&Run>,
     needs_credential: bool,
 ) -> v1::Connection {
+    let next_run_at = connection.next_run_at.filter(|_| !connection.disabled && !connection.paused);
     let (state, status_message) = connection_state(connection, totals, last_run, needs_credential);
     v1::Connection {
         id: connection.id.clone(),
@@ -36,16 +43,20 @@ pub fn connection(
         name: connection.name.clone(),
         // Whoever knows which of them are secret fills them in.
         settings: None,
-        schedule: Some(schedule(&connection.schedule)),
+        schedule: Some(schedule::message(&connection.schedule)),
         keep_raw: false,
         disabled: connection.disabled,
         paused: connection.paused,
         state: state.into(),
         status_message,
-        next_run_at: connection
-            .next_run_at
-            .filter(|_| !connection.disabled && !connection.paused)
-            .map(timestamp),
+        next_run_at: next_run_at.map(timestamp),
+        next_run_trigger: next_run_at.map_or(run::Trigger::Unspecified, |_| connection.next_cause).into(),
+        // Without a listing there is nothing to go on from.
+        next_run_full: next_run_at.is_some_and(|at| {
+            connection.synced_settings.is_none()
+                || times::is_full(&connection.id, &connection.schedule, connection.last_full_at, at)
+        }),
+        next_run_reason: next_run_at.map(|at| schedule::reason(connection, at)).unwrap_or_default(),
         last_run: connection.last_run.clone().unwrap_or_default(),
         last_success_at: connection.last_success_at.map(timestamp),
         document_count: totals.documents,
@@ -116,19 +127,6 @@ fn advice(error: &RunError) -> String {
         fix(reason)
     )
     .replace(": nobody must act: nothing: ", ": nobody must act: ")
-}
-
-fn schedule(schedule: &Schedule) -> v1::Schedule {
-    let duration = |frequency: &Option<Frequency>| match frequency {
-        Some(Frequency::Every(every)) => i64::try_from(every.as_secs()).ok(),
-        Some(Frequency::Cron(_)) | None => None,
-    };
-    let duration = |frequency| duration(frequency).map(|seconds| Duration { seconds, nanos: 0 });
-    v1::Schedule {
-        interval: duration(&schedule.frequency),
-        full_interval: duration(&schedule.full_frequency),
-        ..v1::Schedule::default()
-    }
 }
 
 /// A run as it is at this moment.

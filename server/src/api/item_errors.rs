@@ -49,8 +49,7 @@ impl Api {
         }
         let number = |id: &String| id.parse().map_err(|_| ApiError::not_found("item error", id));
         let errors = request.item_errors.iter().map(number).collect::<Result<Vec<i64>, _>>()?;
-        let connection = self.connection(&request.connection).await?;
-        self.refuse_stopped(&connection)?;
+        let connection = self.connection_to_sync(&request.connection).await?;
         let entry = self.catalog.get(&connection.connector);
         let manifest = entry.and_then(|entry| entry.manifest.clone());
         if manifest.is_some_and(|manifest| !manifest.capabilities.targeted) {

@@ -3,16 +3,18 @@
 use std::pin::Pin;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use futures::{Stream, StreamExt, stream};
 use superfasttt_proto::control::v1::run::{State, Trigger};
 use superfasttt_proto::control::v1::sync_service_server::SyncService;
 use superfasttt_proto::control::v1::*;
 use tonic::{Request, Response, Status};
 
+use super::connection::schedule;
 use super::error::ApiError;
 use super::{Api, convert, page};
 use crate::schedule::new_id;
-use crate::store::connections::Connection;
+use crate::store::connections::{Connection, ConnectionChange, Schedule};
 use crate::store::runs::{Queued, Run as StoredRun, Work};
 use crate::sync::report::LiveRun;
 
@@ -26,9 +28,18 @@ impl SyncService for Api {
         request: Request<StartSyncRequest>,
     ) -> Result<Response<StartSyncResponse>, Status> {
         let request = request.into_inner();
+        if let Some(at) = &request.at {
+            let planned_at = self.plan(&request.connection, at, request.full).await?;
+            let planned_at = Some(convert::timestamp(planned_at));
+            return Ok(Response::new(StartSyncResponse { planned_at, ..StartSyncResponse::default() }));
+        }
         let work = if request.full { Work::Full } else { Work::Changes };
         let (run, already_running) = self.queue(&request.connection, work).await?;
-        Ok(Response::new(StartSyncResponse { run: Some(convert::run(&run)), already_running }))
+        Ok(Response::new(StartSyncResponse {
+            run: Some(convert::run(&run)),
+            already_running,
+            planned_at: None,
+        }))
     }
 
     async fn cancel_run(
@@ -178,27 +189,54 @@ impl SyncService for Api {
 }
 
 impl Api {
-    /// Asks for a run now; says whether one was under way.
-    pub(super) async fn queue(&self, connection: &str, work: Work) -> Result<(StoredRun, bool), ApiError> {
-        let connection = self.connection(connection).await?;
-        self.refuse_stopped(&connection)?;
-        let queued =
-            self.store.queue_run(new_id(), connection.key, Trigger::Manual, work, self.clock.now()).await?;
-        Ok(match queued {
-            Queued::New(run) => (run, false),
-            Queued::Existing(run) | Queued::Follows(run) => (run, true),
-        })
-    }
-
-    /// Nothing is begun for a connection that is stopped for good, or until somebody enables it.
-    pub(super) fn refuse_stopped(&self, connection: &Connection) -> Result<(), ApiError> {
+    /// A connection that may run.
+    pub(super) async fn connection_to_sync(&self, id: &str) -> Result<Connection, ApiError> {
+        let connection = self.connection(id).await?;
         if connection.deleting_at.is_some() {
             return Err(ApiError::Precondition("the connection is being deleted".to_owned()));
         }
         if connection.disabled {
             return Err(ApiError::Precondition("the connection is disabled: enable it first".to_owned()));
         }
-        Ok(())
+        Ok(connection)
+    }
+
+    /// Plans a run, in place of one that was planned before. Says when it is due.
+    async fn plan(
+        &self,
+        connection: &str,
+        at: &prost_types::Timestamp,
+        full: bool,
+    ) -> Result<DateTime<Utc>, ApiError> {
+        let connection = self.connection_to_sync(connection).await?;
+        let now = self.clock.now();
+        let mut faults = Vec::new();
+        let Some(at) = schedule::planned("at", at, now, &mut faults) else {
+            return Err(ApiError::Invalid(faults));
+        };
+        if connection.paused {
+            let message = "the schedule is paused, and planned runs with it: resume it first";
+            return Err(ApiError::Precondition(message.to_owned()));
+        }
+        let planned = Schedule { planned_at: Some(at), planned_full: full, ..connection.schedule.clone() };
+        let change = ConnectionChange {
+            next: schedule::next_due(&connection, &planned, now),
+            schedule: Some(planned),
+            ..ConnectionChange::default()
+        };
+        self.store.update_connection(&connection.id, Some(connection.revision), change, now).await?;
+        Ok(at)
+    }
+
+    /// Asks for a run now; says whether one was under way.
+    pub(super) async fn queue(&self, connection: &str, work: Work) -> Result<(StoredRun, bool), ApiError> {
+        let connection = self.connection_to_sync(connection).await?;
+        let queued =
+            self.store.queue_run(new_id(), connection.key, Trigger::Manual, work, self.clock.now()).await?;
+        Ok(match queued {
+            Queued::New(run) => (run, false),
+            Queued::Existing(run) | Queued::Follows(run) => (run, true),
+        })
     }
 
     /// A run under way would write over what is about to be changed.

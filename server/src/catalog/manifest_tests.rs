@@ -114,6 +114,23 @@ fn a_problem_names_the_path_what_is_wrong_and_the_mend() {
 }
 
 #[test]
+fn a_schedule_that_cannot_be_followed_is_a_problem_of_the_manifest() {
+    let problem = |frequency: &str| {
+        let text = format!(
+            r#"{{"id": "demo", "auth": {{"type": "none"}}, "sync": {{"mode": "full", "frequency": {frequency:?}}}}}"#
+        );
+        Manifest::parse(&text).unwrap_err()[0].to_string()
+    };
+    assert!(
+        problem("0 25 * * *").contains("the hour is \"25\", and can be 0 to 23"),
+        "{}",
+        problem("0 25 * * *")
+    );
+    assert!(problem("0 6 30 2 *").contains("never comes"), "{}", problem("0 6 30 2 *"));
+    assert!(problem("400d").contains("1 second to 366 days"), "{}", problem("400d"));
+}
+
+#[test]
 fn all_problems_are_told_at_once() {
     let told = problems(
         r#"{"id": "Google Drive", "auth": {"type": "oauth"}, "sync": {"mode": "full", "time_zone": "Paris"},

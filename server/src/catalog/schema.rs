@@ -103,8 +103,10 @@ pub(super) fn message_of(error: &ValidationError<'_>, secret: bool) -> String {
             format!("{shown} is not of type {wanted}")
         }
         ValidationErrorKind::Enum { options } => format!("{shown} is not one of {}", listed(options)),
-        ValidationErrorKind::Format { format } if format == "frequency" => {
-            format!("{shown} is not a duration or cron")
+        ValidationErrorKind::Format { format } if format == "frequency" && !secret => {
+            // It knows which field of a cron expression is wrong.
+            let text = error.instance().as_str().unwrap_or_default();
+            Frequency::from_str(text).err().map(|error| error.to_string()).unwrap_or_default()
         }
         ValidationErrorKind::Format { format } => format!("{shown} is not a {}", format.replace('-', " ")),
         ValidationErrorKind::Pattern { pattern } => {

@@ -153,7 +153,8 @@ impl Scheduler {
             let message = "the engine panicked in the middle of this run: the server's log says where";
             Err(ConnectorError::new(Reason::Internal, message).into())
         });
-        runner.finish_commits().await;
+        // A store that fails here has failed, or will fail, the run's own writes: nothing more is to be said of it.
+        drop(runner.finish_commits().await);
         result
     }
 

@@ -136,10 +136,18 @@ impl Runner {
         self.committer.counts
     }
 
-    /// Waits until what is being committed is there, or has failed.
-    pub async fn finish_commits(&mut self) {
-        // A commit that fails now belongs to a run that has failed already.
-        drop(self.committer.settle().await);
+    /// Waits until what is being committed is there, or has failed, and writes the checkpoints that wait: of a run that
+    /// failed the store has everything that it had read.
+    ///
+    /// # Errors
+    /// Where the store fails; then what was read is asked for again.
+    pub async fn finish_commits(&mut self) -> Result<(), StoreError> {
+        self.committer.settle().await?;
+        let states = self.committer.take_unsaved();
+        if states.is_empty() {
+            return Ok(());
+        }
+        self.context.store.save_sync_states(self.context.fence, states, None).await
     }
 
     /// Runs to the end. May be dropped at any point.

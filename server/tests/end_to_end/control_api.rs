@@ -116,7 +116,7 @@ async fn faults_name_their_fields() {
     assert_eq!(fields(&runs.get_run(GetRunRequest::default()).await.unwrap_err()), ["run"]);
     let start = runs.start_sync(StartSyncRequest::default()).await.unwrap_err();
     assert_eq!(fields(&start), ["connection"]);
-    let unknown = StartSyncRequest { connection: "nothing".to_owned(), full: false };
+    let unknown = StartSyncRequest { connection: "nothing".to_owned(), full: false, at: None };
     assert_eq!(runs.start_sync(unknown).await.unwrap_err().code(), Code::NotFound);
     let page = ListRunsRequest { page_size: 1001, ..ListRunsRequest::default() };
     assert_eq!(fields(&runs.list_runs(page).await.unwrap_err()), ["page_size"]);

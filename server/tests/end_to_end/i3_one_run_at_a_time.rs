@@ -14,7 +14,7 @@ async fn i3_many_requests_at_once_are_one_run() {
     let settings = serde_json::json!({"script": script.path()});
     let connection = server.client.create_paused(SCRIPTED, settings).await;
     let ask = || async {
-        let request = StartSyncRequest { connection: connection.clone(), full: false };
+        let request = StartSyncRequest { connection: connection.clone(), full: false, at: None };
         server.client.runs().start_sync(request).await.unwrap().into_inner()
     };
     let answers = join_all((0..20).map(|_| ask())).await;

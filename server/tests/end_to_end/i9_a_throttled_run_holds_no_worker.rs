@@ -64,7 +64,7 @@ async fn i9_a_parked_run_does_not_wait_where_a_person_asks() {
     let source = server.source(SCRIPTED, [vec![full], vec![complete("1")]]).await;
     let run = server.client.begin(&source.connection, false).await;
     server.client.reaches(&run.id, State::Parked).await;
-    let request = StartSyncRequest { connection: source.connection.clone(), full: false };
+    let request = StartSyncRequest { connection: source.connection.clone(), full: false, at: None };
     let again = server.client.runs().start_sync(request).await.unwrap().into_inner();
     assert!(again.already_running);
     assert_eq!(again.run.unwrap().id, run.id);

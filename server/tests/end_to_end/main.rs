@@ -28,4 +28,5 @@ mod i9_a_throttled_run_holds_no_worker;
 mod items_and_states_by_hand;
 mod one_server_per_data_folder;
 mod runs;
+mod schedules;
 mod settings_changes;

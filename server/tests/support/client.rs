@@ -101,7 +101,7 @@ impl Client {
 
     /// Begins a run. Fails where one is under way.
     pub async fn begin(&self, connection: &str, full: bool) -> Run {
-        let request = StartSyncRequest { connection: connection.to_owned(), full };
+        let request = StartSyncRequest { connection: connection.to_owned(), full, at: None };
         let started = self.runs().start_sync(request).await.unwrap().into_inner();
         assert!(!started.already_running, "a run was under way already: {:?}", started.run);
         started.run.unwrap()

@@ -42,6 +42,7 @@ proto_json!("superfasttt.control.v1":
     control::Run = "Run",
     control::RunLogRecord = "RunLogRecord",
     control::ScopeSyncState = "ScopeSyncState",
+    control::StartSyncResponse = "StartSyncResponse",
     control::TestConnectionResponse = "TestConnectionResponse",
 );
 proto_json!("superfasttt.connector.v1":

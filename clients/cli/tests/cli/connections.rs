@@ -68,7 +68,7 @@ async fn update_names_only_what_was_typed() {
     let asked = server.fake.asked.updates.lock().unwrap();
     let connection = asked[0].connection.clone().unwrap();
     let mask = asked[0].update_mask.clone().unwrap().paths;
-    assert_eq!(mask, ["name", "settings.max_size", "settings.root", "schedule"]);
+    assert_eq!(mask, ["name", "settings.max_size", "settings.root", "schedule.interval", "schedule.cron"]);
     assert_eq!(
         (connection.id.as_str(), connection.etag.as_str(), connection.name.as_str()),
         (CONNECTION, "e1", "papers")
@@ -133,5 +133,80 @@ async fn switches_answer_with_the_connection() {
         let ran = server.run(&format!("-o json connections {switch} docs")).await;
         assert_eq!((ran.code, ran.json()[0]["name"].as_str()), (0, Some("docs")), "{switch}: {ran:?}");
         assert_eq!(ran.err, "", "{switch}");
+    }
+}
+
+#[tokio::test]
+async fn a_schedule_in_a_time_zone_is_made_and_changed_by_its_parts() {
+    let server = Server::start(Fake::default()).await;
+    let mut command =
+        server.command("connections create --connector filesystem --name a --time-zone Europe/Paris");
+    command.args([
+        "--cron",
+        "0 6 * * MON-FRI",
+        "--full-cron",
+        "0 3 * * SUN",
+        "--overlap",
+        "buffer",
+        "--jitter",
+        "30s",
+    ]);
+    let ran = Ran::of(command).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let syncs = "syncs         at 06:00, on Monday, Tuesday, Wednesday, Thursday, and Friday; in full at 03:00, on Sunday (Europe/Paris)";
+    assert!(ran.out.contains(syncs), "{}", ran.out);
+    let created = server.fake.asked.creates.lock().unwrap()[0].connection.clone().unwrap().schedule.unwrap();
+    assert_eq!((created.cron.as_str(), created.full_cron.as_str()), ("0 6 * * MON-FRI", "0 3 * * SUN"));
+    assert_eq!((created.time_zone.as_str(), created.jitter.unwrap().seconds), ("Europe/Paris", 30));
+
+    let ran = server.run("connections update docs --overlap skip --full-frequency off").await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let mask = server.fake.asked.updates.lock().unwrap()[0].update_mask.clone().unwrap().paths;
+    assert_eq!(mask, ["schedule.full_interval", "schedule.full_cron", "schedule.overlap"]);
+
+    let ran = server.run("connections create --connector filesystem --name b --full-frequency 1d").await;
+    assert_eq!(ran.code, 2, "{ran:?}");
+    assert!(ran.err.contains("--full-frequency needs --frequency or --cron beside it"), "{}", ran.err);
+    assert_eq!(server.run("connections update docs").await.code, 2, "nothing to change");
+}
+
+#[tokio::test]
+async fn the_next_sync_is_shown_with_its_reason() {
+    let server = Server::start(Fake::default()).await;
+    let shown = server.run("connections show docs").await.out;
+    assert!(
+        shown.contains("syncs         every 15 min; in full at 03:00, on Sunday (Europe/Paris)"),
+        "{shown}"
+    );
+    assert!(shown.contains("next sync     2099-01-01 00:00:00 UTC"), "{shown}");
+    assert!(shown.contains("because       every 15m; it lists everything"), "{shown}");
+    let listed = server.run("connections list").await.out;
+    assert!(
+        listed.contains("every 15 min; in full at 03:00, on Sunday (Europe/Paris)  2099-01-01, in full"),
+        "{listed}"
+    );
+}
+
+#[tokio::test]
+async fn a_sync_is_planned_and_forgotten() {
+    let server = Server::start(Fake::default()).await;
+    let ran = server.run("sync docs --at 2099-12-01T07:00+01:00 --full").await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.err.contains("docs: a sync is planned for 2099-12-01 06:00:00 UTC"), "{}", ran.err);
+    {
+        let asked = server.fake.asked.syncs.lock().unwrap();
+        assert_eq!((asked[0].at.unwrap().seconds, asked[0].full), (4_099_788_000, true));
+    }
+    let ran = server.run("-o json sync docs --at 2099-12-01T06:00Z").await;
+    assert_eq!(ran.json(), [json!({"plannedAt": "2099-12-01T06:00:00Z"})]);
+
+    let ran = server.run("sync docs --at none").await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let mask = server.fake.asked.updates.lock().unwrap()[0].update_mask.clone().unwrap().paths;
+    assert_eq!(mask, ["schedule.planned_at", "schedule.planned_full"]);
+
+    for wrong in ["sync docs --at tomorrow", "sync docs --at 2099-12-01T06:00", "sync docs --wait --at none"]
+    {
+        assert_eq!(server.run(wrong).await.code, 2, "{wrong}");
     }
 }

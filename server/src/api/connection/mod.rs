@@ -1,6 +1,7 @@
 //! `ConnectionService`: connections are made, changed, tried and deleted. `request` says what may be asked for.
 
 mod request;
+pub(in crate::api) mod schedule;
 
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use superfasttt_proto::control::v1::*;
 use tonic::{Request, Response, Status};
 
 use self::request::{
-    DEFAULT_ORGANIZATION, check_name, check_settings, fault, organization, refuse, revision, schedule_of,
+    DEFAULT_ORGANIZATION, check_name, check_settings, fault, organization, refuse, revision,
 };
 use super::error::ApiError;
 use super::{Api, convert, page};
@@ -39,6 +40,7 @@ impl ConnectionService for Api {
         let request = request.into_inner();
         let hash = digest(&SHA256, &prost::Message::encode_to_vec(&request)).as_ref().to_vec();
         let asked = request.connection.unwrap_or_default();
+        let now = self.clock.now();
         let mut faults = Vec::new();
         let organization = organization(&asked.organization, &mut faults);
         check_name(&asked.name, &mut faults);
@@ -53,10 +55,9 @@ impl ConnectionService for Api {
         let mut schedule = StoredSchedule::default();
         if let Some(manifest) = &manifest {
             check_settings(manifest, &settings, &mut faults);
-            schedule = schedule_of(asked.schedule.as_ref(), Some(manifest), &mut faults);
+            schedule = schedule::created(asked.schedule.as_ref(), manifest, now, &mut faults);
         }
         refuse(faults)?;
-        let now = self.clock.now();
         let new = NewConnection {
             id: new_id(),
             organization,
@@ -312,6 +313,12 @@ impl Api {
         let manifest = self.catalog.get(&stored.connector).and_then(|entry| entry.manifest.clone());
         let needs_credential = manifest.as_ref().is_some_and(|manifest| manifest.auth.kind != AuthKind::None);
         let mut shown = convert::connection(stored, totals, last_run.as_ref(), needs_credential);
+        if let Some(manifest) = &manifest
+            && shown.next_run_at.is_some()
+            && !manifest.capabilities.incremental
+        {
+            shown.next_run_full = true;
+        }
         // Without a manifest nobody knows which settings are secret.
         let settings = Value::Object(stored.settings.clone());
         let settings = manifest.map(|manifest| without_secrets(&manifest, &settings));

@@ -1,23 +1,22 @@
 //! What requests about connections ask for: every field is checked, and every fault is named before anything is done.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::{Map, Value};
+use superfasttt_proto::control::v1::Connection;
 use superfasttt_proto::control::v1::run::Trigger;
-use superfasttt_proto::control::v1::{Connection, Schedule};
 
+use super::schedule;
 use crate::api::Api;
 use crate::api::error::ApiError;
-use crate::catalog::{Frequency, Manifest, apply_defaults, validate_settings};
+use crate::catalog::{Manifest, apply_defaults, validate_settings};
 use crate::schedule::new_id;
-use crate::schedule::times::{self, Due};
+use crate::schedule::times::Due;
 use crate::store::connections::{Connection as Stored, ConnectionChange, Schedule as StoredSchedule};
 use crate::sync::json::from_struct;
 
 /// The organisation of those who name none.
 pub const DEFAULT_ORGANIZATION: &str = "default";
-const MAX_INTERVAL_S: i64 = 366 * 24 * 3600;
 
 impl Api {
     /// What the fields of a mask change.
@@ -27,6 +26,7 @@ impl Api {
         asked: &Connection,
         mask: &[String],
     ) -> Result<ConnectionChange, ApiError> {
+        let now = self.clock.now();
         let mut change = ConnectionChange::default();
         let mut faults = Vec::new();
         if found.deleting_at.is_some() {
@@ -38,6 +38,7 @@ impl Api {
         let manifest = self.manifest(&found.connector, &mut faults);
         let asked_settings = asked.settings.as_ref().map(from_struct).unwrap_or_default();
         let mut settings: Option<Map<String, Value>> = None;
+        let mut schedule_fields = Vec::new();
         for path in mask {
             match path.split_once('.').unwrap_or((path, "")) {
                 ("name", "") => {
@@ -59,27 +60,29 @@ impl Api {
                         None => settings.remove(name),
                     };
                 }
-                ("schedule", "") => {
-                    let schedule = schedule_of(asked.schedule.as_ref(), manifest.as_deref(), &mut faults);
-                    let next = times::next(&found.id, &schedule, found.last_full_at, self.clock.now());
-                    change.next = Some(next);
-                    change.schedule = Some(schedule);
-                }
+                ("schedule", field) => schedule_fields.push(field),
                 ("keep_raw", "") if !asked.keep_raw => {}
                 ("keep_raw", "") => faults.push(fault("connection.keep_raw", "is not served by this version")),
                 _ => faults.push(fault(
                     "update_mask",
-                    &format!("{path:?} cannot be changed; name, settings, settings.<field>, schedule and keep_raw can"),
+                    &format!("{path:?} cannot be changed; name, settings, settings.<field>, schedule, schedule.<field> and keep_raw \
+                              can"),
                 )),
             }
         }
         if let (Some(settings), Some(manifest)) = (&settings, &manifest) {
             check_settings(manifest, settings, &mut faults);
         }
+        if !schedule_fields.is_empty() {
+            let asked = asked.schedule.clone().unwrap_or_default();
+            let schedule = schedule::updated(&found.schedule, &asked, &schedule_fields, now, &mut faults);
+            change.next = schedule::next_due(found, &schedule, now);
+            change.schedule = Some(schedule);
+        }
         refuse(faults)?;
         if settings.as_ref().is_some_and(|settings| *settings != found.settings) {
             // A person wants to see what the new settings bring.
-            change.next = Some(Some(Due { at: self.clock.now(), cause: Trigger::Settings, full: false }));
+            change.next = Some(Some(Due { at: now, cause: Trigger::Settings, full: false }));
         }
         change.settings = settings;
         Ok(change)
@@ -132,7 +135,6 @@ impl Api {
             synced_settings: None,
             next_run_at: None,
             next_cause: Trigger::Schedule,
-            next_full: false,
             last_full_at: None,
             last_run: None,
             last_success_at: None,
@@ -208,44 +210,6 @@ pub(super) fn check_settings(
             (format!("connection.settings{field}"), problem.message)
         });
         faults.extend(named);
-    }
-}
-
-/// The schedule that was asked for, else the manifest's.
-pub(super) fn schedule_of(
-    asked: Option<&Schedule>,
-    manifest: Option<&Manifest>,
-    faults: &mut Vec<(String, String)>,
-) -> StoredSchedule {
-    let mut seconds = |field: &str, duration: &prost_types::Duration| {
-        let field = format!("connection.schedule.{field}");
-        if (1..=MAX_INTERVAL_S).contains(&duration.seconds) && duration.nanos == 0 {
-            return Some(duration.seconds);
-        }
-        faults.push((field, "must be a whole number of seconds, 1 second to 366 days".to_owned()));
-        None
-    };
-    let every = |seconds: i64| Frequency::Every(Duration::from_secs(seconds.unsigned_abs()));
-    if let Some(asked) = asked {
-        let schedule = StoredSchedule {
-            frequency: asked.interval.as_ref().and_then(|interval| seconds("interval", interval)).map(every),
-            full_frequency: asked
-                .full_interval
-                .as_ref()
-                .and_then(|interval| seconds("full_interval", interval))
-                .map(every),
-            ..StoredSchedule::default()
-        };
-        if !asked.cron.is_empty() {
-            faults.push(fault("connection.schedule.cron", "is not served by this version: use an interval"));
-        }
-        return schedule;
-    }
-    let Some(sync) = manifest.map(|manifest| &manifest.sync) else { return StoredSchedule::default() };
-    StoredSchedule {
-        frequency: Some(sync.frequency.clone()),
-        full_frequency: sync.full_frequency.clone(),
-        ..StoredSchedule::default()
     }
 }
 

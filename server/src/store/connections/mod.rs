@@ -48,8 +48,6 @@ pub struct Connection {
     pub next_run_at: Option<DateTime<Utc>>,
     /// Why it is due then.
     pub next_cause: Trigger,
-    /// That run lists everything.
-    pub next_full: bool,
     /// When everything was last listed.
     pub last_full_at: Option<DateTime<Utc>>,
     /// The newest run.

@@ -16,7 +16,7 @@ use crate::store::{ConnectionKey, Fence, Listed, Result, SqliteStore, StoreError
 
 const COLUMNS: &str = "pk, id, organization, connector, name, settings, schedule, next_cause, disabled, paused, \
      deleting_at, revision, fence, synced_settings, next_run_at, last_full_at, last_run, last_success_at, failures, \
-     created_at, updated_at, next_full";
+     created_at, updated_at";
 
 #[async_trait]
 impl ConnectionStore for SqliteStore {
@@ -30,16 +30,15 @@ impl ConnectionStore for SqliteStore {
             let (request_id, request_hash) = new.request.unzip();
             let made = tx.execute(
                 "INSERT INTO connections (id, organization, connector, name, settings, schedule, disabled, \
-                 next_run_at, next_cause, next_full, request_id, request_hash, created_at, updated_at) \
+                 next_run_at, next_cause, request_id, request_hash, created_at, updated_at) \
                  VALUES (:id, :organization, :connector, :name, :settings, :schedule, :disabled, :next_run_at, \
-                 :next_cause, :next_full, :request_id, :request_hash, :now, :now)",
+                 :next_cause, :request_id, :request_hash, :now, :now)",
                 named_params! {
                     ":id": new.id, ":organization": new.organization, ":connector": new.connector, ":name": new.name,
                     ":settings": to_json("settings", &new.settings)?,
                     ":schedule": to_json("schedule", &new.schedule)?, ":disabled": new.disabled,
                     ":next_run_at": new.next.map(|next| micros(next.at)),
                     ":next_cause": new.next.map_or(Trigger::Schedule, |next| next.cause) as i32,
-                    ":next_full": new.next.is_some_and(|next| next.full),
                     ":request_id": request_id, ":request_hash": request_hash, ":now": micros(now),
                 },
             );
@@ -279,15 +278,13 @@ pub(in crate::store) fn claim(
 
 /// Says when a connection is due next.
 pub(in crate::store) fn set_next(tx: &Transaction<'_>, key: ConnectionKey, next: Option<Due>) -> Result<()> {
-    tx.prepare_cached(
-        "UPDATE connections SET next_run_at = ?1, next_cause = ?2, next_full = ?3 WHERE pk = ?4",
-    )?
-    .execute(params![
-        next.map(|next| micros(next.at)),
-        next.map_or(Trigger::Schedule, |next| next.cause) as i32,
-        next.is_some_and(|next| next.full),
-        key.0
-    ])?;
+    tx.prepare_cached("UPDATE connections SET next_run_at = ?1, next_cause = ?2 WHERE pk = ?3")?.execute(
+        params![
+            next.map(|next| micros(next.at)),
+            next.map_or(Trigger::Schedule, |next| next.cause) as i32,
+            key.0
+        ],
+    )?;
     Ok(())
 }
 
@@ -340,7 +337,6 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Result<Connection>> {
         settings,
         schedule,
         next_cause: runs::sqlite::trigger(row.get(7)?),
-        next_full: row.get(21)?,
         disabled: row.get(8)?,
         paused: row.get(9)?,
         deleting_at: row.get::<_, Option<i64>>(10)?.map(time),

@@ -73,22 +73,21 @@ impl RunStore for SqliteStore {
         self.write(move |tx| {
             let due = tx
                 .prepare_cached(
-                    "SELECT pk, id, schedule, last_full_at, next_cause, next_full, EXISTS \
+                    "SELECT pk, id, schedule, last_full_at, next_cause, EXISTS \
                      (SELECT 1 FROM runs WHERE connection = connections.pk AND state IN (1, 2, 3)) FROM connections \
                      WHERE next_run_at <= ?1 AND disabled = 0 AND paused = 0 AND deleting_at IS NULL \
                      ORDER BY next_run_at LIMIT ?2",
                 )?
                 .query_map(params![micros(now), limit as i64], |row| {
-                    let due = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?);
-                    Ok((due, row.get(5)?, row.get(6)?))
+                    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?))
                 })?
-                .collect::<rusqlite::Result<Vec<((i64, String, String, Option<i64>, i32), bool, bool)>>>()?;
+                .collect::<rusqlite::Result<Vec<(i64, String, String, Option<i64>, i32, bool)>>>()?;
             let mut queued = 0;
-            for ((key, id, schedule, last_full_at, cause), full, active) in due {
+            for (key, id, schedule, last_full_at, cause, active) in due {
                 let connection = ConnectionKey(key);
                 let mut schedule: Schedule = from_json("schedule", &schedule)?;
                 let last_full_at = last_full_at.map(time);
-                let full = full || times::is_full(&id, &schedule, last_full_at, now);
+                let full = times::is_full(&id, &schedule, last_full_at, now);
                 // A person who plans a full run wants one; the schedule wants to be sure that nothing is missed.
                 let planned = schedule.planned_full && schedule.planned_at.is_some_and(|at| at <= now);
                 let work = match (planned, full) {

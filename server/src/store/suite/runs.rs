@@ -131,7 +131,7 @@ pub async fn a_due_connection_gets_a_run(store: Shared) {
     let shown = store.connection_by_key(connection.key).await.unwrap().unwrap();
     let next = shown.next_run_at.unwrap();
     assert!(next > at(30) && next <= at(130), "within one interval: {next}");
-    assert_eq!((shown.next_cause, shown.next_full), (Trigger::Schedule, false));
+    assert_eq!(shown.next_cause, Trigger::Schedule);
     assert_eq!(store.next_due().await.unwrap(), Some(next));
     let once = NewConnection { next: due(at(1)), ..new_connection("once") };
     let once = store.create_connection(once, start()).await.unwrap();

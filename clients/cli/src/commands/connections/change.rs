@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::output::{json, note};
 use crate::resolve::{self, empty_answer};
-use crate::schedule::{self, Frequency, parse_frequency};
+use crate::schedule::args;
 use crate::settings::{self, Assignment, Schema, parse_assignment, parse_file_assignment};
 
 /// Beneath the help of `create`.
@@ -21,7 +21,13 @@ Examples:
   connectorctl connections create --connector filesystem --name docs --set root=./docs
   connectorctl connections create --connector filesystem --name notes --set root=/srv/notes \\
       --set include='*.md,*.txt' --frequency 1h --full-frequency 1d
+  connectorctl connections create --connector filesystem --name office --set root=/srv/office \\
+      --cron '*/10 8-18 * * MON-FRI' --time-zone Europe/Paris --full-cron '0 3 * * SUN'
   connectorctl connections create --connector filesystem --name old --set root=/srv --frequency off
+
+Without --frequency or --cron it syncs as the connector says. Cron fields are minute, hour, day of the month, \
+month and day of the week, each *, a number, a list (1,15), a range (MON-FRI) or a step (*/10). Intervals of \
+different connections lie apart by themselves; cron times are spread by up to a minute, or by --jitter.
 
 Values are read as the connector's settings ask for: texts as they are, lists as JSON or with commas, paths \
 from the folder you are in. `connectorctl connectors show ID` lists the settings.";
@@ -32,6 +38,10 @@ Examples:
   connectorctl connections update docs --set root=/srv/docs        only this setting changes
   connectorctl connections update docs --unset include
   connectorctl connections update docs --frequency off             sync only when asked
+  connectorctl connections update docs --cron '0 6 * * MON-FRI'    at six on working days, where its clock hangs
+  connectorctl connections update docs --time-zone Europe/Paris    and there it hangs
+  connectorctl connections update docs --full-frequency 7d         list everything once a week all the same
+  connectorctl connections update docs --overlap buffer            what is due while a sync is under way waits
   connectorctl connections update docs --name documents";
 
 /// Settings, as they are typed.
@@ -56,23 +66,19 @@ pub struct Create {
     name: String,
     #[command(flatten)]
     settings: Settings,
-    /// How often to sync, such as 15m, 6h, 1d; "off" or "manual": only when asked. Without it as the connector says
-    #[arg(long, value_name = "DURATION", value_parser = parse_frequency)]
-    frequency: Option<Frequency>,
-    /// How often a sync is full although the source tells its changes
-    #[arg(long, value_name = "DURATION", value_parser = parse_frequency, requires = "frequency")]
-    full_frequency: Option<Frequency>,
     /// Do not sync until it is enabled
     #[arg(long)]
     disabled: bool,
     /// Makes a repeated command harmless: the same id makes the same connection once
     #[arg(long, value_name = "ID")]
     request_id: Option<String>,
+    #[command(flatten)]
+    schedule: args::Args,
 }
 
 /// A changed connection.
 #[derive(Debug, clap::Args)]
-#[group(id = "change", required = true, multiple = true, args = ["name", "set", "set_file", "unset", "frequency", "full_frequency"])]
+#[group(id = "change", required = true, multiple = true, args = ["name", "set", "set_file", "unset"], args = args::Args::NAMES)]
 pub struct Update {
     /// The connection's name or id
     connection: String,
@@ -84,12 +90,8 @@ pub struct Update {
     /// Forget a setting, so that its default counts again; repeat for more
     #[arg(long, value_name = "KEY")]
     unset: Vec<String>,
-    /// How often to sync; "off" or "manual": only when asked
-    #[arg(long, value_name = "DURATION", value_parser = parse_frequency)]
-    frequency: Option<Frequency>,
-    /// How often a sync is full; "off": only when needed
-    #[arg(long, value_name = "DURATION", value_parser = parse_frequency)]
-    full_frequency: Option<Frequency>,
+    #[command(flatten)]
+    schedule: args::Args,
 }
 
 impl Settings {
@@ -107,7 +109,7 @@ pub async fn create(context: &mut Context, args: Create) -> Result<()> {
         settings::assign(&mut settings, &assignments, &schema)
             .map_err(|error| Error::Usage(error.to_string()))?;
     }
-    let schedule = schedule::change(None, args.frequency, args.full_frequency).map_err(Error::Usage)?;
+    let schedule = args.schedule.create().map_err(Error::Usage)?;
     let connection = Connection {
         organization: context.organization(),
         connector: args.connector,
@@ -161,10 +163,10 @@ pub async fn update(context: &mut Context, args: Update) -> Result<()> {
         paths.extend(touched.map(|key| format!("settings.{key}")));
         changed.settings = Some(settings::to_struct(settings));
     }
-    let schedule = schedule::change(current.schedule.as_ref(), args.frequency, args.full_frequency);
-    if let Some(schedule) = schedule.map_err(Error::Usage)? {
-        changed.schedule = Some(schedule);
-        paths.push("schedule".to_owned());
+    let typed = args.schedule.change();
+    if !typed.paths.is_empty() {
+        changed.schedule = Some(typed.schedule);
+        paths.extend(typed.paths);
     }
     let request =
         UpdateConnectionRequest { connection: Some(changed), update_mask: Some(FieldMask { paths }) };

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use superfasttt_proto::control::v1::{Connection, Schedule};
+use superfasttt_proto::control::v1::Connection;
 
 use crate::context::Context;
 use crate::error::Result;
 use crate::output::table::{Column, Table};
 use crate::output::text::word;
 use crate::output::{human, json};
+use crate::schedule::words;
 use crate::settings;
 
 /// One connection, in full.
@@ -30,8 +31,20 @@ pub fn print(context: &mut Context, connection: &Connection) -> Result<()> {
             format!("{} (see `connectorctl errors list {}`)", connection.item_error_count, connection.name);
         table.field("item errors", see);
     }
-    table.field("syncs", schedule(connection.schedule.as_ref()));
+    table.field("syncs", words::schedule(connection.schedule.as_ref()));
+    for detail in connection.schedule.iter().flat_map(words::details) {
+        table.field("", detail);
+    }
+    if let Some(planned) = connection.schedule.as_ref().and_then(|schedule| schedule.planned_at.as_ref()) {
+        table.field("planned sync", human::exact(Some(planned), now));
+    }
     table.field("next sync", human::exact(connection.next_run_at.as_ref(), now));
+    let reason = match (connection.next_run_full, connection.next_run_reason.as_str()) {
+        (_, "") => String::new(),
+        (false, reason) => reason.to_owned(),
+        (true, reason) => format!("{reason}; it lists everything"),
+    };
+    table.field_if("because", &reason);
     table.field("last success", human::exact(connection.last_success_at.as_ref(), now));
     table.field_if("last run", &connection.last_run);
     table.field("created", human::exact(connection.created_at.as_ref(), now));
@@ -54,12 +67,16 @@ pub fn table(connections: Vec<Connection>) -> Table {
         Column::number("DOCUMENTS"),
         Column::number("ERRORS"),
         Column::text("LAST SUCCESS"),
+        Column::text("SYNCS"),
         Column::text("NEXT SYNC"),
+        Column::text("BECAUSE"),
         Column::whole("ID"),
     ];
     let mut table = Table::list(&columns);
     for connection in connections {
         let state = state(&connection);
+        let syncs = words::schedule(connection.schedule.as_ref());
+        let next = words::next(&connection, now);
         // A name is unique within its organisation only.
         let name = if several {
             format!("{}/{}", connection.organization, connection.name)
@@ -73,7 +90,9 @@ pub fn table(connections: Vec<Connection>) -> Table {
             human::count(connection.document_count),
             human::count(connection.item_error_count),
             human::relative(connection.last_success_at.as_ref(), now),
-            human::relative(connection.next_run_at.as_ref(), now),
+            syncs,
+            next,
+            human::or_dash(&connection.next_run_reason),
             connection.id,
         ]);
     }
@@ -82,34 +101,4 @@ pub fn table(connections: Vec<Connection>) -> Table {
 
 fn state(connection: &Connection) -> String {
     word(connection.state().as_str_name(), "STATE_")
-}
-
-fn schedule(schedule: Option<&Schedule>) -> String {
-    let Some(schedule) = schedule else { return "as the connector's manifest says".to_owned() };
-    let length = |length: prost_types::Duration| length.try_into().map(human::duration).unwrap_or_default();
-    let mut text = match (schedule.interval, schedule.cron.as_str()) {
-        (Some(interval), _) => format!("every {}", length(interval)),
-        (None, "") => "only when asked".to_owned(),
-        (None, cron) if schedule.time_zone.is_empty() => format!("at {cron} (UTC)"),
-        (None, cron) => format!("at {cron} ({})", schedule.time_zone),
-    };
-    if let Some(full) = schedule.full_interval {
-        text.push_str(&format!(", in full every {}", length(full)));
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_schedule_reads_as_a_sentence() {
-        let seconds = |seconds| Some(prost_types::Duration { seconds, nanos: 0 });
-        assert_eq!(schedule(Some(&Schedule::default())), "only when asked");
-        let both = Schedule { interval: seconds(900), full_interval: seconds(86_400), ..Default::default() };
-        assert_eq!(schedule(Some(&both)), "every 15 min, in full every 1 d");
-        let cron = Schedule { cron: "0 3 * * *".into(), ..Default::default() };
-        assert_eq!(schedule(Some(&cron)), "at 0 3 * * * (UTC)");
-    }
 }

@@ -17,6 +17,17 @@ pub fn docs() -> Connection {
         settings: Some(group([("root", text("/srv/docs")), ("note", text("kept"))])),
         state: control::connection::State::Healthy.into(),
         document_count: 1_204,
+        schedule: Some(control::Schedule {
+            interval: Some(prost_types::Duration { seconds: 900, nanos: 0 }),
+            full_cron: "0 3 * * SUN".into(),
+            time_zone: "Europe/Paris".into(),
+            ..Default::default()
+        }),
+        // 2099-01-01.
+        next_run_at: Some(prost_types::Timestamp { seconds: 4_070_908_800, nanos: 0 }),
+        next_run_trigger: control::run::Trigger::Schedule.into(),
+        next_run_full: true,
+        next_run_reason: "every 15m".into(),
         last_run: RUN.into(),
         etag: "e1".into(),
         ..Default::default()

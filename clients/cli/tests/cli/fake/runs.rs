@@ -20,9 +20,11 @@ impl control::sync_service_server::SyncService for Fake {
         request: Request<control::StartSyncRequest>,
     ) -> Answer<control::StartSyncResponse> {
         check(&request.get_ref().connection)?;
+        let planned_at = request.get_ref().at;
         self.asked.syncs.lock().unwrap().push(request.into_inner());
-        let run = self.script.first().cloned();
-        Ok(Response::new(control::StartSyncResponse { run, already_running: self.already_running }))
+        let run = self.script.first().cloned().filter(|_| planned_at.is_none());
+        let already_running = self.already_running;
+        Ok(Response::new(control::StartSyncResponse { run, already_running, planned_at }))
     }
 
     async fn watch_run(&self, request: Request<control::WatchRunRequest>) -> Answer<Self::WatchRunStream> {

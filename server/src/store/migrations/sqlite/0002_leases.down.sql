@@ -17,6 +17,5 @@ ALTER TABLE connections DROP COLUMN lease_until;
 ALTER TABLE connections DROP COLUMN lease_holder;
 ALTER TABLE connections DROP COLUMN follow_full;
 ALTER TABLE connections DROP COLUMN follow_cause;
-ALTER TABLE connections DROP COLUMN next_full;
 ALTER TABLE connections DROP COLUMN schedule;
 CREATE INDEX connections_due ON connections (next_run_at) WHERE next_run_at IS NOT NULL;

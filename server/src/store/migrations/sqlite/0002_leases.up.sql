@@ -1,7 +1,6 @@
 -- Schedules as people write them, leases of replicas, and lanes in which runs wait.
 
 ALTER TABLE connections ADD COLUMN schedule       TEXT    NOT NULL DEFAULT '{}'; -- JSON of Schedule
-ALTER TABLE connections ADD COLUMN next_full      INTEGER NOT NULL DEFAULT 0;    -- the next run lists everything
 ALTER TABLE connections ADD COLUMN follow_cause   INTEGER NOT NULL DEFAULT 0;    -- a run follows the one under way; 0: none
 ALTER TABLE connections ADD COLUMN follow_full    INTEGER NOT NULL DEFAULT 0;    -- and lists everything
 ALTER TABLE connections ADD COLUMN lease_holder   TEXT;                          -- the replica that works on it
