@@ -7,8 +7,8 @@ use clap::{Parser, Subcommand};
 
 use crate::client::{Client, Target};
 use crate::commands::{
-    approve, completions, connections, connectors, consumers, credentials, documents, runs, state, status,
-    sync,
+    approve, completions, connections, connectors, consumers, credentials, documents, errors, runs, state,
+    status, sync,
 };
 use crate::context::Context;
 use crate::error::Result;
@@ -110,6 +110,9 @@ pub enum Command {
     /// The syncs that are under way and that were: state, logs, errors
     #[command(subcommand, visible_alias = "run")]
     Runs(runs::Command),
+    /// The items that could not be read: list them, try them again
+    #[command(subcommand, visible_alias = "error")]
+    Errors(errors::Command),
     /// The documents that the connections brought, and the feed of their changes
     #[command(subcommand, visible_alias = "document")]
     Documents(documents::Command),
@@ -146,6 +149,7 @@ pub async fn run(cli: Cli) -> Result<()> {
         Command::Credentials(command) => credentials::run(&mut context, command).await,
         Command::Sync(args) => sync::run(&mut context, args).await,
         Command::Runs(command) => runs::run(&mut context, command).await,
+        Command::Errors(command) => errors::run(&mut context, command).await,
         Command::Documents(command) => documents::run(&mut context, command).await,
         Command::State(command) => state::run(&mut context, command).await,
         Command::Approve(args) => approve::run(&mut context, args).await,

@@ -51,6 +51,8 @@ pub struct Pull<S> {
     pub mode: Mode,
     /// Only these scopes. Empty: all of them, and new ones.
     pub scopes: Vec<String>,
+    /// Not these, which other requests name. Only where `scopes` is empty.
+    pub except_scopes: Vec<String>,
     /// Where each scope stands.
     pub states: Vec<v1::ScopeState>,
     /// The ids that [`Mode::Targeted`] asks for; else empty.
@@ -80,7 +82,8 @@ impl<S> Pull<S> {
 
     /// Whether the request is about `scope`.
     pub fn wants_scope(&self, scope: &str) -> bool {
-        self.scopes.is_empty() || self.scopes.iter().any(|wanted| wanted == scope)
+        (self.scopes.is_empty() || self.scopes.iter().any(|wanted| wanted == scope))
+            && !self.except_scopes.iter().any(|other| other == scope)
     }
 }
 

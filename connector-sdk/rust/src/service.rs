@@ -151,6 +151,7 @@ impl<C: Connector> v1::connector_server::Connector for ConnectorService<C> {
             credential: request.credential.map(Credential::new),
             mode,
             scopes: request.scopes,
+            except_scopes: request.except_scopes,
             states: request.states,
             ids: request.ids,
             credential_lifetime: lifetime.and_then(|lifetime| lifetime.try_into().ok()),

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use prost_types::Timestamp;
-use superfasttt_proto::connector::v1::{Error, LogRecord};
+use superfasttt_proto::connector::v1::{Error, LogRecord, PullMode};
 use superfasttt_proto::control::v1::connection::State;
 use superfasttt_proto::control::v1::{self, run};
 use superfasttt_proto::error::reason_info;
@@ -12,7 +12,7 @@ use crate::schedule::times;
 use crate::store::connections::{Connection, ConnectionTotals};
 use crate::store::item_errors::{StoredItemError, Target};
 use crate::store::runs::{Run, RunCounts, RunError, StoredLogLine};
-use crate::store::sync_states::{Listing, ScopeState};
+use crate::store::sync_states::{Listing, ListingMode, ScopeState};
 use crate::sync::outcome::fix;
 use crate::sync::report::LiveRun;
 use crate::sync::sweep::held_message;
@@ -255,6 +255,12 @@ pub fn scope_state(state: ScopeState) -> v1::ScopeSyncState {
         listing_started_at: state.listing_started_at.map(timestamp),
         listing_completed_at: state.listing_completed_at.map(timestamp),
         checkpoint_at: state.checkpoint_at.map(timestamp),
+        etag: String::new(),
+        listing_mode: match state.listing_mode {
+            ListingMode::Full => PullMode::Full,
+            ListingMode::List => PullMode::List,
+        }
+        .into(),
     }
 }
 

@@ -8,11 +8,13 @@ mod convert;
 mod document;
 mod error;
 pub mod health;
+mod item_errors;
 pub mod listener;
 pub mod not_served;
 mod page;
 mod renormalize;
 mod sync;
+mod sync_state;
 
 use std::sync::Arc;
 

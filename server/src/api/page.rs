@@ -27,13 +27,17 @@ pub fn key(filters: &[&str], page_token: &str) -> Result<Option<String>, ApiErro
     if page_token.is_empty() {
         return Ok(None);
     }
-    let unknown = || ApiError::field("page_token", "is not a token of this server for the same request");
-    let (bound_to, key) = page_token.split_once('.').ok_or_else(unknown)?;
+    let (bound_to, key) = page_token.split_once('.').ok_or_else(bad_token)?;
     if bound_to != fingerprint(filters) {
-        return Err(unknown());
+        return Err(bad_token());
     }
-    let key = unhex(key).and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(unknown)?;
+    let key = unhex(key).and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(bad_token)?;
     Ok(Some(key))
+}
+
+/// The token is of another request, or of nobody.
+pub fn bad_token() -> ApiError {
+    ApiError::field("page_token", "is not a token of this server for the same request")
 }
 
 fn fingerprint(filters: &[&str]) -> String {

@@ -15,7 +15,7 @@ use super::error::ApiError;
 use super::{Api, convert, page};
 use crate::schedule::new_id;
 use crate::store::connections::{Connection, ConnectionChange, Schedule};
-use crate::store::runs::{Queued, Run as StoredRun};
+use crate::store::runs::{Queued, Run as StoredRun, Work};
 use crate::sync::report::LiveRun;
 
 /// The shortest time between two messages of a watched run.
@@ -33,7 +33,8 @@ impl SyncService for Api {
             let planned_at = Some(convert::timestamp(planned_at));
             return Ok(Response::new(StartSyncResponse { planned_at, ..StartSyncResponse::default() }));
         }
-        let (run, already_running) = self.queue(&request.connection, request.full).await?;
+        let work = if request.full { Work::Full } else { Work::Changes };
+        let (run, already_running) = self.queue(&request.connection, work).await?;
         Ok(Response::new(StartSyncResponse {
             run: Some(convert::run(&run)),
             already_running,
@@ -111,7 +112,7 @@ impl SyncService for Api {
         let level = request.min_level.to_string();
         let filters = ["run_logs", &request.run, &level];
         let after = page::key(&filters, &request.page_token)?.unwrap_or_default();
-        let after = if after.is_empty() { 0 } else { after.parse().map_err(|_| bad_token())? };
+        let after = if after.is_empty() { 0 } else { after.parse().map_err(|_| page::bad_token())? };
         let min_level = convert::min_level(request.min_level);
         let (listed, dropped) =
             self.store.run_log(&run.id, min_level, after, limit).await.map_err(ApiError::from)?;
@@ -128,27 +129,14 @@ impl SyncService for Api {
         &self,
         request: Request<ListItemErrorsRequest>,
     ) -> Result<Response<ListItemErrorsResponse>, Status> {
-        let request = request.into_inner();
-        let limit = page::size(request.page_size)?;
-        let connection = self.connection(&request.connection).await?;
-        let filters = ["item_errors", &request.connection];
-        let before = page::key(&filters, &request.page_token)?;
-        let before = before.map(|key| key.parse()).transpose().map_err(|_| bad_token())?;
-        let listed = self.store.item_errors(connection.key, before, limit).await.map_err(ApiError::from)?;
-        Ok(Response::new(ListItemErrorsResponse {
-            item_errors: listed.items.into_iter().map(convert::item_error).collect(),
-            next_page_token: listed
-                .next
-                .map(|key| page::token(&filters, &key.to_string()))
-                .unwrap_or_default(),
-        }))
+        Ok(Response::new(self.item_errors(request.into_inner()).await?))
     }
 
     async fn retry_item_errors(
         &self,
-        _request: Request<RetryItemErrorsRequest>,
+        request: Request<RetryItemErrorsRequest>,
     ) -> Result<Response<RetryItemErrorsResponse>, Status> {
-        Err(ApiError::NotServed("RetryItemErrors".to_owned()).into())
+        Ok(Response::new(self.retry_items(request.into_inner()).await?))
     }
 
     async fn renormalize_connection(
@@ -174,9 +162,17 @@ impl SyncService for Api {
         request: Request<GetSyncStateRequest>,
     ) -> Result<Response<GetSyncStateResponse>, Status> {
         let connection = self.connection(&request.into_inner().connection).await?;
-        let states = self.store.sync_states(connection.key).await.map_err(ApiError::from)?;
-        let scopes = states.into_iter().map(convert::scope_state).collect();
-        Ok(Response::new(GetSyncStateResponse { scopes }))
+        Ok(Response::new(GetSyncStateResponse { scopes: self.scopes(&connection).await? }))
+    }
+
+    async fn update_sync_state(
+        &self,
+        request: Request<UpdateSyncStateRequest>,
+    ) -> Result<Response<UpdateSyncStateResponse>, Status> {
+        let request = request.into_inner();
+        let connection = self.connection(&request.connection).await?;
+        let scope = Some(self.set_cursor(&connection, request).await?);
+        Ok(Response::new(UpdateSyncStateResponse { scope }))
     }
 
     async fn reset_sync_state(
@@ -185,14 +181,7 @@ impl SyncService for Api {
     ) -> Result<Response<ResetSyncStateResponse>, Status> {
         let request = request.into_inner();
         let connection = self.connection(&request.connection).await?;
-        if connection.deleting_at.is_some() {
-            // A reset takes a claim of the connection, and so would take it from the deletion.
-            return Err(ApiError::Precondition("the connection is being deleted".to_owned()).into());
-        }
-        self.refuse_while_running(&connection).await?;
-        self.store.reset_sync_states(connection.key, request.scopes).await.map_err(ApiError::from)?;
-        let states = self.store.sync_states(connection.key).await.map_err(ApiError::from)?;
-        let scopes = states.into_iter().map(convert::scope_state).collect();
+        let scopes = self.forget_cursors(&connection, request.scopes).await?;
         Ok(Response::new(ResetSyncStateResponse { scopes }))
     }
 
@@ -209,7 +198,7 @@ impl SyncService for Api {
             return Ok(Response::new(ApproveDeletionsResponse::default()));
         }
         // What is still absent is found by listing once more.
-        let (run, _) = self.queue(&connection.id, true).await?;
+        let (run, _) = self.queue(&connection.id, Work::Reconcile).await?;
         Ok(Response::new(ApproveDeletionsResponse {
             run: Some(convert::run(&run)),
             approved: approved.iter().filter_map(convert::held_sweep).collect(),
@@ -219,7 +208,7 @@ impl SyncService for Api {
 
 impl Api {
     /// A connection that may run.
-    async fn connection_to_sync(&self, id: &str) -> Result<Connection, ApiError> {
+    pub(super) async fn connection_to_sync(&self, id: &str) -> Result<Connection, ApiError> {
         let connection = self.connection(id).await?;
         if connection.deleting_at.is_some() {
             return Err(ApiError::Precondition("the connection is being deleted".to_owned()));
@@ -258,7 +247,7 @@ impl Api {
     }
 
     /// Asks for a run now; says whether one was under way.
-    async fn queue(&self, connection: &str, full: bool) -> Result<(StoredRun, bool), ApiError> {
+    pub(super) async fn queue(&self, connection: &str, work: Work) -> Result<(StoredRun, bool), ApiError> {
         let connection = self.connection_to_sync(connection).await?;
         if let Some(run) = self.store.active_run(connection.key).await?.filter(|run| run.renormalizes) {
             let message =
@@ -266,7 +255,7 @@ impl Api {
             return Err(ApiError::Precondition(message));
         }
         let queued =
-            self.store.queue_run(new_id(), connection.key, Trigger::Manual, full, self.clock.now()).await?;
+            self.store.queue_run(new_id(), connection.key, Trigger::Manual, work, self.clock.now()).await?;
         Ok(match queued {
             Queued::New(run) => (run, false),
             Queued::Existing(run) | Queued::Follows(run) => (run, true),
@@ -274,7 +263,7 @@ impl Api {
     }
 
     /// A run under way would write over what is about to be changed.
-    async fn refuse_while_running(&self, connection: &Connection) -> Result<(), ApiError> {
+    pub(super) async fn refuse_while_running(&self, connection: &Connection) -> Result<(), ApiError> {
         match self.store.active_run(connection.key).await? {
             Some(run) if run.state == State::Running => {
                 let message = format!("run {} is under way: wait for it or cancel it first", run.id);
@@ -315,8 +304,4 @@ impl Api {
 
 fn has_ended(state: State) -> bool {
     matches!(state, State::Succeeded | State::SucceededWithErrors | State::Failed | State::Cancelled)
-}
-
-fn bad_token() -> ApiError {
-    ApiError::field("page_token", "is not a token of this server for the same request")
 }

@@ -12,6 +12,7 @@ mod hardening;
 mod host;
 mod launch;
 mod lease;
+mod level;
 mod memory;
 mod output;
 mod running;

@@ -12,6 +12,8 @@ use tokio::sync::broadcast;
 use tokio::time::Instant;
 use tracing::Level;
 
+use super::level::level_of;
+
 /// A longer line is cut here.
 const MAX_LINE_BYTES: usize = 4096;
 
@@ -120,28 +122,6 @@ impl Output {
     }
 }
 
-/// The level that a line names among its first words, as most loggers write it.
-fn level_of(line: &str) -> Level {
-    let words = line.split_whitespace().take(4);
-    words
-        .filter_map(|word| {
-            match word
-                .trim_matches(|letter: char| !letter.is_ascii_alphabetic())
-                .to_ascii_lowercase()
-                .as_str()
-            {
-                "error" | "fatal" | "critical" => Some(Level::ERROR),
-                "warn" | "warning" => Some(Level::WARN),
-                "info" => Some(Level::INFO),
-                "debug" => Some(Level::DEBUG),
-                "trace" => Some(Level::TRACE),
-                _ => None,
-            }
-        })
-        .next()
-        .unwrap_or(Level::INFO)
-}
-
 /// Lines of bounded length from a pipe that may hold anything.
 struct Lines<R> {
     reader: BufReader<R>,
@@ -242,7 +222,7 @@ mod tests {
         let (lines, _) =
             read(b"2026-01-01T00:00:00Z  WARN demo: slow\n[ERROR] broken\nhello\nlevel=debug x\n").await;
         let levels: Vec<Level> = lines.iter().map(|line| line.level).collect();
-        assert_eq!(levels, [Level::WARN, Level::ERROR, Level::INFO, Level::INFO]);
+        assert_eq!(levels, [Level::WARN, Level::ERROR, Level::INFO, Level::DEBUG]);
     }
 
     #[tokio::test]

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use superfasttt_proto::connector::pulled::PullResponse;
+use superfasttt_proto::connector::v1::log_record::Level;
 use superfasttt_proto::connector::v1::{
     DiscoverRequest, DiscoverResponse, FetchContentRequest, FetchContentResponse, NormalizeRequest,
     NormalizeResponse, PullRequest, TestConnectionRequest, TestConnectionResponse,
@@ -15,9 +16,9 @@ use superfasttt_proto::error::ConnectorError;
 use tokio::sync::broadcast::error::RecvError;
 use tonic::{Code, Status, Streaming};
 
-use super::{Lease, ProcessHost};
+use super::{Lease, ProcessHost, ProcessLine};
 use crate::store::connections::Connection;
-use crate::sync::port::{Connectors, Messages, Session};
+use crate::sync::port::{Connectors, Messages, Session, StderrLine};
 
 #[async_trait]
 impl Connectors for ProcessHost {
@@ -72,12 +73,20 @@ impl Session for ProcessSession {
         }
     }
 
-    fn stderr(&self) -> BoxStream<'static, String> {
+    fn stderr(&self) -> BoxStream<'static, StderrLine> {
         let Some(lines) = self.lease.subscribe_stderr() else { return futures::stream::empty().boxed() };
         futures::stream::unfold(lines, |mut lines| async move {
             loop {
                 match lines.recv().await {
-                    Ok(line) => return Some((line.text, lines)),
+                    Ok(ProcessLine { level, text }) => {
+                        let level = match level {
+                            tracing::Level::ERROR => Level::Error,
+                            tracing::Level::WARN => Level::Warn,
+                            tracing::Level::INFO => Level::Info,
+                            tracing::Level::DEBUG | tracing::Level::TRACE => Level::Debug,
+                        };
+                        return Some((StderrLine { level, text }, lines));
+                    }
                     Err(RecvError::Lagged(_)) => {}
                     Err(RecvError::Closed) => return None,
                 }

@@ -131,7 +131,7 @@ impl Scheduler {
     }
 
     async fn attempt(&self, context: &Arc<RunContext>, claim: Claim) -> Result<Finished, Stop> {
-        let Claim { run, connection, states, item_errors, .. } = claim;
+        let Claim { run, connection, states, leftovers, .. } = claim;
         let report = &context.report;
         if connection.disabled {
             return Err(Stop::Cancelled);
@@ -150,7 +150,7 @@ impl Scheduler {
         let settings = json::to_struct(settings.as_object().unwrap_or(&connection.settings));
         let context = RunContext { capabilities: capabilities(&manifest), ..RunContext::clone(context) };
         let bytes = (self.in_flight.clone(), self.config.sync.in_flight_bytes.as_usize());
-        let stored = (states, item_errors);
+        let stored = (states, leftovers);
         let (connectors, fetcher) = (self.connectors.clone(), self.fetcher.clone());
         let normalizer = self.normalizer(&manifest, &connection);
         let context = Arc::new(context);
@@ -232,7 +232,7 @@ impl Scheduler {
                     let error = RunError::from(error);
                     RunError { message: format!("scope {scope:?}: {}", error.message), ..error }
                 });
-                log_end(report, &finished);
+                log_end(report, &finished, now);
                 end.held_sweeps = finished.held_sweeps;
                 end.listed_all = finished.listed_all;
                 states = finished.states;
@@ -329,9 +329,14 @@ pub(crate) fn capabilities(manifest: &Manifest) -> Capabilities {
     }
 }
 
-fn log_end(report: &Report, finished: &Finished) {
+fn log_end(report: &Report, finished: &Finished, now: DateTime<Utc>) {
     let counts = finished.counts;
+    let run = report.run();
+    let took = run.started_at.map_or(0, |began| (now - began).num_milliseconds());
     let fields = [
+        ("documents", (counts.created + counts.updated + counts.unchanged + counts.deleted).to_string()),
+        ("duration_ms", took.to_string()),
+        ("pulls", run.pulls.to_string()),
         ("created", counts.created.to_string()),
         ("updated", counts.updated.to_string()),
         ("unchanged", counts.unchanged.to_string()),
@@ -349,6 +354,7 @@ fn log_failure(report: &Report, error: &ConnectorError) {
         ("code", error.code.clone()),
         ("actor", reason.actor.as_str().to_owned()),
         ("fix", fix(error.reason).to_owned()),
+        ("retry_after_ms", error.retry_after.map(|pause| pause.as_millis().to_string()).unwrap_or_default()),
     ];
     let level = if treatment(error.reason) == Treatment::Park { Level::Info } else { Level::Error };
     report.log(level, error.message.clone(), fields);

@@ -16,6 +16,7 @@ mod sqlite_writer;
 #[cfg(test)]
 pub(crate) mod suite;
 pub mod sync_states;
+pub mod wanted;
 
 pub use sqlite::SqliteStore;
 
@@ -31,6 +32,7 @@ pub trait Store:
     + raw_items::RawItemStore
     + runs::RunStore
     + sync_states::SyncStateStore
+    + wanted::WantedStore
     + Maintenance
 {
 }

@@ -21,6 +21,8 @@ static MIGRATIONS: LazyLock<Migrations<'static>> = LazyLock::new(|| {
             .down(include_str!("migrations/sqlite/0001_first.down.sql")),
         M::up(include_str!("migrations/sqlite/0002_leases.up.sql"))
             .down(include_str!("migrations/sqlite/0002_leases.down.sql")),
+        M::up(include_str!("migrations/sqlite/0003_items.up.sql"))
+            .down(include_str!("migrations/sqlite/0003_items.down.sql")),
         M::up(include_str!("migrations/sqlite/0004_raw.up.sql"))
             .down(include_str!("migrations/sqlite/0004_raw.down.sql")),
     ])

@@ -11,7 +11,7 @@ use superfasttt_proto::connector::v1::{
 use superfasttt_proto::error::ConnectorError;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::envelope::{self, Hash};
+use super::envelope::{self, Fault, Hash};
 use super::unopened::Unopened;
 use crate::store::item_errors::{ItemError, Target};
 use crate::store::raw_items::RawPut;
@@ -77,6 +77,8 @@ pub enum Change {
         id: String,
         /// All of them.
         permissions: Permissions,
+        /// Why they are none of what the source has: it gave more than can be kept, so nobody is let in.
+        fault: Option<Box<ItemError>>,
     },
     /// An item is gone.
     Deletion {
@@ -213,8 +215,21 @@ pub fn open(
         .map_err(|error| violation(format!("a document that cannot be decoded: {error}")))?;
     Ok(match envelope::accept(&mut envelope, connector) {
         Ok(()) => Change::Document(Box::new(Document::new(envelope, message_hash))),
-        Err(fault) => refused(scope, envelope.id, fault),
+        Err(Fault::Permissions(fault)) => nobody(scope, envelope.id, fault),
+        Err(Fault::Other(fault)) => refused(scope, envelope.id, fault),
     })
+}
+
+/// Permissions that cannot be kept are not known: what is stored becomes private, because what it had may let in
+/// somebody whom the source has shut out since.
+fn nobody(scope: &str, id: String, fault: String) -> Change {
+    match refused(scope, id.clone(), fault) {
+        Change::ItemError(error) if error.target == Target::Id(id.clone()) => {
+            let permissions = envelope::private();
+            Change::Permissions { id, permissions, fault: Some(Box::new(error)) }
+        }
+        unnamed => unnamed,
+    }
 }
 
 /// The item error of a change that breaks a limit of the contract.
@@ -250,8 +265,8 @@ fn from_change(
         Some(Kind::Permissions(change)) => {
             let mut permissions = change.permissions.unwrap_or_default();
             match envelope::accept_permissions(&mut permissions) {
-                Ok(()) => Change::Permissions { id: change.id, permissions },
-                Err(fault) => refused(change.id, fault),
+                Ok(()) => Change::Permissions { id: change.id, permissions, fault: None },
+                Err(fault) => nobody(scope, change.id, fault),
             }
         }
         Some(Kind::Deletion(deletion)) => {
@@ -410,7 +425,20 @@ mod tests {
             assert_eq!((error.target, error.reason), (Target::Id("1".to_owned()), Reason::ProtocolViolation));
             assert!(!error.with_descendants && error.message.len() < 200, "{}", error.message);
         }
+        let crowd = || v1::Permissions { allow: vec![String::new(); 10_001], ..v1::Permissions::default() };
+        let acl = |id: &str| {
+            let permissions = Some(crowd());
+            Some(Kind::Permissions(v1::PermissionsChange { id: id.to_owned(), permissions }))
+        };
+        for kind in [acl("1"), document(|envelope| envelope.permissions = Some(crowd()))] {
+            let Ok(Change::Permissions { id, permissions, fault: Some(error) }) = take(kind) else {
+                panic!("it was taken")
+            };
+            assert_eq!((id.as_str(), permissions), ("1", envelope::private()), "I7: nobody is let in");
+            assert_eq!(error.target, Target::Id("1".to_owned()));
+        }
         let nameless = [
+            acl(""),
             document(|envelope| envelope.id = String::new()),
             document(|envelope| envelope.id = long(1025)),
             Some(Kind::Present(v1::Present { id: long(2000), version: String::new() })),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use superfasttt_proto::connector::v1::{PullMode, Reason, log_record::Level, scope_removed::Cause};
 use superfasttt_proto::error::{ConnectorError, reason_info};
 use tokio::sync::mpsc;
@@ -13,6 +14,7 @@ use tokio::time::Instant;
 
 use super::change::{self, Change, Part, PartEnd, item_error};
 use super::in_flight::{Ids, InFlight, Standing};
+use super::loops::Loops;
 use super::plan::{Plan, cannot_ask};
 use super::run::Stop;
 use super::scopes::Scopes;
@@ -24,6 +26,7 @@ use crate::store::item_errors::{ItemError, Shield, Target};
 use crate::store::raw_items::RawWrite;
 use crate::store::runs::{RunCounts, RunProgress};
 use crate::store::sync_states::ScopeState;
+use crate::store::wanted::Leftovers;
 
 /// How long checkpoints without a change may wait to be written: so much is asked for again after a crash.
 const UNSAVED_AT_MOST: Duration = Duration::from_secs(10);
@@ -43,6 +46,8 @@ pub struct PullOutcome {
     pub scope_errors: Vec<(String, ConnectorError)>,
     /// Ids that were answered, whatever the answer.
     pub answered: HashSet<String>,
+    /// It was cut off at a checkpoint, because something else is to go first.
+    pub yielded: bool,
 }
 
 /// Commits one run's parts.
@@ -54,16 +59,20 @@ pub struct Committer {
     pub scopes: Scopes,
     /// What the run did so far.
     pub counts: RunCounts,
-    /// What only `present` named and what has to be asked for: scope and id.
-    pub wanted: Vec<(String, String)>,
+    /// Ids wait in the store to be asked for.
+    pub wanted_stand: bool,
+    /// When a listing lets others go first.
+    pub yields_at: Option<DateTime<Utc>>,
     /// Item errors stand in the store, so that reading an item has to clear them.
-    errors_stand: bool,
+    pub errors_stand: bool,
     /// Failures that count towards the share over which the run fails.
     failures: u64,
     /// What the last group was: see [`super::pull::Reading::mostly_known`].
     mostly_known: Arc<AtomicBool>,
     /// The connector's id.
     connector: String,
+    /// What notices that the connector goes round in a circle.
+    loops: Loops,
     /// Scopes whose checkpoints came with no change: they are written with the next commit, or with the run's end.
     unsaved: BTreeSet<String>,
     /// Since when.
@@ -91,7 +100,7 @@ impl Committer {
         totals: Arc<ContentTotals>,
         scopes: Scopes,
         counts: RunCounts,
-        errors_stand: bool,
+        leftovers: Leftovers,
         connector: String,
     ) -> Self {
         // What was listed before is most likely as it was.
@@ -101,11 +110,13 @@ impl Committer {
             totals,
             scopes,
             counts,
-            wanted: Vec::new(),
-            errors_stand,
+            wanted_stand: leftovers.wanted,
+            yields_at: None,
+            errors_stand: leftovers.item_errors,
             failures: 0,
             mostly_known,
             connector,
+            loops: Loops::default(),
             unsaved: BTreeSet::new(),
             unsaved_since: Instant::now(),
             keeps_raw: false,
@@ -141,6 +152,7 @@ impl Committer {
         let mut outcome = PullOutcome::default();
         let mut group = Group::default();
         let limits = self.context.limits;
+        self.loops.begin_pull();
         loop {
             let next = match pending.try_recv() {
                 Ok(next) => Some(next),
@@ -194,7 +206,16 @@ impl Committer {
                 }
             };
             outcome.received = true;
+            let may_end = matches!(part.end, PartEnd::Checkpoint(_));
             self.take(mode, part, &mut group, &mut outcome).await?;
+            if may_end && self.yields_at.is_some_and(|at| at <= self.context.clock.now()) {
+                self.flush(mode, &mut group, &mut outcome).await?;
+                // Only what came further can wait: else it would go round without end.
+                if outcome.progressed {
+                    outcome.yielded = true;
+                    return Ok(outcome);
+                }
+            }
             if group.changes >= limits.commit_max_changes || group.bytes >= limits.commit_max_bytes {
                 self.write(mode, &mut group, &mut outcome).await?;
             }
@@ -210,6 +231,11 @@ impl Committer {
         group: &mut Group,
         outcome: &mut PullOutcome,
     ) -> Result<(), Stop> {
+        let page = self.loops.page(&part);
+        self.stop_at(page).await?;
+        if mode == PullMode::Targeted {
+            outcome.answered.extend(part.changes.iter().filter_map(id_of).map(str::to_owned));
+        }
         while let Some(place) = part.changes.iter().position(is_wide) {
             let rest = part.changes.split_off(place + 1);
             let wide = part.changes.pop();
@@ -223,10 +249,8 @@ impl Committer {
             group.add(before);
             self.flush(mode, group, outcome).await?;
             if let Some(Change::Deletion { target, with_descendants }) = wide {
-                let changes = self.deletions(&part.scope, target, with_descendants).await?;
-                let permits = part.permits.clone();
-                let scope = part.scope.clone();
-                group.add(Part { scope, changes, end: PartEnd::None, message_bytes: 0, permits });
+                let wide = Wide { scope: part.scope.clone(), target, with_descendants };
+                self.delete_wide(mode, wide, group, outcome).await?;
             }
             part.changes = rest;
         }
@@ -242,26 +266,57 @@ impl Committer {
         Ok(())
     }
 
-    /// The deletions that a deletion by locator, or of a subtree, comes to.
-    async fn deletions(
-        &self,
-        scope: &str,
-        target: Target,
-        with_descendants: bool,
-    ) -> Result<Vec<Change>, StoreError> {
-        let (store, key) = (&self.context.store, self.context.fence.connection);
-        let id = match target {
+    /// Carries out a deletion by locator, or of a subtree. What is under something goes before it, a batch at a time: cut
+    /// off anywhere, the rest is still under what was named, and is found when the deletion is sent again.
+    async fn delete_wide(
+        &mut self,
+        mode: PullMode,
+        wide: Wide,
+        group: &mut Group,
+        outcome: &mut PullOutcome,
+    ) -> Result<(), Stop> {
+        let context = self.context.clone();
+        let (store, key, batch) = (&context.store, context.fence.connection, context.limits.sweep_batch);
+        let scope = &*wide.scope;
+        let id = match wide.target {
             Target::Id(id) => id,
             Target::Locator(locator) => match store.id_of_locator(key, scope, &locator).await? {
                 Some(id) => id,
-                None => return Ok(Vec::new()),
+                None => return Ok(()),
             },
-            Target::Unnamed => return Ok(Vec::new()),
+            Target::Unnamed => return Ok(()),
         };
-        let mut ids = if with_descendants { store.descendants(key, scope, &id).await? } else { Vec::new() };
-        ids.push(id);
-        let deletion = |id| Change::Deletion { target: Target::Id(id), with_descendants: false };
-        Ok(ids.into_iter().map(deletion).collect())
+        let mut open = vec![id];
+        let mut met: HashSet<String> = open.iter().cloned().collect();
+        // Emptied, and still listed under what holds them.
+        let mut empty = HashSet::new();
+        while let Some(top) = open.last() {
+            // What is under itself is met again, and passed over.
+            let children = match wide.with_descendants {
+                true => store.children(key, scope, top, batch + met.len()).await?,
+                false => Vec::new(),
+            };
+            let children = children.into_iter().filter(|child| !met.contains(&child.id));
+            let (leaves, folders): (Vec<_>, Vec<_>) =
+                children.partition(|child| !child.has_children || empty.contains(&child.id));
+            if !leaves.is_empty() {
+                empty.retain(|id| !leaves.iter().any(|leaf| leaf.id == *id));
+                group.add(deletions(&wide.scope, leaves.into_iter().map(|leaf| leaf.id)));
+                self.flush(mode, group, outcome).await?;
+            } else if folders.is_empty() {
+                let Some(done) = open.pop() else { break };
+                met.remove(&done);
+                if open.is_empty() {
+                    group.add(deletions(&wide.scope, [done]));
+                } else {
+                    empty.insert(done);
+                }
+            } else {
+                met.extend(folders.iter().map(|folder| folder.id.clone()));
+                open.extend(folders.into_iter().map(|folder| folder.id));
+            }
+        }
+        Ok(())
     }
 
     /// Deletes what a removed scope owns.
@@ -303,6 +358,17 @@ impl Committer {
             Some(in_flight) => {
                 let done = in_flight.done().await;
                 self.settled(done)
+            }
+        }
+    }
+
+    /// Ends the run for this reason, if there is one, once what is being committed is there.
+    async fn stop_at(&mut self, fault: Result<(), ConnectorError>) -> Result<(), Stop> {
+        match fault {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                self.settle().await?;
+                Err(error.into())
             }
         }
     }
@@ -356,8 +422,8 @@ impl Committer {
             }
             let generation = state.generation;
             for change in part.changes {
-                if let Some(id) = id_of(&change).filter(|_| mode == PullMode::Targeted) {
-                    outcome.answered.insert(id.to_owned());
+                if mode == PullMode::Targeted && self.wanted_stand {
+                    commit.answered.extend(id_of(&change).map(str::to_owned));
                 }
                 let change = match change {
                     Change::Unnormalized { mut raw, error } => {
@@ -392,13 +458,19 @@ impl Committer {
                         plan.document(&part.scope, generation, *document);
                     }
                     Change::Present { id, version } => plan.present(&part.scope, generation, &id, &version),
-                    Change::Permissions { id, permissions } => {
+                    Change::Permissions { id, permissions, fault } => {
                         if self.keeps_raw {
                             let (id, scope) = (id.clone(), part.scope.to_string());
                             let permissions = prost::Message::encode_to_vec(&permissions);
                             commit.raw_items.push(RawWrite::Permissions { id, scope, permissions });
                         }
                         plan.permissions(&part.scope, generation, &id, permissions);
+                        if let Some(fault) = fault {
+                            failures += 1;
+                            counts.item_errors += 1;
+                            commit.shields.push(shield(&fault));
+                            plan.item_error(*fault);
+                        }
                     }
                     Change::Deletion { target: Target::Id(id), .. } => {
                         plan.deletion(&part.scope, &id);
@@ -444,7 +516,13 @@ impl Committer {
                     } else {
                         has_more.remove(&scope)
                     };
-                    progressed |= scopes.checkpoint(&scope, mode, checkpoint, now);
+                    let (more, at) = (checkpoint.has_more, checkpoint.cursor.clone());
+                    let moved = scopes.checkpoint(&scope, mode, checkpoint, now);
+                    if moved || more {
+                        let goes_on = self.loops.goes_on(&scope, mode, generation, &at);
+                        self.stop_at(goes_on).await?;
+                    }
+                    progressed |= moved;
                     changed_scopes.insert(scope);
                 }
                 PartEnd::ScopeError(error) => {
@@ -480,16 +558,22 @@ impl Committer {
             context.report.counts(self.counts);
             return Err(stop.into());
         }
-        for (scope, id) in planned.wanted {
+        for wanted in planned.wanted {
+            // A scope that a LIST met first is listed in full next: nobody need ask for its documents one by one.
+            if mode == PullMode::List && scopes.get(&wanted.scope).is_some_and(|state| state.cursor.is_none())
+            {
+                continue;
+            }
             if context.capabilities.targeted {
-                self.wanted.push((scope, id));
+                commit.wanted.push(wanted);
             } else {
                 counts.item_errors += 1;
-                let error = cannot_ask(&scope, id);
+                let error = cannot_ask(&wanted.scope, wanted.id);
                 commit.shields.push(shield(&error));
                 commit.item_errors.push(error);
             }
         }
+        self.wanted_stand |= !commit.wanted.is_empty();
         commit.item_errors.extend(planned.errors);
         self.errors_stand |= !commit.item_errors.is_empty();
         if self.errors_stand {
@@ -604,6 +688,20 @@ fn weight(change: &Change) -> usize {
         Change::Unopened(document) => document.bytes.len(),
         _ => 64,
     }
+}
+
+/// A deletion by locator, or of a subtree.
+struct Wide {
+    scope: Arc<str>,
+    target: Target,
+    with_descendants: bool,
+}
+
+/// A part that deletes these.
+fn deletions(scope: &Arc<str>, ids: impl IntoIterator<Item = String>) -> Part {
+    let deletion = |id| Change::Deletion { target: Target::Id(id), with_descendants: false };
+    let changes = ids.into_iter().map(deletion).collect();
+    Part { scope: scope.clone(), changes, end: PartEnd::None, message_bytes: 0, permits: Vec::new() }
 }
 
 /// A deletion that needs the store to know what it means.

@@ -1,12 +1,13 @@
+use prost::Message;
 use superfasttt_proto::connector::v1::{
-    Checkpoint, Container, Permissions, PermissionsChange, Present, change,
+    Checkpoint, Container, DocumentEnvelope, Permissions, PermissionsChange, Present, change,
 };
 use tokio::sync::oneshot;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::*;
-use crate::store::suite::support::{feed_after, find};
-use crate::store::sync_states::Listing;
+use crate::store::suite::support::{feed_after, find, wanted};
+use crate::store::sync_states::{Listing, ListingMode};
 use crate::sync::testing::{
     Rig, complete, cursor, document, document_with, failure, part, part_of, unopened_part,
 };
@@ -156,6 +157,77 @@ async fn a_subtree_goes_with_its_folder_in_stream_order() {
 }
 
 #[tokio::test]
+async fn a_large_subtree_goes_a_batch_at_a_time_and_what_is_under_it_first() {
+    let rig = Rig::new(|limits, _| limits.sweep_batch = 3).await;
+    let mut changes = vec![folder("top", ""), folder("x", "y"), folder("y", "x"), within("in-circle", "x")];
+    for number in 0..7 {
+        let name = format!("f{number}");
+        changes.push(folder(&name, "top"));
+        changes.extend((0..7).map(|inner| within(&format!("d{number}-{inner}"), &name)));
+        changes.push(within(&format!("t{number}"), "top"));
+    }
+    // A document may hold others.
+    changes.push(within("under-a-document", "t3"));
+    changes.push(within("elsewhere", "another"));
+    let mut page = part("", changes, None);
+    page.changes.push(deletion(id("top"), true));
+    page.changes.push(deletion(id("x"), true));
+    rig.pull(PullMode::Incremental, vec![page]).await.unwrap();
+    assert_eq!(rig.ids().await, ["elsewhere"]);
+    for container in ["top", "f0", "f6", "x", "y"] {
+        let parent = rig.store.parent_of(rig.connection.key, container).await.unwrap();
+        assert_eq!(parent, None, "{container}");
+    }
+    let counts = rig.store.run(&rig.context.run).await.unwrap().unwrap().counts;
+    assert_eq!(counts.deleted, 7 * 7 + 7 + 2);
+    // What holds something goes after it: cut off anywhere, the rest is found from what was named.
+    let order: Vec<_> = feed_after(&rig.store, 0).await.into_iter().filter(|row| row.gone).collect();
+    let place = |id: &str| order.iter().position(|row| row.id == id).unwrap();
+    assert!(place("under-a-document") < place("t3"));
+}
+
+#[tokio::test]
+async fn i7_permissions_that_cannot_be_kept_make_a_document_private() {
+    let rig = plain().await;
+    let open = document_with("1", |envelope| {
+        let permissions = envelope.permissions.get_or_insert_default();
+        permissions.visibility = "public".to_owned();
+    });
+    rig.pull(PullMode::Full, vec![part("", vec![open], None)]).await.unwrap();
+    let crowd = Permissions { allow: vec![String::new(); 10_001], ..Permissions::default() };
+    let change = |id: &str| {
+        let permissions = Some(crowd.clone());
+        change::Kind::Permissions(PermissionsChange { id: id.to_owned(), permissions })
+    };
+    let page = part("", vec![change("1"), change("unknown")], Some(cursor("c")));
+    rig.pull(PullMode::Incremental, vec![page]).await.unwrap();
+    let row = rig.store.document(rig.connection.key, "1").await.unwrap().unwrap();
+    let envelope = DocumentEnvelope::decode(row.envelope.as_slice()).unwrap();
+    assert_eq!(
+        envelope.permissions.unwrap(),
+        super::super::envelope::private(),
+        "who was let in may be shut out now"
+    );
+    assert_eq!(row.text.as_deref(), Some("text of 1"), "and nothing else of it");
+    assert_eq!(rig.store.count_item_errors(rig.connection.key).await.unwrap(), 2, "a person sees why");
+}
+
+#[tokio::test]
+async fn an_error_by_locator_goes_when_what_has_it_is_read() {
+    let rig = plain().await;
+    let error = |locator: &str| failed(Target::Locator(locator.to_owned()));
+    let page = part_of("", vec![error("at/1"), error("at/2")], PartEnd::None);
+    rig.pull(PullMode::Incremental, vec![page]).await.unwrap();
+    let mut page = part_of("", vec![error("at/3")], PartEnd::None);
+    page.changes.extend(part("", vec![within("1", ""), within("3", "")], None).changes);
+    rig.pull(PullMode::Incremental, vec![page]).await.unwrap();
+    let filter = Default::default();
+    let left = rig.store.item_errors(rig.connection.key, filter, None, 10).await.unwrap().items;
+    let left: Vec<_> = left.into_iter().map(|left| left.error.target).collect();
+    assert_eq!(left, [Target::Locator("at/2".to_owned())]);
+}
+
+#[tokio::test]
 async fn a_deletion_by_locator_finds_one_document_and_never_another() {
     let rig = plain().await;
     let mut page = part("", vec![folder("top", ""), within("1", "top"), within("2", "top")], None);
@@ -301,12 +373,17 @@ async fn what_is_only_present_is_asked_for_where_that_can_be_done() {
         let changes = vec![present("1", "1"), present("2", "2"), present("3", "1")];
         let pending = vec![Pending::Ready(part("", changes, None))];
         rig.pull_with(&mut committer, PullMode::Full, pending).await.unwrap();
-        let wanted = [(String::new(), "2".to_owned()), (String::new(), "3".to_owned())];
+        let stored = rig.store.wanted(rig.connection.key, "", 10).await.unwrap();
         let errors = rig.store.count_item_errors(rig.connection.key).await.unwrap();
         if targeted {
-            assert_eq!((committer.wanted.as_slice(), errors), (wanted.as_slice(), 0));
+            assert_eq!(
+                (stored, errors),
+                (vec![wanted("2", "2"), wanted("3", "1")], 0),
+                "with the page itself"
+            );
+            assert!(committer.wanted_stand);
         } else {
-            assert_eq!((committer.wanted.len(), errors), (0, 2));
+            assert_eq!((stored, errors), (vec![], 2));
             assert_eq!(committer.counts.item_errors, 2);
         }
     }
@@ -346,7 +423,12 @@ async fn i2_a_document_that_comes_byte_for_byte_is_seen_without_being_opened() {
     let documents = || vec![document("1"), document("2"), document("3")];
     rig.pull(PullMode::Full, vec![part("", documents(), Some(complete("c")))]).await.unwrap();
     let before = feed_after(&rig.store, 0).await;
-    let states = rig.committer().await.scopes.begin_listing(&[String::new()], false, rig.context.clock.now());
+    let states = rig.committer().await.scopes.begin_listing(
+        &[String::new()],
+        ListingMode::Full,
+        false,
+        rig.context.clock.now(),
+    );
     rig.store.save_sync_states(rig.context.fence, states, None).await.unwrap();
     let again = unopened_part("", documents(), Some(complete("c")));
     assert!(again.changes.iter().all(|change| matches!(change, Change::Unopened(_))));

@@ -10,7 +10,8 @@ use superfasttt_proto::connector::v1::{DocumentEnvelope, Permissions};
 pub type Hash = [u8; 32];
 
 /// The visibilities that there are; anything else is private.
-const VISIBILITIES: [&str; 3] = ["private", "organization", "public"];
+const VISIBILITIES: [&str; 3] = [PRIVATE, "organization", "public"];
+const PRIVATE: &str = "private";
 
 /// The longest text inside a message.
 pub const MAX_CONTENT_BYTES: usize = 1024 * 1024;
@@ -35,9 +36,29 @@ pub fn check_id(id: &str) -> Result<(), String> {
     }
 }
 
+/// What is wrong with an envelope, for the connector's author.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Its permissions are over a limit.
+    Permissions(String),
+    /// Something else is.
+    Other(String),
+}
+
+impl From<String> for Fault {
+    fn from(fault: String) -> Self {
+        Self::Other(fault)
+    }
+}
+
+/// Permissions that let nobody in.
+pub fn private() -> Permissions {
+    Permissions { visibility: PRIVATE.to_owned(), ..Permissions::default() }
+}
+
 /// Checks an envelope against the contract's limits and puts it in the form in which it is kept: source filled in,
 /// permissions never absent. What it says of a fault is for the connector's author.
-pub fn accept(envelope: &mut DocumentEnvelope, connector: &str) -> Result<(), String> {
+pub fn accept(envelope: &mut DocumentEnvelope, connector: &str) -> Result<(), Fault> {
     check_id(&envelope.id)?;
     let limits = [
         ("title", envelope.title.len(), MAX_TITLE_BYTES),
@@ -51,18 +72,19 @@ pub fn accept(envelope: &mut DocumentEnvelope, connector: &str) -> Result<(), St
         ("metadata", envelope.metadata.as_ref().map_or(0, Message::encoded_len), MAX_METADATA_BYTES),
     ];
     if let Some((field, size, limit)) = limits.into_iter().find(|(_, size, limit)| size > limit) {
-        return Err(format!("{field} is {size} bytes; the limit is {limit}"));
+        return Err(format!("{field} is {size} bytes; the limit is {limit}").into());
     }
     if envelope.source.is_empty() {
         connector.clone_into(&mut envelope.source);
     }
     let permissions = envelope.permissions.get_or_insert_default();
-    accept_permissions(permissions)?;
+    accept_permissions(permissions).map_err(Fault::Permissions)?;
     let size = envelope.encoded_len() - envelope.content.as_ref().map_or(0, String::len);
     if size > MAX_ENVELOPE_BYTES {
-        return Err(format!(
+        // Everything else in it is bounded far below that.
+        return Err(Fault::Permissions(format!(
             "the envelope is {size} bytes without its content; the limit is {MAX_ENVELOPE_BYTES}"
-        ));
+        )));
     }
     Ok(())
 }
@@ -70,7 +92,7 @@ pub fn accept(envelope: &mut DocumentEnvelope, connector: &str) -> Result<(), St
 /// Puts permissions in the form in which they are kept: a visibility that is not known is private.
 pub fn accept_permissions(permissions: &mut Permissions) -> Result<(), String> {
     if !VISIBILITIES.contains(&permissions.visibility.as_str()) {
-        permissions.visibility = "private".to_owned();
+        PRIVATE.clone_into(&mut permissions.visibility);
     }
     let principals = permissions.allow.len() + permissions.deny.len();
     if principals > MAX_PRINCIPALS {
@@ -252,10 +274,12 @@ mod tests {
     fn an_envelope_over_a_limit_is_refused_by_name() {
         let mut long = envelope();
         long.title = "x".repeat(5000);
-        assert!(accept(&mut long, "demo").unwrap_err().contains("title is 5000 bytes"));
+        let Err(Fault::Other(fault)) = accept(&mut long, "demo") else { panic!("it was accepted") };
+        assert!(fault.contains("title is 5000 bytes"), "{fault}");
         let mut crowded = envelope();
         crowded.permissions.as_mut().unwrap().allow = vec!["x".repeat(1000); 5000];
-        assert!(accept(&mut crowded, "demo").is_err(), "an envelope that no reader could be sent");
+        let refused = accept(&mut crowded, "demo");
+        assert!(matches!(refused, Err(Fault::Permissions(_))), "an envelope that no reader could be sent");
         let mut nameless = envelope();
         nameless.id.clear();
         assert!(accept(&mut nameless, "demo").is_err());

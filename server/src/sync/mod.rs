@@ -5,11 +5,14 @@
 //! `plan` decides; `scopes` is where cursors and listings stand, `sweep` deletes by absence, `outcome` says what a
 //! failure leads to, `report` tells those who watch.
 
+mod asking;
 pub mod change;
 pub mod commit;
 pub mod envelope;
 pub mod in_flight;
 pub mod json;
+mod listing;
+mod loops;
 pub mod normalize;
 pub mod outcome;
 pub mod plan;
@@ -21,11 +24,14 @@ pub mod renormalize;
 pub mod report;
 pub mod run;
 pub mod scopes;
+mod shields;
 pub mod sweep;
 mod synced;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod unopened;
+
+pub use loops::cursor_hash;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -14,7 +14,7 @@ use superfasttt_proto::connector::v1::{
 use superfasttt_proto::error::ConnectorError;
 
 use super::change::violation;
-use super::envelope;
+use super::envelope::{self, Fault};
 use super::port::{Messages, Session};
 
 /// How items of a connection are normalized.
@@ -81,7 +81,9 @@ impl Answers {
                 let fault = envelope::accept(&mut document, &self.connector).err();
                 Ok(match fault {
                     None => Ok(document),
-                    Some(fault) => Err(ConnectorError::new(Reason::ProtocolViolation, fault)),
+                    Some(Fault::Permissions(fault) | Fault::Other(fault)) => {
+                        Err(ConnectorError::new(Reason::ProtocolViolation, fault))
+                    }
                 })
             }
             Some(normalize_response::Kind::ItemError(ItemError { target, error, .. })) => match target {

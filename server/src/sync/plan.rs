@@ -17,6 +17,7 @@ use crate::store::documents::{
     ContentState, DocumentKey, DocumentPut, DocumentWrite, FeedEntryKind, StoredDocument, TextWrite,
 };
 use crate::store::item_errors::{ItemError, Target};
+use crate::store::wanted::{Wanted, Why};
 
 /// What a plan came to.
 #[derive(Debug, Default)]
@@ -39,8 +40,8 @@ pub struct Outcome {
     pub failed_contents: u64,
     /// Ids that were read without fault, or are gone.
     pub cleared: Vec<String>,
-    /// What only `present` named and what is not stored at that version: scope and id.
-    pub wanted: Vec<(String, String)>,
+    /// What only `present` named and what is not stored at that version.
+    pub wanted: Vec<Wanted>,
 }
 
 /// A picture of documents, to which changes are applied.
@@ -54,7 +55,7 @@ pub struct Plan {
     failed_contents: u64,
     without_text: u64,
     /// With the touch at which each was wanted.
-    wanted: Vec<(usize, String, String)>,
+    wanted: Vec<(usize, Wanted)>,
 }
 
 #[derive(Debug, Default)]
@@ -263,7 +264,9 @@ impl Plan {
             None => true,
         };
         if wanted {
-            self.wanted.push((self.touches, scope.to_string(), id.to_owned()));
+            let (id, scope, version) = (id.to_owned(), scope.to_string(), version.to_owned());
+            let wanted = Wanted { id, scope, version, why: Why::Present, attempts: 0 };
+            self.wanted.push((self.touches, wanted));
         }
     }
 
@@ -306,13 +309,17 @@ impl Plan {
         let Self { rows, errors, failed_contents, without_text, wanted, .. } = self;
         let mut outcome = Outcome { failed_contents, without_text, ..Outcome::default() };
         let read = |id: &str| rows.get(id).map_or(0, |row| row.read);
+        let located = if errors.is_empty() { HashMap::new() } else { located(&rows) };
         let stands = |(touch, error): &(usize, ItemError)| match &error.target {
             Target::Id(id) => *touch > read(id),
-            Target::Locator(_) | Target::Unnamed => true,
+            Target::Locator(locator) => {
+                *touch > located.get(&(error.scope.as_str(), locator.as_str())).copied().unwrap_or(0)
+            }
+            Target::Unnamed => true,
         };
         outcome.errors = errors.into_iter().filter(stands).map(|(_, error)| error).collect();
-        let wanted = wanted.into_iter().filter(|(touch, _, id)| *touch >= read(id));
-        outcome.wanted = wanted.map(|(_, scope, id)| (scope, id)).collect();
+        let wanted = wanted.into_iter().filter(|(touch, wanted)| *touch >= read(&wanted.id));
+        outcome.wanted = wanted.map(|(_, wanted)| wanted).collect();
         let mut rows: Vec<_> = rows.into_iter().filter(|(_, row)| row.touched > 0).collect();
         rows.sort_unstable_by_key(|(_, row)| row.touched);
         for (id, row) in rows {
@@ -334,6 +341,20 @@ impl Plan {
         }
         outcome
     }
+}
+
+/// When each locator was last read without fault, by scope and locator. Of a document that was left unopened the store
+/// knows the locator, and clears what stood before.
+fn located(rows: &HashMap<String, Box<Row>>) -> HashMap<(&str, &str), usize> {
+    let mut located = HashMap::new();
+    for row in rows.values().filter(|row| row.read > 0) {
+        let Some(now) = &row.now else { continue };
+        let Some(envelope) = &now.envelope else { continue };
+        if !envelope.message.locator.is_empty() {
+            located.insert((&*now.scope, envelope.message.locator.as_str()), row.read);
+        }
+    }
+    located
 }
 
 fn write(outcome: &mut Outcome, id: String, stored: Option<StoredDocument>, now: Now) -> DocumentWrite {

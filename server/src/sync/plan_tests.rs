@@ -286,6 +286,10 @@ fn a_text_served_at_another_version_is_of_that_one() {
     assert_eq!((put.version.as_str(), put.content_version.as_deref()), ("v1", Some("v2")));
 }
 
+fn wanted(scope: &str, id: &str, version: &str) -> Wanted {
+    Wanted { scope: scope.to_owned(), ..crate::store::suite::support::wanted(id, version) }
+}
+
 #[test]
 fn a_tombstone_comes_back_only_as_a_whole_document() {
     let mut tombstone = stored(&document("1", "v1", known("text", "v1")));
@@ -299,7 +303,7 @@ fn a_tombstone_comes_back_only_as_a_whole_document() {
     }
     let present = over(&tombstone, |plan| plan.present(&scope("a"), 2, "1", "v1"));
     assert!(present.writes.is_empty());
-    assert_eq!(present.wanted, [("a".to_owned(), "1".to_owned())]);
+    assert_eq!(present.wanted, [wanted("a", "1", "v1")]);
     let back =
         over(&tombstone, |plan| plan.document(&scope("b"), 2, document("1", "v1", known("text", "v1"))));
     let put = only_put(&back);
@@ -391,7 +395,7 @@ fn present_at_the_stored_version_is_seen_and_at_any_other_wanted() {
         assert_eq!(!outcome.wanted.is_empty(), wanted, "case {number}");
     }
     let unknown = over(&held, |plan| plan.present(&scope("a"), 2, "2", "v1"));
-    assert_eq!((unknown.writes.len(), unknown.wanted), (0, vec![("a".to_owned(), "2".to_owned())]));
+    assert_eq!((unknown.writes.len(), unknown.wanted), (0, vec![wanted("a", "2", "v1")]));
     let answered = over(&held, |plan| {
         plan.present(&scope("a"), 2, "1", "v2");
         plan.document(&scope("a"), 2, document("1", "v2", text()));

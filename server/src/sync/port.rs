@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use superfasttt_proto::connector::pulled::PullResponse;
+use superfasttt_proto::connector::v1::log_record::Level;
 use superfasttt_proto::connector::v1::{
     DiscoverRequest, DiscoverResponse, FetchContentRequest, FetchContentResponse, NormalizeRequest,
     NormalizeResponse, PullRequest, TestConnectionRequest, TestConnectionResponse,
@@ -13,6 +14,15 @@ use crate::store::connections::Connection;
 
 /// Messages of one streaming call.
 pub type Messages<T> = BoxStream<'static, Result<T, ConnectorError>>;
+
+/// A line that a connector's process wrote to stderr.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StderrLine {
+    /// How much it says that it matters.
+    pub level: Level,
+    /// The line.
+    pub text: String,
+}
 
 /// Finds or starts connectors.
 #[async_trait]
@@ -53,5 +63,5 @@ pub trait Session: Send + Sync {
 
     /// What the connector's process writes to stderr from here on. Other connections that share the process may be
     /// what it writes about.
-    fn stderr(&self) -> BoxStream<'static, String>;
+    fn stderr(&self) -> BoxStream<'static, StderrLine>;
 }

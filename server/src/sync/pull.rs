@@ -1,6 +1,7 @@
 //! Reads the messages of one pull: checks them against the contract, and passes their parts on as fast as bytes in
 //! flight allow.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -8,13 +9,15 @@ use std::time::Duration;
 use futures::StreamExt;
 use prost::Message;
 use superfasttt_proto::connector::pulled::{PullResponse, pull_response::Kind};
-use superfasttt_proto::connector::v1::{PullMode, Reason, scope_removed::Cause};
+use superfasttt_proto::connector::v1::{PullMode, Reason, log_record::Level, scope_removed::Cause};
 use superfasttt_proto::error::ConnectorError;
 use tokio::sync::{Semaphore, mpsc};
 
-use super::change::{self, Part, PartEnd, violation};
+use super::change::{self, Change, Part, PartEnd, violation};
 use super::port::Messages;
 use super::report::Report;
+use super::scopes::Group;
+use crate::store::item_errors::Target;
 
 /// The longest cursor.
 const MAX_CURSOR_BYTES: usize = 64 * 1024;
@@ -30,8 +33,10 @@ pub struct Reading {
     pub connector: String,
     /// What was asked.
     pub mode: PullMode,
-    /// The scopes that were asked for; empty for all.
-    pub scopes: Vec<String>,
+    /// The scopes that were asked for.
+    pub group: Group,
+    /// The ids that were asked for, in TARGETED.
+    pub ids: HashSet<String>,
     /// Raw items were asked for.
     pub want_raw: bool,
     /// The connector declares that a listing names everything.
@@ -76,6 +81,13 @@ pub async fn read(
         let permit = reading.in_flight.clone().acquire_many_owned(weight).await.expect("it is never closed");
         let part = reading.part(message, &report);
         let Some(part) = part.transpose() else { continue };
+        if part.as_ref().is_ok_and(|part| reading.group.except.contains(&*part.scope)) {
+            // It does not know how to leave scopes out, and has begun them from nothing: what it sends of them is older
+            // than where they stand, as far as their cursors go. Scopes that come behind it are found by a full listing.
+            let message = "the connector cannot look for new scopes alone: the next full listing finds them";
+            report.log(Level::Info, message, []);
+            return;
+        }
         let failed = part.is_err();
         let part = part.map(|mut part| {
             part.message_bytes = size as u64;
@@ -105,6 +117,9 @@ impl Reading {
                 let unopened = self.mostly_known.load(Ordering::Relaxed);
                 let (scope, changes, end) =
                     change::from_page(page, &self.connector, unopened, self.want_raw)?;
+                if self.mode == PullMode::Targeted {
+                    changes.iter().try_for_each(|change| self.check_answer(change))?;
+                }
                 if let PartEnd::Checkpoint(checkpoint) = &end {
                     self.check_checkpoint(checkpoint)?;
                 }
@@ -128,10 +143,37 @@ impl Reading {
                 scope.len()
             )));
         }
-        if !self.scopes.is_empty() && !self.scopes.iter().any(|asked| **asked == *scope) {
+        if !self.group.scopes.is_empty() && !self.group.holds(&scope) {
             return Err(violation(format!("scope {scope:?}, which was not asked for")));
         }
         Ok(Some(Part { scope, changes, end, message_bytes: 0, permits: Vec::new() }))
+    }
+
+    /// A targeted pull says something of what was asked for, and of nothing else: what was not asked for may be older than
+    /// what is stored. Folders may come along, so that an answer has its place.
+    fn check_answer(&self, change: &Change) -> Result<(), ConnectorError> {
+        let id = match change {
+            Change::Document(document) => &document.envelope.id,
+            Change::Unopened(document) => &document.id,
+            Change::Raw(raw) => &raw.id,
+            Change::Unnormalized { raw, .. } => &raw.id,
+            Change::Permissions { id, fault: Some(_), .. } => id,
+            Change::Deletion { target: Target::Id(id), .. } => id,
+            Change::ItemError(error) => match &error.target {
+                Target::Id(id) => id,
+                Target::Locator(_) | Target::Unnamed => return Ok(()),
+            },
+            Change::Container { .. } => return Ok(()),
+            Change::Present { .. } | Change::Permissions { .. } | Change::Deletion { .. } => {
+                return Err(violation(
+                    "an answer to a targeted pull that is neither a document, a deletion by id nor an item error",
+                ));
+            }
+        };
+        if self.ids.contains(id) {
+            return Ok(());
+        }
+        Err(violation(format!("an answer for {id:?}, which was not asked for")))
     }
 
     fn check_checkpoint(

@@ -3,11 +3,14 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use superfasttt_proto::CONTRACT_REVISION;
 use superfasttt_proto::connector::v1::{PullMode, PullRequest, Reason, log_record::Level};
 use superfasttt_proto::error::{ConnectorError, reason_info};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::commit::PullOutcome;
@@ -15,9 +18,14 @@ use super::outcome::{Treatment, backoff, treatment};
 use super::port::Session;
 use super::pull::{self, Reading};
 use super::raw_stage::{self, RawStage};
+use super::report::Report;
 use super::run::{OpenSession, Runner, Stop, listen};
+use super::scopes::Group;
 use crate::content::{self, Source};
-use crate::store::sync_states::Listing;
+use crate::schedule::times;
+use crate::store::connections::{Connection, Schedule};
+use crate::store::runs::RunCounts;
+use crate::store::sync_states::{Listing, ListingMode};
 
 /// Parts between the stream and the content stage, and between that and the commits.
 const PARTS_AHEAD: usize = 12;
@@ -34,23 +42,27 @@ impl Runner {
         Ok(())
     }
 
-    /// Pulls until these scopes (all, where empty) are caught up, whatever cuts it off in between.
-    async fn pull_group(&mut self, mode: PullMode, scopes: Vec<String>) -> Result<(), Stop> {
+    /// Pulls until these scopes are caught up, whatever cuts it off in between.
+    async fn pull_group(&mut self, mode: PullMode, group: Group) -> Result<(), Stop> {
         let limits = self.context.limits;
         let mut attempt = 0;
         let mut stuck = 0;
         let mut listed_again = 0;
         loop {
-            let outcome = self.pull(mode, scopes.clone(), Vec::new()).await?;
+            let outcome = self.pull(mode, &group, Vec::new()).await?;
             if outcome.progressed {
                 attempt = 0;
                 stuck = 0;
             } else if outcome.received {
                 stuck += 1;
             }
-            let PullOutcome { cut, has_more, scope_errors, .. } = outcome;
-            let listed_anew = self.settle(cut.as_ref(), scope_errors).await?;
-            let Some(error) = cut.or_else(|| listed_anew.filter(|_| mode == PullMode::Full)) else {
+            let PullOutcome { cut, has_more, scope_errors, yielded, .. } = outcome;
+            let listed_anew = self.settle(mode, cut.as_ref(), scope_errors).await?;
+            if yielded {
+                Box::pin(self.go_between()).await?;
+                continue;
+            }
+            let Some(error) = cut.or(listed_anew) else {
                 if has_more.is_empty() {
                     break;
                 }
@@ -60,7 +72,7 @@ impl Runner {
                 continue;
             };
             match treatment(error.reason) {
-                // The caller lists what `settle` has reset.
+                // The caller lists what the source has refused.
                 Treatment::ListAgain if mode == PullMode::Incremental => break,
                 // Progress does not count here: it is lost each time.
                 Treatment::ListAgain if listed_again >= limits.retry_attempts => return Err(error.into()),
@@ -77,10 +89,40 @@ impl Runner {
             }
             self.pause(attempt, &error).await?;
         }
-        if mode == PullMode::Full {
-            self.close_unproven(&scopes).await?;
+        if matches!(mode, PullMode::Full | PullMode::List) {
+            self.close_unproven(mode, &group).await?;
         }
         Ok(())
+    }
+
+    /// Lets what is due go before a long listing, which is gone on with afterwards: changes of the scopes that have a
+    /// cursor, and what is wanted by id meanwhile.
+    async fn go_between(&mut self) -> Result<(), Stop> {
+        let message = "changes are due: the listing waits for them, and goes on where it was";
+        self.context.report.log(Level::Info, message, []);
+        let scopes = self.committer.scopes.names(|state| state.cursor.is_some());
+        self.pull_until_done(PullMode::Incremental, scopes).await?;
+        // A cursor that is refused now is replaced by what is being listed, or refused again behind it.
+        self.refused = None;
+        let leftovers = self.context.store.leftovers(self.connection.key).await?;
+        self.committer.wanted_stand |= leftovers.wanted;
+        self.ask_for_wanted().await?;
+        self.context.report.update(|run| run.mode = PullMode::Full);
+        Ok(())
+    }
+
+    /// When a listing that begins now has to let others go first: when the connection is due again. Never where there is
+    /// nothing that could go first.
+    fn yields_at(&self, mode: PullMode) -> Option<DateTime<Utc>> {
+        let changes = self.context.capabilities.incremental
+            && self.committer.scopes.all().any(|state| state.cursor.is_some());
+        if mode != PullMode::Full || !changes {
+            return None;
+        }
+        let Connection { id, schedule, last_full_at, .. } = &self.connection;
+        // Planned runs are whole ones: this is one already.
+        let schedule = Schedule { planned_at: None, ..schedule.clone() };
+        times::next(id, &schedule, *last_full_at, self.context.clock.now()).map(|due| due.at)
     }
 
     /// Waits before the next attempt.
@@ -97,10 +139,11 @@ impl Runner {
         Ok(())
     }
 
-    /// Takes note of scopes that stopped. A cursor that the source no longer takes is dropped and a listing of its scope
-    /// begun; then the error that said so is returned.
+    /// Takes note of scopes that stopped. Where the source no longer takes a cursor, the error that said so is returned:
+    /// of a listing, which is begun anew; of changes, whose scopes are then listed in full ([`Self::refused`]).
     async fn settle(
         &mut self,
+        mode: PullMode,
         cut: Option<&ConnectorError>,
         scope_errors: Vec<(String, ConnectorError)>,
     ) -> Result<Option<ConnectorError>, Stop> {
@@ -128,7 +171,7 @@ impl Runner {
             }
             said = Some(cut.clone());
         }
-        if !invalid.is_empty() {
+        if let Some(error) = &said {
             let invalid: Vec<String> = invalid.into_iter().collect();
             let fields = [("scopes", invalid.join(", "))];
             self.context.report.log(
@@ -136,30 +179,40 @@ impl Runner {
                 "the source no longer takes a cursor: listing in full",
                 fields,
             );
-            let states = self.committer.scopes.begin_listing(&invalid, false, self.context.clock.now());
-            self.context.store.save_sync_states(self.context.fence, states, None).await?;
+            match mode {
+                PullMode::Full => self.begin_listings(invalid, ListingMode::Full, false, None).await?,
+                PullMode::List => self.begin_listings(invalid, ListingMode::List, false, None).await?,
+                _ => {
+                    let (scopes, _) = self.refused.get_or_insert_with(|| (Vec::new(), error.clone()));
+                    scopes.extend(invalid);
+                    // The scopes that nothing was said of are caught up, unless the whole pull was cut off.
+                    return Ok(None);
+                }
+            }
         }
         Ok(said)
     }
 
     /// A listing that ended without proof of being complete is over: nothing is swept by it. One that a scope error
     /// stopped is resumed by the next run.
-    async fn close_unproven(&mut self, scopes: &[String]) -> Result<(), Stop> {
+    async fn close_unproven(&mut self, mode: PullMode, group: &Group) -> Result<(), Stop> {
+        let kind = if mode == PullMode::List { ListingMode::List } else { ListingMode::Full };
         let stopped: BTreeSet<&String> = self.scope_errors.iter().map(|(scope, _)| scope).collect();
         let open = self.committer.scopes.names(|state| {
             state.listing == Listing::UnderWay
-                && (scopes.is_empty() || scopes.contains(&state.scope))
+                && state.listing_mode == kind
+                && group.holds(&state.scope)
                 && !stopped.contains(&state.scope)
         });
         for scope in open {
             let Some(mut state) = self.committer.scopes.get(&scope).cloned() else { continue };
             state.listing = Listing::None;
             let end = state.listing_cursor.take();
-            if !self.context.capabilities.full_listing {
+            if !self.context.capabilities.full_listing && kind == ListingMode::Full {
                 // Such a source can never say that its listing is complete; changes go on from where it ended.
                 state.cursor = end.or(state.cursor);
             }
-            self.context.store.end_listing(self.context.fence, state.clone(), false).await?;
+            self.context.store.save_sync_states(self.context.fence, vec![state.clone()], None).await?;
             self.committer.scopes.put(state);
             let fields = [("scope", scope)];
             let message =
@@ -173,7 +226,7 @@ impl Runner {
     pub(super) async fn pull(
         &mut self,
         mode: PullMode,
-        scopes: Vec<String>,
+        group: &Group,
         ids: Vec<String>,
     ) -> Result<PullOutcome, Stop> {
         let context = self.context.clone();
@@ -187,9 +240,10 @@ impl Runner {
             settings: Some(self.settings.clone()),
             credential: None,
             mode: mode.into(),
-            scopes: scopes.clone(),
-            states: self.committer.scopes.for_pull(mode, &scopes),
-            ids,
+            scopes: group.scopes.iter().cloned().collect(),
+            except_scopes: group.except.iter().cloned().collect(),
+            states: self.committer.scopes.for_pull(mode, group),
+            ids: ids.clone(),
             contract_revision: CONTRACT_REVISION,
             want_raw: self.keeping.is_some(),
             limits: None,
@@ -208,7 +262,8 @@ impl Runner {
         let reading = Reading {
             connector: self.connection.connector.clone(),
             mode,
-            scopes,
+            group: group.clone(),
+            ids: ids.into_iter().collect(),
             want_raw: self.keeping.is_some(),
             full_listing: context.capabilities.full_listing,
             stall_timeout: context.limits.stall_timeout,
@@ -253,7 +308,10 @@ impl Runner {
             staged,
             ready,
         )));
+        self.committer.yields_at = self.yields_at(mode);
+        let (before, began) = (self.committer.counts, Instant::now());
         let outcome = self.committer.run(mode, pending).await;
+        log_pull(&context.report, mode, before, self.committer.counts, began.elapsed());
         if !matches!(&outcome, Ok(PullOutcome { cut: None, .. })) {
             self.session = None;
         }
@@ -279,6 +337,25 @@ impl Runner {
         self.session = Some(OpenSession { session: session.clone(), _stderr });
         Ok(session)
     }
+}
+
+/// Says what a pull brought, where it brought something.
+fn log_pull(report: &Report, mode: PullMode, before: RunCounts, after: RunCounts, took: Duration) {
+    let changes = after.changes - before.changes;
+    if changes == 0 {
+        return;
+    }
+    let documents = |counts: RunCounts| counts.created + counts.updated + counts.unchanged + counts.deleted;
+    let fields = [
+        ("mode", mode.as_str_name().trim_start_matches("PULL_MODE_").to_owned()),
+        ("changes", changes.to_string()),
+        ("documents", (documents(after) - documents(before)).to_string()),
+        ("item_errors", (after.item_errors - before.item_errors).to_string()),
+        ("contents_fetched", (after.contents_fetched - before.contents_fetched).to_string()),
+        ("pages", (after.pages - before.pages).to_string()),
+        ("duration_ms", took.as_millis().to_string()),
+    ];
+    report.log(Level::Info, "a pull ended", fields);
 }
 
 fn no_progress(last: &str) -> ConnectorError {

@@ -7,6 +7,7 @@ use superfasttt_proto::connector::v1::{LogRecord, Progress, log_record::Level};
 use tokio::sync::{Notify, watch};
 
 use super::change::cut;
+use super::port::StderrLine;
 use crate::clock::SharedClock;
 use crate::store::runs::{LogLine, Run, RunCounts};
 
@@ -80,8 +81,8 @@ impl Report {
     }
 
     /// A line that the connector's process wrote to stderr.
-    pub fn stderr(&self, line: String) {
-        self.push(Level::Info, "stderr", line, BTreeMap::new());
+    pub fn stderr(&self, line: StderrLine) {
+        self.push(line.level, "stderr", line.text, BTreeMap::new());
     }
 
     /// A line of the engine's.

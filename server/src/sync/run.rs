@@ -6,29 +6,24 @@ use std::sync::Arc;
 use futures::StreamExt;
 
 use prost_types::Struct;
-use superfasttt_proto::connector::v1::{PullMode, Reason, log_record::Level};
+use superfasttt_proto::connector::v1::{PullMode, Reason};
 use superfasttt_proto::error::ConnectorError;
 use tokio::sync::Semaphore;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::commit::{Committer, unanswered};
-use super::outcome::{Treatment, treatment};
+use super::RunContext;
+use super::commit::Committer;
 use super::port::{Connectors, Session};
 use super::raw_stage::Keeping;
 use super::report::Report;
 use super::scopes::Scopes;
 use super::synced::Synced;
-use super::{RunContext, sweep};
 use crate::content::{ContentTotals, Fetcher, Suspects};
 use crate::store::StoreError;
 use crate::store::connections::Connection;
-use crate::store::documents::Commit;
-use crate::store::item_errors::Shield;
-use crate::store::runs::{HeldSweep, RunCounts};
-use crate::store::sync_states::{Listing, ScopeState};
-
-/// Ids in one targeted pull.
-const TARGETED_IDS: usize = 1000;
+use crate::store::runs::{HeldSweep, RunCounts, Work};
+use crate::store::sync_states::ScopeState;
+use crate::store::wanted::Leftovers;
 
 /// Why a run cannot go on.
 #[derive(Debug)]
@@ -91,6 +86,8 @@ pub struct Runner {
     pub(super) scope_errors: Vec<(String, ConnectorError)>,
     /// How raw items are kept; `None`: they are not.
     pub(super) keeping: Option<Keeping>,
+    /// Scopes whose cursors the source no longer takes, and what it said.
+    pub(super) refused: Option<(Vec<String>, ConnectorError)>,
 }
 
 /// A session, whose process is listened to for as long as it is used.
@@ -110,12 +107,12 @@ pub(super) fn listen(session: &Arc<dyn Session>, report: &Arc<Report>) -> AbortO
 }
 
 impl Runner {
-    /// Gets ready to go on from what is stored: where the scopes stand, and whether item errors do. `settings` are those
+    /// Gets ready to go on from what is stored: where the scopes stand, and what else is left of earlier runs. `settings` are those
     /// that the connector is given, defaults filled in.
     pub fn new(
         context: Arc<RunContext>,
         connection: Connection,
-        (states, errors_stand): (Vec<ScopeState>, bool),
+        (states, leftovers): (Vec<ScopeState>, Leftovers),
         settings: Struct,
         connectors: Arc<dyn Connectors>,
         fetcher: Arc<Fetcher>,
@@ -129,7 +126,7 @@ impl Runner {
             totals.clone(),
             Scopes::new(states),
             counts,
-            errors_stand,
+            leftovers,
             connection.connector.clone(),
         );
         let scope_errors = Vec::new();
@@ -147,6 +144,7 @@ impl Runner {
             committer,
             scope_errors,
             keeping: None,
+            refused: None,
         }
     }
 
@@ -184,169 +182,34 @@ impl Runner {
     pub async fn run(&mut self) -> Result<Finished, Stop> {
         let synced = Synced::of(&self.connection);
         let anew = synced.settings_changed || synced.raw_missing;
-        let run = self.context.report.run();
-        let incremental = self.context.capabilities.incremental;
+        let work = self.context.report.run().work;
+        let can = self.context.capabilities;
         let never_listed = self.committer.scopes.all().next().is_none();
+        let everything = anew || never_listed || !can.incremental;
         let mut listed_all = false;
-        if anew || run.full || never_listed || !incremental {
-            let resumed = self.list_all(anew, synced).await?;
-            if resumed && !incremental {
-                // The first part of the listing is from before this run: what changed there since is seen only by a
-                // fresh one, for a source that cannot tell changes.
-                self.sweep_complete(&mut Vec::new()).await?;
-                let fields = [];
-                self.context.report.log(
-                    Level::Info,
-                    "the listing that was cut off is done; now a fresh one",
-                    fields,
-                );
-                self.begin_listings(Vec::new(), false, None).await?;
-                self.pull_until_done(PullMode::Full, Vec::new()).await?;
-            }
-            listed_all = true;
+        if work == Work::Items {
+            self.context.report.update(|run| run.mode = PullMode::Targeted);
         } else {
-            let scopes = self.committer.scopes.names(|state| {
-                state.listing == Listing::UnderWay
-                    || (state.listing == Listing::None && state.cursor.is_none())
-            });
-            if !scopes.is_empty() {
-                self.list_scopes(scopes).await?;
+            // A crash came between the page that named them and the end of its run.
+            if !everything {
+                self.ask_for_wanted().await?;
             }
-            self.pull_until_done(PullMode::Incremental, Vec::new()).await?;
-            let invalid = self.committer.scopes.names(|state| state.listing == Listing::UnderWay);
-            if !invalid.is_empty() {
-                self.list_scopes(invalid).await?;
-                // The invalid cursor may have cut off the other scopes.
-                self.pull_until_done(PullMode::Incremental, Vec::new()).await?;
+            match work {
+                _ if everything => self.list_everything(anew, synced).await?,
+                Work::Full => self.list_everything(false, synced).await?,
+                Work::Reconcile if can.list && can.targeted && can.full_listing => self.reconcile().await?,
+                Work::Reconcile => self.list_everything(false, synced).await?,
+                Work::Changes | Work::Items => self.take_changes().await?,
             }
+            listed_all = everything || work >= Work::Reconcile;
         }
         self.ask_for_wanted().await?;
         let mut held_sweeps = Vec::new();
-        self.sweep_complete(&mut held_sweeps).await?;
+        if work != Work::Items {
+            self.sweep_complete(&mut held_sweeps).await?;
+        }
         let scope_errors = std::mem::take(&mut self.scope_errors);
         let states = self.committer.take_unsaved();
         Ok(Finished { counts: self.committer.counts, held_sweeps, scope_errors, listed_all, states })
-    }
-
-    /// Lists every scope, also those whose listing is under way where it must be `anew`. Says whether a listing of an earlier run was gone on with.
-    async fn list_all(&mut self, anew: bool, synced: Synced) -> Result<bool, Stop> {
-        let resumes =
-            |state: &ScopeState| state.listing == Listing::UnderWay && state.listing_cursor.is_some();
-        // One that this run began itself, before it was parked or cut off, is as fresh as the run.
-        let began = self.context.report.run().started_at;
-        let earlier = |state: &ScopeState| state.listing_started_at < began;
-        let resumed = !anew && self.committer.scopes.all().any(|state| resumes(state) && earlier(state));
-        // Nor is one that this run has completed and not swept yet listed again: where the source allows only so much at
-        // a time, the run would never come to the scopes behind it.
-        let done = |state: &ScopeState| state.listing == Listing::Complete && !earlier(state);
-        let begin = self.committer.scopes.names(|state| anew || !(resumes(state) || done(state)));
-        // Scopes of a person's former settings stay listings of a person's change until they are complete.
-        self.begin_listings(begin, synced.settings_changed, Some(synced.now)).await?;
-        self.pull_until_done(PullMode::Full, Vec::new()).await?;
-        Ok(resumed)
-    }
-
-    /// Lists these scopes only: begins those whose listing is not under way yet.
-    async fn list_scopes(&mut self, scopes: Vec<String>) -> Result<(), Stop> {
-        let begin = scopes
-            .iter()
-            .filter(|scope| {
-                self.committer.scopes.get(scope).is_none_or(|state| state.listing_cursor.is_none())
-            })
-            .cloned()
-            .collect::<Vec<_>>();
-        if !begin.is_empty() {
-            let states = self.committer.scopes.begin_listing(&begin, false, self.context.clock.now());
-            self.context.store.save_sync_states(self.context.fence, states, None).await?;
-        }
-        self.pull_until_done(PullMode::Full, scopes).await
-    }
-
-    /// Begins listings of these scopes (all, where empty and without `hash`), and keeps what settings they are of.
-    async fn begin_listings(
-        &mut self,
-        scopes: Vec<String>,
-        for_settings: bool,
-        hash: Option<Vec<u8>>,
-    ) -> Result<(), Stop> {
-        let scopes = if hash.is_none() { self.committer.scopes.names(|_| true) } else { scopes };
-        let states = self.committer.scopes.begin_listing(&scopes, for_settings, self.context.clock.now());
-        self.context.store.save_sync_states(self.context.fence, states, hash).await?;
-        Ok(())
-    }
-
-    /// Asks for items that were only said to be present at a version that is not stored.
-    async fn ask_for_wanted(&mut self) -> Result<(), Stop> {
-        let wanted = std::mem::take(&mut self.committer.wanted);
-        for batch in wanted.chunks(TARGETED_IDS) {
-            self.ask_for(batch).await?;
-        }
-        Ok(())
-    }
-
-    /// A targeted pull. An item that is not answered is an item error.
-    async fn ask_for(&mut self, wanted: &[(String, String)]) -> Result<(), Stop> {
-        let mut attempt = 0;
-        let outcome = loop {
-            let ids = wanted.iter().map(|(_, id)| id.clone()).collect();
-            let outcome = self.pull(PullMode::Targeted, Vec::new(), ids).await?;
-            let Some(error) = &outcome.cut else { break outcome };
-            attempt += 1;
-            if treatment(error.reason) != Treatment::Retry || attempt > self.context.limits.retry_attempts {
-                return Err(error.clone().into());
-            }
-            let error = error.clone();
-            self.pause(attempt, &error).await?;
-        };
-        let missing = wanted.iter().filter(|(_, id)| !outcome.answered.contains(id));
-        let errors: Vec<_> = missing.map(|(scope, id)| unanswered(scope, id.clone())).collect();
-        if errors.is_empty() {
-            return Ok(());
-        }
-        self.committer.counts.item_errors += errors.len() as u64;
-        let shields = errors.iter().map(|error| Shield {
-            scope: error.scope.clone(),
-            target: error.target.clone(),
-            with_descendants: false,
-        });
-        let commit = Commit {
-            run: self.context.run.clone(),
-            progress: self.committer.progress(),
-            shields: shields.collect(),
-            item_errors: errors,
-            ..Commit::default()
-        };
-        self.context.store.commit(self.context.fence, commit, self.context.clock.now()).await?;
-        Ok(())
-    }
-
-    /// Sweeps every scope whose listing is complete.
-    async fn sweep_complete(&mut self, held_sweeps: &mut Vec<HeldSweep>) -> Result<(), Stop> {
-        let complete = self.committer.scopes.names(|state| state.listing == Listing::Complete);
-        for scope in complete {
-            let Some(state) = self.committer.scopes.get(&scope).cloned() else { continue };
-            if self.context.capabilities.targeted {
-                let generation = sweep::would_delete(&self.context, &state).await?;
-                self.confirm_absent(&scope, generation).await?;
-            }
-            let Some(state) = self.committer.scopes.get(&scope).cloned() else { continue };
-            let swept = sweep::sweep(&self.context, state, &mut self.committer.counts).await?;
-            self.committer.scopes.put(swept.state);
-            held_sweeps.extend(swept.held);
-        }
-        Ok(())
-    }
-
-    /// Asks the source for what its listing did not name, before it counts as gone.
-    async fn confirm_absent(&mut self, scope: &str, generation: i64) -> Result<(), Stop> {
-        let mut after = String::new();
-        loop {
-            let (store, key) = (&self.context.store, self.connection.key);
-            let absent = store.absent(key, scope, generation, &after, TARGETED_IDS).await?;
-            let Some(last) = absent.last() else { return Ok(()) };
-            last.id.clone_into(&mut after);
-            let ids: Vec<_> = absent.into_iter().map(|document| (scope.to_owned(), document.id)).collect();
-            self.ask_for(&ids).await?;
-        }
     }
 }

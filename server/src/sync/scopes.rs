@@ -1,13 +1,34 @@
 //! Where the scopes of a connection stand, in memory, as the run moves them on. What is here was committed, or is
 //! about to be.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use prost::Message;
 use superfasttt_proto::connector::v1::{self, Checkpoint, PullMode};
 
-use crate::store::sync_states::{Listing, ScopeState};
+use crate::store::sync_states::{Listing, ListingMode, ScopeState};
+
+/// The scopes that one pull is for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Group {
+    /// These only; empty for all, and new ones.
+    pub scopes: BTreeSet<String>,
+    /// But not these, which other pulls are for. Only where `scopes` is empty.
+    pub except: BTreeSet<String>,
+}
+
+impl Group {
+    /// These scopes; all, and new ones, where empty.
+    pub fn of(scopes: impl IntoIterator<Item = String>) -> Self {
+        Self { scopes: scopes.into_iter().collect(), except: BTreeSet::new() }
+    }
+
+    /// Whether a pull for it is for this scope.
+    pub fn holds(&self, scope: &str) -> bool {
+        (self.scopes.is_empty() || self.scopes.contains(scope)) && !self.except.contains(scope)
+    }
+}
 
 /// The scopes of one connection.
 #[derive(Clone, Debug, Default)]
@@ -52,7 +73,11 @@ impl Scopes {
         let new = !self.states.contains_key(scope);
         let state = self.states.entry(scope.to_owned()).or_insert_with(|| {
             let state = ScopeState { scope: scope.to_owned(), ..ScopeState::default() };
-            if mode == PullMode::Full { begun(state, false, now) } else { state }
+            match mode {
+                PullMode::Full => begun(state, ListingMode::Full, false, now),
+                PullMode::List => begun(state, ListingMode::List, false, now),
+                PullMode::Unspecified | PullMode::Incremental | PullMode::Targeted => state,
+            }
         });
         (state, new)
     }
@@ -62,12 +87,13 @@ impl Scopes {
     pub fn begin_listing(
         &mut self,
         scopes: &[String],
+        mode: ListingMode,
         for_settings: bool,
         now: DateTime<Utc>,
     ) -> Vec<ScopeState> {
         for scope in scopes {
             if let Some(state) = self.states.remove(scope) {
-                self.put(begun(state, for_settings, now));
+                self.put(begun(state, mode, for_settings, now));
             }
         }
         scopes.iter().filter_map(|scope| self.get(scope).cloned()).collect()
@@ -75,14 +101,18 @@ impl Scopes {
 
     /// What a pull is told of where the scopes stand. In a FULL pull that is how far the listing is: a scope that was
     /// completed in the same run is resumed at its end, so that it is not begun again.
-    pub fn for_pull(&self, mode: PullMode, scopes: &[String]) -> Vec<v1::ScopeState> {
+    pub fn for_pull(&self, mode: PullMode, group: &Group) -> Vec<v1::ScopeState> {
         self.all()
-            .filter(|state| scopes.is_empty() || scopes.contains(&state.scope))
+            .filter(|state| group.holds(&state.scope))
             .filter_map(|state| {
                 let cursor = match mode {
                     PullMode::Incremental => state.cursor.as_ref(),
+                    PullMode::Full if state.listing_mode == ListingMode::List => None,
                     PullMode::Full if state.listing == Listing::Complete => state.cursor.as_ref(),
                     PullMode::Full => state.listing_cursor.as_ref(),
+                    PullMode::List if state.listing_mode == ListingMode::List => {
+                        state.listing_cursor.as_ref()
+                    }
                     PullMode::Unspecified | PullMode::List | PullMode::Targeted => None,
                 };
                 cursor.map(|cursor| v1::ScopeState { scope: state.scope.clone(), cursor: cursor.clone() })
@@ -90,26 +120,33 @@ impl Scopes {
             .collect()
     }
 
-    /// The scopes of each pull that `scopes` (all, where empty) take: one pull, unless the states would come to more
-    /// than `max_bytes`.
-    pub fn groups(&self, mode: PullMode, scopes: Vec<String>, max_bytes: usize) -> Vec<Vec<String>> {
-        let sizes = self.for_pull(mode, &scopes).into_iter().map(|state| (state.encoded_len(), state.scope));
-        let sizes: Vec<_> = sizes.collect();
-        if sizes.iter().map(|(size, _)| size).sum::<usize>() <= max_bytes {
-            return vec![scopes];
+    /// The pulls that `scopes` (all, where empty) take: one, unless the states would come to more than `max_bytes`. Then
+    /// each pull names its scopes, and where all were meant one more finds those that nobody knows yet: it is for all but
+    /// the known ones, so that none of these begins from nothing.
+    pub fn groups(&self, mode: PullMode, scopes: Vec<String>, max_bytes: usize) -> Vec<Group> {
+        let all = scopes.is_empty();
+        let meant = Group::of(scopes);
+        let sizes =
+            self.for_pull(mode, &meant).into_iter().map(|state| (state.scope.clone(), state.encoded_len()));
+        let mut sizes: BTreeMap<String, usize> = sizes.collect();
+        if sizes.values().sum::<usize>() <= max_bytes {
+            return vec![meant];
         }
-        // Naming scopes leaves out those that nobody knows yet; a full pull of such a connection finds them.
-        let scopes = if scopes.is_empty() { self.names(|_| true) } else { scopes };
-        let stateless = scopes.into_iter().filter(|scope| !sizes.iter().any(|(_, known)| known == scope));
-        let mut groups: Vec<Vec<String>> = vec![stateless.collect()];
+        let known = if all { self.names(|_| true).into_iter().collect() } else { meant.scopes };
+        let mut groups = vec![Group::default()];
         let mut filled = 0;
-        for (size, scope) in sizes {
+        for scope in &known {
+            let size = sizes.remove(scope).unwrap_or_default() + scope.len();
             if filled + size > max_bytes && filled > 0 {
-                groups.push(Vec::new());
+                groups.push(Group::default());
                 filled = 0;
             }
             filled += size;
-            groups.last_mut().expect("it began with one").push(scope);
+            groups.last_mut().expect("it began with one").scopes.insert(scope.clone());
+        }
+        // Where even the names are too many for one message, new scopes have to wait until there are fewer.
+        if all && known.iter().map(String::len).sum::<usize>() <= max_bytes {
+            groups.push(Group { scopes: BTreeSet::new(), except: known });
         }
         groups
     }
@@ -124,7 +161,20 @@ impl Scopes {
     ) -> bool {
         let Some(state) = self.states.get_mut(scope) else { return false };
         state.checkpoint_at = Some(now);
-        if mode == PullMode::Full {
+        if mode == PullMode::List {
+            // Another listing goes on in this scope: what this one says of it moves nothing.
+            if state.listing_mode != ListingMode::List || state.listing == Listing::None {
+                return false;
+            }
+            let completes = checkpoint.listing_complete && state.listing == Listing::UnderWay;
+            let moved = state.listing_cursor.as_ref() != Some(&checkpoint.cursor) || completes;
+            state.listing_cursor = Some(checkpoint.cursor);
+            if completes {
+                state.listing = Listing::Complete;
+                state.listing_completed_at = Some(now);
+            }
+            moved
+        } else if mode == PullMode::Full {
             // A scope that is complete is resumed at its end: what it says there again is no progress.
             let at = match state.listing {
                 Listing::Complete => state.cursor.as_ref(),
@@ -149,11 +199,12 @@ impl Scopes {
     }
 }
 
-fn begun(mut state: ScopeState, for_settings: bool, now: DateTime<Utc>) -> ScopeState {
+fn begun(mut state: ScopeState, mode: ListingMode, for_settings: bool, now: DateTime<Utc>) -> ScopeState {
     // A listing of a person's change that is begun anew, before it led to a sweep, is still one.
     state.listing_for_settings =
         for_settings || (state.listing != Listing::None && state.listing_for_settings);
     state.generation += 1;
+    state.listing_mode = mode;
     state.listing = Listing::UnderWay;
     state.listing_cursor = None;
     state.listing_unreliable = false;
@@ -181,18 +232,43 @@ mod tests {
     #[test]
     fn a_listing_moves_its_own_cursor_until_it_is_complete() {
         let mut scopes = scopes(ScopeState { cursor: bytes("old"), ..ScopeState::default() });
-        scopes.begin_listing(&[String::new()], false, at(1));
-        assert!(scopes.for_pull(PullMode::Full, &[]).is_empty(), "it begins from nothing");
+        scopes.begin_listing(&[String::new()], ListingMode::Full, false, at(1));
+        assert!(scopes.for_pull(PullMode::Full, &Group::default()).is_empty(), "it begins from nothing");
         assert!(scopes.checkpoint("", PullMode::Full, checkpoint("1", false), at(2)));
         let state = scopes.get("").unwrap();
         assert_eq!((&state.cursor, &state.listing_cursor), (&bytes("old"), &bytes("1")));
-        assert_eq!(scopes.for_pull(PullMode::Full, &[])[0].cursor, b"1");
-        assert_eq!(scopes.for_pull(PullMode::Incremental, &[])[0].cursor, b"old");
+        assert_eq!(scopes.for_pull(PullMode::Full, &Group::default())[0].cursor, b"1");
+        assert_eq!(scopes.for_pull(PullMode::Incremental, &Group::default())[0].cursor, b"old");
         assert!(scopes.checkpoint("", PullMode::Full, checkpoint("end", true), at(3)));
         let state = scopes.get("").unwrap();
         assert_eq!((&state.cursor, &state.listing_cursor), (&bytes("end"), &None));
         assert_eq!((state.listing, state.listing_completed_at), (Listing::Complete, Some(at(3))));
-        assert_eq!(scopes.for_pull(PullMode::Full, &[])[0].cursor, b"end", "resumed at its end");
+        assert_eq!(
+            scopes.for_pull(PullMode::Full, &Group::default())[0].cursor,
+            b"end",
+            "resumed at its end"
+        );
+    }
+
+    #[test]
+    fn a_listing_of_ids_never_touches_the_cursor_of_changes_and_is_never_gone_on_with_as_another() {
+        let mut scopes = scopes(ScopeState { cursor: bytes("old"), ..ScopeState::default() });
+        scopes.begin_listing(&[String::new()], ListingMode::List, false, at(1));
+        assert!(scopes.checkpoint("", PullMode::List, checkpoint("1", false), at(2)));
+        assert_eq!(scopes.for_pull(PullMode::List, &Group::default())[0].cursor, b"1");
+        assert!(scopes.for_pull(PullMode::Full, &Group::default()).is_empty(), "no FULL goes on from it");
+        assert_eq!(scopes.for_pull(PullMode::Incremental, &Group::default())[0].cursor, b"old");
+        assert!(scopes.checkpoint("", PullMode::List, checkpoint("end", true), at(3)));
+        assert!(!scopes.checkpoint("", PullMode::List, checkpoint("end", true), at(4)), "said again");
+        let state = scopes.get("").unwrap();
+        assert_eq!((&state.cursor, state.listing), (&bytes("old"), Listing::Complete));
+        assert_eq!(scopes.for_pull(PullMode::List, &Group::default())[0].cursor, b"end", "not begun again");
+        scopes.begin_listing(&[String::new()], ListingMode::Full, false, at(5));
+        assert!(scopes.checkpoint("", PullMode::Full, checkpoint("f", false), at(6)));
+        assert!(scopes.for_pull(PullMode::List, &Group::default()).is_empty(), "nor a LIST from a FULL");
+        assert!(!scopes.checkpoint("", PullMode::List, checkpoint("l", true), at(7)));
+        let state = scopes.get("").unwrap();
+        assert_eq!((state.listing, &state.listing_cursor), (Listing::UnderWay, &bytes("f")));
     }
 
     #[test]
@@ -233,17 +309,20 @@ mod tests {
     fn a_listing_of_a_persons_change_stays_one_until_it_is_swept() {
         let mut scopes = scopes(ScopeState::default());
         let for_settings = |states: Vec<ScopeState>| states[0].listing_for_settings;
-        assert!(for_settings(scopes.begin_listing(&[String::new()], true, at(1))));
+        assert!(for_settings(scopes.begin_listing(&[String::new()], ListingMode::Full, true, at(1))));
         assert!(
-            for_settings(scopes.begin_listing(&[String::new()], false, at(2))),
+            for_settings(scopes.begin_listing(&[String::new()], ListingMode::Full, false, at(2))),
             "cut off, and begun anew"
         );
         scopes.checkpoint("", PullMode::Full, checkpoint("end", true), at(3));
-        assert!(for_settings(scopes.begin_listing(&[String::new()], false, at(4))), "not swept yet");
+        assert!(
+            for_settings(scopes.begin_listing(&[String::new()], ListingMode::Full, false, at(4))),
+            "not swept yet"
+        );
         scopes.put(ScopeState { listing: Listing::None, ..scopes.get("").unwrap().clone() });
-        assert!(!for_settings(scopes.begin_listing(&[String::new()], false, at(5))));
+        assert!(!for_settings(scopes.begin_listing(&[String::new()], ListingMode::Full, false, at(5))));
         assert_eq!(scopes.get("").unwrap().generation, 4);
-        assert!(scopes.begin_listing(&["nowhere".to_owned()], false, at(6)).is_empty());
+        assert!(scopes.begin_listing(&["nowhere".to_owned()], ListingMode::Full, false, at(6)).is_empty());
     }
 
     #[test]
@@ -261,11 +340,37 @@ mod tests {
             ScopeState { scope: "c".into(), ..ScopeState::default() },
         ]);
         let told = |mode, names: &[&str]| {
-            let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
-            scopes.for_pull(mode, &names).into_iter().map(|state| state.scope).collect::<Vec<_>>()
+            let names = names.iter().map(|name| (*name).to_owned());
+            scopes.for_pull(mode, &Group::of(names)).into_iter().map(|state| state.scope).collect::<Vec<_>>()
         };
         assert_eq!(told(PullMode::Incremental, &[]), ["a", "b"]);
         assert_eq!(told(PullMode::Full, &["b", "c"]), ["b"]);
         assert!(told(PullMode::List, &[]).is_empty() && told(PullMode::Targeted, &[]).is_empty());
+    }
+
+    #[test]
+    fn states_that_are_too_large_for_one_pull_take_several_and_one_more_for_new_scopes() {
+        let state = |name: &str| ScopeState {
+            scope: name.to_owned(),
+            cursor: Some(vec![0; 100]),
+            ..ScopeState::default()
+        };
+        let scopes = Scopes::new(["a", "b", "c", "d", "e"].map(state).into());
+        let named = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+        let only = |names: &[&str]| Group { scopes: named(names), except: BTreeSet::new() };
+        let groups = |names: &[&str], max| {
+            scopes.groups(PullMode::Incremental, named(names).into_iter().collect(), max)
+        };
+        assert_eq!(groups(&[], 1000), [Group::default()]);
+        assert_eq!(groups(&["a", "b"], 1000), [only(&["a", "b"])]);
+        let rest = Group { scopes: BTreeSet::new(), except: named(&["a", "b", "c", "d", "e"]) };
+        assert_eq!(groups(&[], 250), [only(&["a", "b"]), only(&["c", "d"]), only(&["e"]), rest.clone()]);
+        assert_eq!(
+            groups(&["a", "b", "c"], 250),
+            [only(&["a", "b"]), only(&["c"])],
+            "no new ones were meant"
+        );
+        assert!(scopes.for_pull(PullMode::Incremental, &rest).is_empty());
+        assert!(rest.holds("new") && !rest.holds("a"));
     }
 }

@@ -1,117 +1,213 @@
 //! Deletion by absence: after a complete listing, what the scope owned before it began and nothing named since is
-//! gone, but for what an error shields, and unless it is suspiciously much.
+//! gone, but for what an error shields, and unless it is suspiciously much: of one scope, or of all that are swept together.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use superfasttt_proto::connector::v1::log_record::Level;
 
 use super::RunContext;
+use super::shields::Shields;
 use crate::store::Result;
 use crate::store::documents::{Absent, DocumentKey};
-use crate::store::item_errors::Target;
 use crate::store::runs::{HeldSweep, RunCounts, RunProgress};
 use crate::store::sync_states::{Held, Listing, ScopeState};
 
-/// Parents that are remembered while shields are looked for.
-const MAX_KNOWN_PARENTS: usize = 100_000;
+/// Held sweeps that a run tells one by one. Each scope shows its own.
+const MAX_TOLD: usize = 100;
 
-/// What a sweep came to.
+/// What sweeping came to.
 #[derive(Debug)]
 pub struct Swept {
-    /// The scope's state after it.
-    pub state: ScopeState,
+    /// The scopes' states after it.
+    pub states: Vec<ScopeState>,
     /// What waits for a person.
-    pub held: Option<HeldSweep>,
+    pub held: Vec<HeldSweep>,
 }
 
-/// Sweeps a scope whose listing is complete. `counts` are the run's; deletions are added to them.
+/// The documents of one scope, as far as the guard cares.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
+    /// All of them.
+    total: u64,
+    /// Those that would go.
+    absent: u64,
+    /// Those of them that nobody approved.
+    unapproved: u64,
+    /// A person asked for this listing, by changing the settings.
+    for_settings: bool,
+}
+
+/// Sweeps scopes whose listings are complete. `counts` are the run's; deletions are added to them.
 ///
 /// # Errors
 /// Where the store fails; what was deleted by then is deleted, and the next run goes on.
 pub async fn sweep(
     context: &Arc<RunContext>,
-    mut state: ScopeState,
+    states: Vec<ScopeState>,
     counts: &mut RunCounts,
 ) -> Result<Swept> {
-    let mut shields = Shields::load(context, &state).await?;
-    let approved = state.approved_generation.unwrap_or(0);
-    let held_before = state.held.take();
-    let mut held = None;
-    let forget = !state.listing_unreliable && !shields.unresolved && shields.is_empty();
-    if state.listing_unreliable || shields.unresolved {
-        let fields = [("scope", state.scope.clone())];
-        let message = "something could not be read that nobody can name: nothing is deleted for being absent";
-        context.report.log(Level::Warn, message, fields);
-        // What waits for a person, or was approved, is not decided by a listing that proves nothing.
-        state.held = held_before;
-    } else {
-        let (total, absent) =
-            context.store.count_absent(context.fence.connection, &state.scope, state.generation).await?;
-        if absent > 0 {
-            let (absent, unapproved) = count_unshielded(context, &state, &mut shields, approved).await?;
-            let holds = is_held(context, &state, total, absent, unapproved);
-            if holds {
-                held = Some(hold(context, &mut state, total, unapproved));
-            }
-            let generation = if holds { approved } else { state.generation };
-            delete(context, &state, &mut shields, generation, counts).await?;
+    let mut tallies = count(context, &states).await?;
+    let mut proven = Vec::with_capacity(states.len());
+    for (state, tally) in states.iter().zip(&mut tallies) {
+        let mut shields = Shields::load(context, state).await?;
+        let proves = !state.listing_unreliable && !shields.unresolved;
+        if !proves {
+            *tally = Tally::default();
+        } else if tally.absent > 0 {
+            (tally.absent, tally.unapproved) = count_unshielded(context, state, &mut shields).await?;
         }
+        proven.push(proves);
     }
-    state.listing = Listing::None;
-    state.listing_for_settings = false;
-    if state.held.is_none() {
-        state.approved_generation = None;
+    let holds = guard(context, &tallies);
+    let together = holds.iter().filter(|holds| **holds).count() > 1;
+    if together {
+        tell_together(context, &tallies, &holds);
     }
-    context.store.end_listing(context.fence, state.clone(), forget).await?;
-    Ok(Swept { state, held })
+    let mut swept = Swept { states: Vec::with_capacity(states.len()), held: Vec::new() };
+    for (place, mut state) in states.into_iter().enumerate() {
+        if proven[place] {
+            let held = holds[place].then(|| hold(context, &state, tallies[place]));
+            state.held = held.as_ref().map(|held| Held {
+                generation: state.generation,
+                absent: held.absent,
+                total: held.total,
+                at: held.at,
+            });
+            let before = if held.is_some() { approved(&state) } else { state.generation };
+            let mut shields = Shields::load(context, &state).await?;
+            if tallies[place].absent > 0 {
+                delete(context, &state, &mut shields, before, counts).await?;
+            }
+            forget(context, &state, &mut shields).await?;
+            swept.held.extend(held.filter(|_| swept.held.len() < MAX_TOLD));
+        } else {
+            // What waits for a person, or was approved, is not decided by a listing that proves nothing.
+            let fields = [("scope", state.scope.clone())];
+            let message =
+                "something could not be read that nobody can name: nothing is deleted for being absent";
+            context.report.log(Level::Warn, message, fields);
+        }
+        end(context, &mut state).await?;
+        swept.states.push(state);
+    }
+    Ok(swept)
 }
 
-/// The listing before which documents were last seen that a sweep would delete now, were nothing shielded: all absent
-/// ones, or those alone that a person approved.
+/// For each of these scopes, whose listings are complete, the listing before which documents were last seen that a sweep
+/// would delete now, were nothing shielded: all absent ones, or those alone that a person approved. Scopes in which
+/// nothing would be deleted are left out.
 ///
 /// # Errors
 /// Where the store cannot be read.
-pub async fn would_delete(context: &RunContext, state: &ScopeState) -> Result<i64> {
-    let key = context.fence.connection;
-    let (total, absent) = context.store.count_absent(key, &state.scope, state.generation).await?;
-    let approved = state.approved_generation.unwrap_or(0);
-    let (_, approved_absent) = context.store.count_absent(key, &state.scope, approved).await?;
-    let holds = is_held(context, state, total, absent, absent.saturating_sub(approved_absent));
-    Ok(if holds { approved } else { state.generation })
+pub async fn would_delete(context: &RunContext, states: &[ScopeState]) -> Result<Vec<(String, i64)>> {
+    let tallies = count(context, states).await?;
+    let holds = guard(context, &tallies);
+    let scopes = states.iter().zip(tallies).zip(holds);
+    let scopes = scopes.filter(|((_, tally), holds)| match holds {
+        true => tally.absent > tally.unapproved,
+        false => tally.absent > 0,
+    });
+    let scopes = scopes.map(|((state, _), holds)| {
+        (state.scope.clone(), if holds { approved(state) } else { state.generation })
+    });
+    Ok(scopes.collect())
 }
 
-/// Whether a person is to be asked first.
-fn is_held(context: &RunContext, state: &ScopeState, total: u64, absent: u64, unapproved: u64) -> bool {
+/// Ends a scope's listing.
+async fn end(context: &RunContext, state: &mut ScopeState) -> Result<()> {
+    state.listing = Listing::None;
+    state.listing_for_settings = false;
+    state.listing_cursor = None;
+    if state.held.is_none() {
+        state.approved_generation = None;
+    }
+    context.store.save_sync_states(context.fence, vec![state.clone()], None).await
+}
+
+/// The listing before which documents were last seen that a person let go; 0 for none.
+fn approved(state: &ScopeState) -> i64 {
+    state.approved_generation.unwrap_or(0)
+}
+
+/// Counts what each scope has, were nothing shielded.
+async fn count(context: &RunContext, states: &[ScopeState]) -> Result<Vec<Tally>> {
+    if states.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut generations: BTreeMap<String, Vec<(i64, u64)>> = BTreeMap::new();
+    for found in context.store.generations(context.fence.connection).await? {
+        generations.entry(found.scope).or_default().push((found.generation, found.documents));
+    }
+    let tally = |state: &ScopeState| {
+        let mut tally = Tally { for_settings: state.listing_for_settings, ..Tally::default() };
+        for (generation, documents) in generations.get(&state.scope).into_iter().flatten() {
+            tally.total += documents;
+            if *generation < state.generation {
+                tally.absent += documents;
+                tally.unapproved += if *generation >= approved(state) { *documents } else { 0 };
+            }
+        }
+        tally
+    };
+    Ok(states.iter().map(tally).collect())
+}
+
+/// Of which scopes a person is to be asked first: those of which too much would go by itself, and all of them where too
+/// much would go of all together: many small scopes that vanish at once are as suspicious as a large one.
+fn guard(context: &RunContext, tallies: &[Tally]) -> Vec<bool> {
+    let mut all = Tally::default();
+    for tally in tallies.iter().filter(|tally| !tally.for_settings) {
+        all.total += tally.total;
+        all.absent += tally.absent;
+        all.unapproved += tally.unapproved;
+    }
+    let all_held = is_held(context, all);
+    let holds =
+        |tally: &Tally| is_held(context, *tally) || (all_held && !tally.for_settings && tally.unapproved > 0);
+    tallies.iter().map(holds).collect()
+}
+
+fn is_held(context: &RunContext, tally: Tally) -> bool {
     let limits = &context.limits;
-    let everything = absent == total;
-    if unapproved == 0 {
+    let everything = tally.absent == tally.total;
+    if tally.unapproved == 0 {
         return false;
     }
-    if state.listing_for_settings {
+    if tally.for_settings {
         // A person asked, by changing the settings; but nobody asks for an empty feed by mistake twice.
         return everything;
     }
-    let share = unapproved as f64 / total.max(1) as f64;
-    (share > limits.sweep_share && unapproved > limits.sweep_min)
-        || (everything && absent >= limits.sweep_all_min)
+    let share = tally.unapproved as f64 / tally.total.max(1) as f64;
+    (share > limits.sweep_share && tally.unapproved > limits.sweep_min)
+        || (everything && tally.absent >= limits.sweep_all_min)
 }
 
-fn hold(context: &RunContext, state: &mut ScopeState, total: u64, absent: u64) -> HeldSweep {
-    let at = context.clock.now();
-    state.held = Some(Held { generation: state.generation, absent, total, at });
+fn hold(context: &RunContext, state: &ScopeState, tally: Tally) -> HeldSweep {
+    let (absent, total) = (tally.unapproved, tally.total);
     let message = held_message(absent, total);
     let fields = [("scope", state.scope.clone()), ("documents", absent.to_string())];
     context.report.log(Level::Warn, message.clone(), fields);
-    HeldSweep { scope: state.scope.clone(), absent, total, message, at }
+    HeldSweep { scope: state.scope.clone(), absent, total, message, at: context.clock.now() }
+}
+
+/// Says that several scopes are held at once.
+fn tell_together(context: &RunContext, tallies: &[Tally], holds: &[bool]) {
+    let held = || tallies.iter().zip(holds).filter(|(_, holds)| **holds).map(|(tally, _)| tally);
+    let (scopes, documents) = (held().count(), held().map(|tally| tally.unapproved).sum::<u64>());
+    let message = format!(
+        "{documents} documents in {scopes} scopes are no longer listed by the source: all of these scopes wait"
+    );
+    let fields = [("documents", documents.to_string()), ("scopes", scopes.to_string())];
+    context.report.log(Level::Warn, message, fields);
 }
 
 /// Why a sweep is held, for a person.
 pub fn held_message(absent: u64, total: u64) -> String {
     format!(
-        "{absent} of {total} documents are no longer listed by the source. That is more than is deleted unasked: if \
-         they are really gone, approve the deletion; if not, look whether the source is complete (a folder not \
-         mounted, a permission withdrawn)"
+        "{absent} of {total} documents are no longer listed by the source. That is more than is deleted unasked (in this \
+         scope, or in all that were listed together): if they are really gone, approve the deletion; if not, look \
+         whether the source is complete (a folder not mounted, a permission withdrawn)"
     )
 }
 
@@ -120,15 +216,14 @@ async fn count_unshielded(
     context: &Arc<RunContext>,
     state: &ScopeState,
     shields: &mut Shields,
-    approved: i64,
 ) -> Result<(u64, u64)> {
     let mut counts = (0, 0);
     let mut after = String::new();
     while let Some(batch) = next_batch(context, state, state.generation, &mut after).await? {
         for document in batch {
-            if !shields.cover(context, &document).await? {
+            if !covers(context, shields, &document).await? {
                 counts.0 += 1;
-                counts.1 += u64::from(document.generation >= approved);
+                counts.1 += u64::from(document.generation >= approved(state));
             }
         }
     }
@@ -147,7 +242,7 @@ async fn delete(
     while let Some(batch) = next_batch(context, state, generation, &mut after).await? {
         let mut keys: Vec<DocumentKey> = Vec::with_capacity(batch.len());
         for document in batch {
-            if !shields.cover(context, &document).await? {
+            if !covers(context, shields, &document).await? {
                 keys.push(document.key);
             }
         }
@@ -157,6 +252,54 @@ async fn delete(
         context.report.counts(*counts);
     }
     Ok(())
+}
+
+/// Forgets containers and raw items that the listing did not name and item errors that it did not meet, but for those under a shield:
+/// the listing did not come there, and what is under a container is only found through it.
+async fn forget(context: &Arc<RunContext>, state: &ScopeState, shields: &mut Shields) -> Result<()> {
+    let (store, key, batch) = (&context.store, context.fence.connection, context.limits.sweep_batch);
+    if shields.is_empty() {
+        // Without a document there is no telling what is above a raw item.
+        store.forget_raw_items(context.fence, &state.scope, state.generation).await?;
+    }
+    let mut errors = Vec::new();
+    if let Some(began) = state.listing_started_at {
+        let mut after = 0;
+        loop {
+            let old = store.old_item_errors(key, &state.scope, began, after, batch).await?;
+            let Some((last, _)) = old.last() else { break };
+            after = *last;
+            for (error, target) in old {
+                if !shields.cover_target(context, state, &target).await? {
+                    errors.push(error);
+                }
+            }
+            if !errors.is_empty() {
+                let errors = std::mem::take(&mut errors);
+                store.forget(context.fence, &state.scope, Vec::new(), errors).await?;
+            }
+        }
+    }
+    let mut after = String::new();
+    loop {
+        let old = store.old_containers(key, &state.scope, state.generation, &after, batch).await?;
+        let Some(last) = old.last() else { return Ok(()) };
+        last.id.clone_into(&mut after);
+        let mut ids = Vec::new();
+        for container in old {
+            let covered = shields.cover(context, &container.id, &container.parent_id, &container.locator);
+            if !covered.await? {
+                ids.push(container.id);
+            }
+        }
+        if !ids.is_empty() {
+            store.forget(context.fence, &state.scope, ids, Vec::new()).await?;
+        }
+    }
+}
+
+async fn covers(context: &RunContext, shields: &mut Shields, document: &Absent) -> Result<bool> {
+    shields.cover(context, &document.id, &document.parent_id, &document.locator).await
 }
 
 async fn next_batch(
@@ -170,92 +313,6 @@ async fn next_batch(
     let Some(last) = batch.last() else { return Ok(None) };
     last.id.clone_into(after);
     Ok(Some(batch))
-}
-
-/// What takes no part in deletion by absence.
-struct Shields {
-    ids: HashSet<String>,
-    locators: HashSet<String>,
-    /// Ids over whose descendants a shield lies as well.
-    roots: HashSet<String>,
-    /// A shield names a subtree by a locator that nobody knows: what is under it cannot be told.
-    unresolved: bool,
-    parents: HashMap<String, String>,
-}
-
-impl Shields {
-    async fn load(context: &RunContext, state: &ScopeState) -> Result<Self> {
-        let (store, key) = (&context.store, context.fence.connection);
-        let mut shields = Self {
-            ids: HashSet::new(),
-            locators: HashSet::new(),
-            roots: HashSet::new(),
-            unresolved: false,
-            parents: HashMap::new(),
-        };
-        for shield in store.shields(key, &state.scope).await? {
-            match shield.target {
-                Target::Id(id) => {
-                    if shield.with_descendants {
-                        shields.roots.insert(id.clone());
-                    }
-                    shields.ids.insert(id);
-                }
-                Target::Locator(locator) => {
-                    if shield.with_descendants {
-                        match store.id_of_locator(key, &state.scope, &locator).await? {
-                            Some(id) => {
-                                shields.roots.insert(id);
-                            }
-                            None => shields.unresolved = true,
-                        }
-                    }
-                    shields.locators.insert(locator);
-                }
-                Target::Unnamed => {}
-            }
-        }
-        Ok(shields)
-    }
-
-    fn is_empty(&self) -> bool {
-        self.ids.is_empty() && self.locators.is_empty() && self.roots.is_empty()
-    }
-
-    /// Whether a shield lies over a document.
-    async fn cover(&mut self, context: &RunContext, document: &Absent) -> Result<bool> {
-        if self.ids.contains(&document.id)
-            || (!document.locator.is_empty() && self.locators.contains(&document.locator))
-            || self.roots.contains(&document.id)
-        {
-            return Ok(true);
-        }
-        if self.roots.is_empty() {
-            return Ok(false);
-        }
-        let mut at = document.parent_id.clone();
-        let mut met = HashSet::new();
-        // Parents that go round in a circle are met twice, and lead nowhere.
-        while !at.is_empty() && met.insert(at.clone()) {
-            if self.roots.contains(&at) {
-                return Ok(true);
-            }
-            at = self.parent(context, at).await?;
-        }
-        Ok(false)
-    }
-
-    async fn parent(&mut self, context: &RunContext, id: String) -> Result<String> {
-        if let Some(parent) = self.parents.get(&id) {
-            return Ok(parent.clone());
-        }
-        let parent = context.store.parent_of(context.fence.connection, &id).await?.unwrap_or_default();
-        if self.parents.len() >= MAX_KNOWN_PARENTS {
-            self.parents.clear();
-        }
-        self.parents.insert(id, parent.clone());
-        Ok(parent)
-    }
 }
 
 #[cfg(test)]

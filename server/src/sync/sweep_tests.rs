@@ -2,7 +2,7 @@ use superfasttt_proto::connector::v1::{Capabilities, Container, PullMode, change
 
 use super::*;
 use crate::store::documents::Commit;
-use crate::store::item_errors::Shield;
+use crate::store::item_errors::{Shield, Target};
 use crate::store::suite::support::{at, put_with};
 use crate::sync::Limits;
 use crate::sync::testing::{Rig, document_with, part};
@@ -24,11 +24,41 @@ async fn listed(rig: &Rig, total: usize, absent: usize) -> ScopeState {
     state
 }
 
-async fn swept(rig: &Rig, state: ScopeState) -> (Swept, RunCounts) {
+/// What sweeping one scope came to.
+struct One {
+    state: ScopeState,
+    held: Option<HeldSweep>,
+}
+
+async fn swept(rig: &Rig, state: ScopeState) -> (One, RunCounts) {
     let mut counts = RunCounts::default();
-    let swept = sweep(&rig.context, state, &mut counts).await.unwrap();
-    assert_eq!(rig.state("").await.unwrap(), swept.state, "what is returned is what is stored");
-    (swept, counts)
+    let mut swept = sweep(&rig.context, vec![state], &mut counts).await.unwrap();
+    let state = swept.states.remove(0);
+    assert_eq!(rig.state("").await.unwrap(), state, "what is returned is what is stored");
+    (One { state, held: swept.held.pop() }, counts)
+}
+
+/// Scopes `0`, `1`, … of so many documents each, of which as many were not named by the complete listing 2.
+async fn listed_scopes(rig: &Rig, scopes: &[(usize, usize)]) -> Vec<ScopeState> {
+    let mut commit = Commit { run: rig.context.run.clone(), ..Commit::default() };
+    for (place, (total, absent)) in scopes.iter().enumerate() {
+        let scope = place.to_string();
+        commit.documents.extend((0..*total).map(|number| {
+            put_with(&format!("{scope}-{number:03}"), |put| {
+                put.scope.clone_from(&scope);
+                put.generation = if number < *absent { 1 } else { 2 };
+            })
+        }));
+        commit.states.push(ScopeState {
+            scope,
+            generation: 2,
+            listing: Listing::Complete,
+            ..ScopeState::default()
+        });
+    }
+    let states = commit.states.clone();
+    rig.store.commit(rig.context.fence, commit, at(0)).await.unwrap();
+    states
 }
 
 fn as_configured(limits: &mut Limits, _: &mut Capabilities) {
@@ -118,8 +148,8 @@ async fn i5_an_approval_deletes_only_what_is_still_absent() {
     };
     rig.store.commit(rig.context.fence, commit, at(1)).await.unwrap();
     assert_eq!(
-        would_delete(&rig.context, &state).await.unwrap(),
-        3,
+        would_delete(&rig.context, std::slice::from_ref(&state)).await.unwrap(),
+        [(String::new(), 3)],
         "the ten that nobody was asked about are few"
     );
     let (swept, counts) = swept(&rig, state).await;
@@ -136,7 +166,8 @@ async fn i5_what_nobody_was_asked_about_waits_beside_an_approval() {
     assert!(swept(&rig, state).await.0.held.is_some());
     rig.store.approve_held(rig.connection.key, Vec::new()).await.unwrap();
     let state = ScopeState { generation: 3, listing: Listing::Complete, ..rig.state("").await.unwrap() };
-    assert_eq!(would_delete(&rig.context, &state).await.unwrap(), 2, "only the approved ones");
+    let asked = would_delete(&rig.context, std::slice::from_ref(&state)).await.unwrap();
+    assert_eq!(asked, [(String::new(), 2)], "only the approved ones");
     let (swept, counts) = swept(&rig, state).await;
     assert_eq!((counts.deleted, rig.ids().await.len()), (60, 140));
     let held = swept.held.unwrap();
@@ -192,8 +223,12 @@ async fn i5_a_shield_spares_what_is_under_it() {
         let (swept, _) = swept(&rig, state).await;
         assert!(swept.held.is_none());
         assert_eq!(rig.ids().await, spared, "{shields:?}");
-        let forgotten = rig.store.parent_of(rig.connection.key, "mid").await.unwrap().is_none();
-        assert_eq!(forgotten, shields.is_empty(), "folders are known as long as a shield may need them");
+        let known = rig.store.parent_of(rig.connection.key, "mid").await.unwrap().is_some();
+        assert_eq!(
+            known,
+            spared.contains(&"2") && spared.contains(&"1"),
+            "{shields:?}: what a shield needs is known"
+        );
     }
 }
 
@@ -223,6 +258,87 @@ async fn i5_a_listing_with_something_skipped_unnamed_deletes_nothing_and_decides
     assert_eq!((counts.deleted, rig.ids().await.len()), (0, 100));
     assert_eq!(swept.state.held, held.state.held, "it still waits");
     assert_eq!(swept.state.approved_generation, Some(2), "and is still approved");
+}
+
+#[tokio::test]
+async fn i5_many_small_scopes_that_vanish_together_wait_as_well() {
+    // No scope by itself is suspicious: 60 of 5 documents each, all gone, beside a larger one.
+    let mut scopes = vec![(100, 0)];
+    scopes.extend([(5, 5); 60]);
+    let rig = Rig::new(as_configured).await;
+    let states = listed_scopes(&rig, &scopes).await;
+    assert!(would_delete(&rig.context, &states).await.unwrap().is_empty(), "nothing is asked for");
+    let mut counts = RunCounts::default();
+    let swept = sweep(&rig.context, states, &mut counts).await.unwrap();
+    assert_eq!((swept.held.len(), counts.deleted, rig.ids().await.len()), (60, 0, 400));
+    assert_eq!((swept.held[0].absent, swept.held[0].total), (5, 5));
+    let held = swept.states.iter().filter(|state| state.held.is_some()).count();
+    assert_eq!(held, 60, "each scope shows it");
+    // A person approves two of them.
+    let approved = vec!["1".to_owned(), "2".to_owned()];
+    rig.store.approve_held(rig.connection.key, approved).await.unwrap();
+    let mut states = rig.store.sync_states(rig.connection.key).await.unwrap();
+    states.retain(|state| state.scope != "0");
+    for state in &mut states {
+        (state.generation, state.listing) = (3, Listing::Complete);
+    }
+    let swept = sweep(&rig.context, states, &mut counts).await.unwrap();
+    assert_eq!((swept.held.len(), counts.deleted), (58, 10), "only what was approved goes");
+}
+
+#[tokio::test]
+async fn i5_a_few_small_scopes_that_vanish_go() {
+    let mut scopes = vec![(100, 0)];
+    scopes.extend([(5, 5); 4]);
+    let rig = Rig::new(as_configured).await;
+    let states = listed_scopes(&rig, &scopes).await;
+    assert_eq!(would_delete(&rig.context, &states).await.unwrap().len(), 4);
+    let mut counts = RunCounts::default();
+    let swept = sweep(&rig.context, states, &mut counts).await.unwrap();
+    assert_eq!((swept.held.len(), counts.deleted, rig.ids().await.len()), (0, 20, 100));
+}
+
+#[tokio::test]
+async fn i5_a_standing_shield_keeps_only_what_is_under_it() {
+    let rig = Rig::new(as_configured).await;
+    let folder = |id: &str, parent: &str| {
+        change::Kind::Container(Container {
+            id: id.to_owned(),
+            parent_id: parent.to_owned(),
+            name: id.to_owned(),
+            locator: format!("at/{id}"),
+        })
+    };
+    let within =
+        |id, parent: &'static str| document_with(id, |envelope| envelope.parent_id = parent.to_owned());
+    let folders = vec![folder("locked", ""), folder("deep", "locked"), folder("gone", "")];
+    let documents = vec![within("a", "deep"), within("b", "gone")];
+    rig.pull(PullMode::Full, vec![part("", [folders, documents].concat(), None)]).await.unwrap();
+    let error = |target| crate::store::suite::support::item_error(target);
+    let unknown = error(locator("at/nowhere"));
+    let item_errors = vec![error(id("a")), error(id("b")), error(locator("at/gone")), unknown.clone()];
+    let commit = Commit { run: rig.context.run.clone(), item_errors, ..Commit::default() };
+    rig.store.commit(rig.context.fence, commit, at(0)).await.unwrap();
+    shield(&rig, &[(id("locked"), true)]).await;
+    let state = ScopeState {
+        generation: 2,
+        listing: Listing::Complete,
+        listing_started_at: Some(at(5)),
+        ..rig.state("").await.unwrap()
+    };
+    swept(&rig, state).await;
+    assert_eq!(rig.ids().await, ["a"]);
+    let known = async |id: &str| rig.store.parent_of(rig.connection.key, id).await.unwrap().is_some();
+    assert!(known("locked").await && known("deep").await, "the way up to the shield");
+    assert!(!known("gone").await, "nothing shields it");
+    let filter = Default::default();
+    let errors = rig.store.item_errors(rig.connection.key, filter, None, 10).await.unwrap().items;
+    let errors: Vec<_> = errors.into_iter().map(|error| error.error.target).collect();
+    assert_eq!(
+        errors,
+        [unknown.target, id("a")],
+        "the others were not met again; these may lie under the shield"
+    );
 }
 
 #[tokio::test]

@@ -58,7 +58,7 @@ impl Rig {
     /// A committer that begins with what is stored.
     pub async fn committer(&self) -> Committer {
         let states = self.store.sync_states(self.connection.key).await.unwrap();
-        let errors_stand = self.store.count_item_errors(self.connection.key).await.unwrap() > 0;
+        let leftovers = self.store.leftovers(self.connection.key).await.unwrap();
         let totals = Arc::new(ContentTotals::default());
         let counts = self.context.report.run().counts;
         Committer::new(
@@ -66,7 +66,7 @@ impl Rig {
             totals,
             Scopes::new(states),
             counts,
-            errors_stand,
+            leftovers,
             self.connection.connector.clone(),
         )
     }

@@ -25,6 +25,7 @@ mod i6_tombstones_reach_every_consumer;
 mod i7_permissions;
 mod i8_no_secret_gets_out;
 mod i9_a_throttled_run_holds_no_worker;
+mod items_and_states_by_hand;
 mod one_server_per_data_folder;
 mod raw_items;
 mod renormalize;

@@ -1,6 +1,8 @@
-//! `runs errors`: items of a connection that could not be read.
+//! `errors list`, or `runs errors`: items of a connection that could not be read.
 
+use superfasttt_proto::connector::v1::Reason;
 use superfasttt_proto::control::v1::ListItemErrorsRequest;
+use superfasttt_proto::error::reason_by_name;
 
 use crate::context::Context;
 use crate::error::{Result, who};
@@ -11,8 +13,9 @@ use crate::{pages, resolve};
 
 const EXAMPLES: &str = "\
 Examples:
-  connectorctl runs errors docs
-  connectorctl -o json runs errors docs | jq -r '.item + \": \" + .error.message'";
+  connectorctl errors list docs
+  connectorctl errors list docs --scope team-a --reason access-denied
+  connectorctl -o json errors list docs | jq -r '.item + \": \" + .error.message'";
 
 /// Whose item errors.
 #[derive(Debug, clap::Args)]
@@ -20,18 +23,36 @@ Examples:
 pub struct Args {
     /// The connection's name or id
     connection: String,
+    /// Only in this scope
+    #[arg(long, value_name = "SCOPE")]
+    scope: Option<String>,
+    /// Only for this reason, such as access-denied
+    #[arg(long, value_name = "REASON", value_parser = reason)]
+    reason: Option<Reason>,
     /// How many at most
     #[arg(long, value_name = "NUMBER")]
     limit: Option<usize>,
 }
 
-/// `runs errors CONNECTION`.
+/// A reason as people write it.
+fn reason(text: &str) -> std::result::Result<Reason, String> {
+    let name = text.to_uppercase().replace(['-', ' '], "_");
+    reason_by_name(&name).ok_or_else(|| "there is no such reason: docs/errors lists them".to_owned())
+}
+
+/// `errors list CONNECTION [--scope SCOPE] [--reason REASON]`.
 pub async fn run(context: &mut Context, args: Args) -> Result<()> {
     let connection = resolve::connection_id(context, &args.connection).await?;
     let client = context.client.clone();
     let fetch = |page_size, page_token| {
         let mut client = client.sync();
-        let request = ListItemErrorsRequest { connection: connection.clone(), page_size, page_token };
+        let request = ListItemErrorsRequest {
+            connection: connection.clone(),
+            page_size,
+            page_token,
+            scope: args.scope.clone(),
+            reason: args.reason.unwrap_or_default().into(),
+        };
         async move {
             let answer = client.list_item_errors(request).await?.into_inner();
             Ok((answer.item_errors, answer.next_page_token))
@@ -55,6 +76,7 @@ pub async fn run(context: &mut Context, args: Args) -> Result<()> {
             Column::text("WHO MUST ACT"),
             Column::number("TIMES"),
             Column::text("LAST SEEN"),
+            Column::whole("ID"),
         ];
         let mut table = Table::list(&columns).without_header(!first);
         for record in errors {
@@ -70,6 +92,7 @@ pub async fn run(context: &mut Context, args: Args) -> Result<()> {
                 who(&record.actor).to_owned(),
                 human::count(record.attempts.into()),
                 human::relative(record.last_seen_at.as_ref(), now),
+                record.id,
             ]);
         }
         out.table(&table)

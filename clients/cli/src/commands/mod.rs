@@ -7,6 +7,7 @@ pub mod connectors;
 pub mod consumers;
 pub mod credentials;
 pub mod documents;
+pub mod errors;
 pub mod item_errors;
 pub mod run_logs;
 pub mod runs;

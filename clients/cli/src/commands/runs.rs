@@ -19,7 +19,6 @@ Examples:
   connectorctl runs list docs
   connectorctl runs show docs              the newest run of the connection docs
   connectorctl runs logs docs --follow
-  connectorctl runs errors docs            items that could not be read
   connectorctl runs cancel docs
 
 RUN is a run's id, or a connection's name for its newest run.";
@@ -180,7 +179,7 @@ pub fn print(context: &mut Context, run: &Run) -> Result<()> {
     context.out.table(&table)?;
     context.out.flush()?;
     if counts.item_errors > 0 {
-        note(&format!("items that could not be read: connectorctl runs errors {}", run.connection));
+        note(&format!("items that could not be read: connectorctl errors list {}", run.connection));
     }
     if !run.held_sweeps.is_empty() {
         note(&format!("let the held deletions happen: connectorctl approve {}", run.connection));

@@ -1,18 +1,24 @@
 //! `state`: where each scope of a connection's source stands.
 
-use superfasttt_proto::control::v1::{GetSyncStateRequest, ResetSyncStateRequest, ScopeSyncState};
+use std::path::PathBuf;
+
+use superfasttt_proto::control::v1::{
+    GetSyncStateRequest, ResetSyncStateRequest, ScopeSyncState, UpdateSyncStateRequest,
+};
 
 use crate::commands::runs::held_line;
 use crate::context::Context;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::output::table::{Column, Table};
 use crate::output::text::shorten;
 use crate::output::{human, note};
-use crate::resolve::connection_id;
+use crate::resolve::{connection_id, empty_answer};
 
 const EXAMPLES: &str = "\
 Examples:
   connectorctl state show docs
+  connectorctl state show drive --scope team-a
+  connectorctl state set drive --scope team-a --cursor 4711
   connectorctl state reset docs                    the next sync lists everything; documents stay
   connectorctl state reset drive --scope team-a";
 
@@ -27,7 +33,12 @@ pub enum Command {
     Show {
         /// The connection's name or id
         connection: String,
+        /// Only this scope; repeat for more
+        #[arg(long = "scope", value_name = "SCOPE")]
+        scopes: Vec<String>,
     },
+    /// Put a cursor in the place of the one that a scope has; nothing is read or deleted by that alone
+    Set(Set),
     /// Forget cursors, so that the next sync lists in full; documents stay
     Reset {
         /// The connection's name or id
@@ -38,14 +49,40 @@ pub enum Command {
     },
 }
 
+/// Which cursor to set.
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("bytes").required(true))]
+pub struct Set {
+    /// The connection's name or id
+    connection: String,
+    /// The scope; without it that of a source which has only one
+    #[arg(long, value_name = "SCOPE", default_value = "")]
+    scope: String,
+    /// The cursor, as text
+    #[arg(long, value_name = "TEXT", group = "bytes")]
+    cursor: Option<String>,
+    /// The file that holds the cursor, byte for byte
+    #[arg(long, value_name = "FILE", group = "bytes")]
+    cursor_file: Option<PathBuf>,
+    /// Only where the state is still the one that `state show -o json` gave this etag
+    #[arg(long, value_name = "ETAG", default_value = "")]
+    etag: String,
+    /// Do not ask
+    #[arg(long, short)]
+    yes: bool,
+}
+
 /// Runs a command of this group.
 pub async fn run(context: &mut Context, command: Command) -> Result<()> {
     match command {
-        Command::Show { connection } => {
+        Command::Show { connection, scopes } => {
             let connection = connection_id(context, &connection).await?;
             let answer = context.client.sync().get_sync_state(GetSyncStateRequest { connection }).await?;
-            print(context, &answer.into_inner().scopes)
+            let mut found = answer.into_inner().scopes;
+            found.retain(|state| scopes.is_empty() || scopes.contains(&state.scope));
+            print(context, &found)
         }
+        Command::Set(args) => set(context, args).await,
         Command::Reset { connection, scopes } => {
             let connection = connection_id(context, &connection).await?;
             let request = ResetSyncStateRequest { connection, scopes };
@@ -57,6 +94,24 @@ pub async fn run(context: &mut Context, command: Command) -> Result<()> {
             Ok(())
         }
     }
+}
+
+async fn set(context: &mut Context, args: Set) -> Result<()> {
+    let connection = connection_id(context, &args.connection).await?;
+    let cursor = match (args.cursor, args.cursor_file) {
+        (Some(text), _) => text.into_bytes(),
+        (None, Some(file)) => std::fs::read(&file)
+            .map_err(|error| Error::Usage(format!("{} cannot be read: {error}", file.display())))?,
+        (None, None) => Vec::new(),
+    };
+    context.confirm(
+        "The next sync goes on from this cursor, and never sees what lies before it. Set it?",
+        args.yes,
+    )?;
+    let request = UpdateSyncStateRequest { connection, scope: args.scope, cursor, etag: args.etag };
+    let answer = context.client.sync().update_sync_state(request).await?.into_inner();
+    let scope = answer.scope.ok_or_else(|| empty_answer("UpdateSyncState"))?;
+    print(context, &[scope])
 }
 
 fn print(context: &mut Context, scopes: &[ScopeSyncState]) -> Result<()> {

@@ -40,6 +40,7 @@ proto_json!("superfasttt.control.v1":
     control::CredentialStatus = "CredentialStatus",
     control::GetServerInfoResponse = "GetServerInfoResponse",
     control::ItemErrorRecord = "ItemErrorRecord",
+    control::RetryItemErrorsResponse = "RetryItemErrorsResponse",
     control::Run = "Run",
     control::RunLogRecord = "RunLogRecord",
     control::ScopeSyncState = "ScopeSyncState",

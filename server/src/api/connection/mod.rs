@@ -22,6 +22,7 @@ use super::{Api, convert, page};
 use crate::catalog::{AuthKind, apply_defaults, without_secrets};
 use crate::schedule::new_id;
 use crate::schedule::times::Due;
+use crate::store::StoreError;
 use crate::store::connections::{
     Connection as Stored, ConnectionChange, ConnectionFilter, NewConnection, Schedule as StoredSchedule,
 };
@@ -108,21 +109,29 @@ impl ConnectionService for Api {
     ) -> Result<Response<UpdateConnectionResponse>, Status> {
         let request = request.into_inner();
         let asked = request.connection.unwrap_or_default();
-        let found = self.connection(&asked.id).await.map_err(|error| match error {
-            ApiError::Invalid(_) => ApiError::field("connection.id", "is required: the server's id"),
-            error => error,
-        })?;
         let mask = request.update_mask.unwrap_or_default().paths;
-        let change = self.change(&found, &asked, &mask)?;
         let revision = revision(&asked.etag, "connection.etag")?;
-        let changed = self
-            .store
-            .update_connection(&found.id, revision, change, self.clock.now())
-            .await
-            .map_err(ApiError::from)?;
-        if changed.raw_epoch != found.raw_epoch {
-            self.scheduler.spawn_trim_raw_items();
-        }
+        let changed = loop {
+            let found = self.connection(&asked.id).await.map_err(|error| match error {
+                ApiError::Invalid(_) => ApiError::field("connection.id", "is required: the server's id"),
+                error => error,
+            })?;
+            let change = self.change(&found, &asked, &mask)?;
+            // What a mask leaves out is taken from what was read: it must be what is there when the change is written.
+            let read = revision.unwrap_or(found.revision);
+            match self.store.update_connection(&found.id, Some(read), change, self.clock.now()).await {
+                // Somebody else's change came first. It stays, and this one is made to what it left: whoever loops here
+                // waits for somebody who got on.
+                Err(StoreError::Conflict(_)) if revision.is_none() => {}
+                changed => {
+                    let changed = changed.map_err(ApiError::from)?;
+                    if changed.raw_epoch != found.raw_epoch {
+                        self.scheduler.spawn_trim_raw_items();
+                    }
+                    break changed;
+                }
+            }
+        };
         Ok(Response::new(UpdateConnectionResponse { connection: Some(self.show(&changed).await?) }))
     }
 

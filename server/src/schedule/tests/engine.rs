@@ -27,10 +27,10 @@ use crate::content::Fetcher;
 use crate::schedule::{Scheduler, new_id};
 use crate::store::SqliteStore;
 use crate::store::connections::{Connection, NewConnection};
-use crate::store::runs::{Queued, Run};
+use crate::store::runs::{Queued, Run, Work};
 use crate::store::suite::support::{self, Shared};
 use crate::store::sync_states::ScopeState;
-use crate::sync::port::{Connectors, Messages, Session};
+use crate::sync::port::{Connectors, Messages, Session, StderrLine};
 use crate::sync::testing::page;
 
 /// A part of what a pull answers.
@@ -159,7 +159,7 @@ impl Session for Fake {
         Err(ConnectorError::new(Reason::Unimplemented, "not scripted"))
     }
 
-    fn stderr(&self) -> BoxStream<'static, String> {
+    fn stderr(&self) -> BoxStream<'static, StderrLine> {
         stream::empty().boxed()
     }
 }
@@ -262,8 +262,13 @@ impl Engine {
 
     /// Asks for a run.
     pub async fn ask(&self, full: bool) -> Run {
+        self.ask_for_work(if full { Work::Full } else { Work::Changes }).await
+    }
+
+    /// Asks for a run that does this.
+    pub async fn ask_for_work(&self, work: Work) -> Run {
         let (id, key) = (new_id(), self.connection.key);
-        match self.store.queue_run(id, key, Trigger::Manual, full, self.clock.now()).await.unwrap() {
+        match self.store.queue_run(id, key, Trigger::Manual, work, self.clock.now()).await.unwrap() {
             Queued::New(run) | Queued::Existing(run) | Queued::Follows(run) => run,
         }
     }
@@ -272,6 +277,11 @@ impl Engine {
     pub async fn go(&self) {
         self.scheduler.tick().await.unwrap();
         self.settled().await;
+    }
+
+    /// Begins what is due.
+    pub async fn begin(&self) {
+        self.scheduler.tick().await.unwrap();
     }
 
     /// Waits until nothing is under way.

@@ -5,4 +5,5 @@ mod engine;
 mod failures;
 mod listings;
 mod raw_items;
+mod reconcile;
 mod stops;

@@ -86,7 +86,8 @@ async fn titles(engine: &Engine) -> Vec<(String, String)> {
 }
 
 async fn errors(engine: &Engine) -> Vec<(String, Reason)> {
-    let listed = engine.store.item_errors(engine.connection.key, None, 100).await.unwrap().items;
+    let listed =
+        engine.store.item_errors(engine.connection.key, Default::default(), None, 100).await.unwrap().items;
     let told = listed.into_iter().map(|stored| match stored.error.target {
         crate::store::item_errors::Target::Id(id) => (id, stored.error.reason),
         other => panic!("{other:?}"),

@@ -9,6 +9,7 @@ use super::item_errors::{ItemError, Shield};
 use super::raw_items::RawWrite;
 use super::runs::RunProgress;
 use super::sync_states::ScopeState;
+use super::wanted::Wanted;
 use super::{ConnectionKey, Fence, Result};
 
 /// A document's key in the store.
@@ -173,8 +174,12 @@ pub struct Commit {
     pub removed_containers: Vec<(String, String)>,
     /// Items that could not be read.
     pub item_errors: Vec<ItemError>,
-    /// Items that were read, or are gone: their errors are forgotten.
+    /// Items that were read, or are gone: their errors are forgotten, by id and by the locator that they now have.
     pub cleared_items: Vec<String>,
+    /// Ids that have to be asked for.
+    pub wanted: Vec<Wanted>,
+    /// Ids that were asked for and answered, or given up: they are wanted no more, unless `wanted` names them.
+    pub answered: Vec<String>,
     /// What takes no part in deletion by absence.
     pub shields: Vec<Shield>,
     /// Where scopes stand after it.
@@ -195,6 +200,8 @@ impl Commit {
             && self.cleared_items.is_empty()
             && self.shields.is_empty()
             && self.raw_items.is_empty()
+            && self.wanted.is_empty()
+            && self.answered.is_empty()
     }
 }
 
@@ -213,6 +220,37 @@ pub struct Absent {
     pub generation: i64,
 }
 
+/// How many documents of a scope were last seen in one of its listings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Generation {
+    /// The scope.
+    pub scope: String,
+    /// The listing.
+    pub generation: i64,
+    /// How many.
+    pub documents: u64,
+}
+
+/// A document or container right under another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Child {
+    /// Its id.
+    pub id: String,
+    /// Something may be under it.
+    pub has_children: bool,
+}
+
+/// A container that a listing did not name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OldContainer {
+    /// Its id.
+    pub id: String,
+    /// What holds it; empty for nothing.
+    pub parent_id: String,
+    /// Its second key; empty for none.
+    pub locator: String,
+}
+
 /// What the store does with documents, for the engine.
 #[async_trait]
 pub trait DocumentStore: Send + Sync {
@@ -226,7 +264,8 @@ pub trait DocumentStore: Send + Sync {
     /// The encoded envelopes of documents, in any order.
     async fn stored_envelopes(&self, keys: Vec<DocumentKey>) -> Result<Vec<(DocumentKey, Vec<u8>)>>;
 
-    /// The id of the document or container that has this locator in this scope.
+    /// The id of what has this locator in this scope: a document before a container, where a source gave both the same
+    /// one, because only a document is something that people see.
     async fn id_of_locator(
         &self,
         connection: ConnectionKey,
@@ -234,19 +273,21 @@ pub trait DocumentStore: Send + Sync {
         locator: &str,
     ) -> Result<Option<String>>;
 
-    /// The ids of documents and containers under `id`, at any depth, in the scope.
-    async fn descendants(&self, connection: ConnectionKey, scope: &str, id: &str) -> Result<Vec<String>>;
+    /// Documents and containers right under `id` in the scope, ordered by id, the first `limit`.
+    async fn children(
+        &self,
+        connection: ConnectionKey,
+        scope: &str,
+        id: &str,
+        limit: usize,
+    ) -> Result<Vec<Child>>;
 
     /// Makes a commit true, all of it or nothing. Entries of the feed get their offsets in the order of `documents`.
     async fn commit(&self, fence: Fence, commit: Commit, now: DateTime<Utc>) -> Result<()>;
 
-    /// How many documents the scope owns, and how many of them were last seen before listing `generation`.
-    async fn count_absent(
-        &self,
-        connection: ConnectionKey,
-        scope: &str,
-        generation: i64,
-    ) -> Result<(u64, u64)>;
+    /// How many documents the scopes of a connection own, by the listing in which they were last seen. Tombstones do
+    /// not count.
+    async fn generations(&self, connection: ConnectionKey) -> Result<Vec<Generation>>;
 
     /// Documents that the scope owns and that were last seen before listing `generation`, ordered by id, those after
     /// `after`.
@@ -272,7 +313,22 @@ pub trait DocumentStore: Send + Sync {
         now: DateTime<Utc>,
     ) -> Result<()>;
 
-    /// Ends a scope's listing: writes its state and, where nothing is shielded, forgets containers that it did not
-    /// name, errors that it did not meet, and raw items without a document that it did not send.
-    async fn end_listing(&self, fence: Fence, state: ScopeState, forget: bool) -> Result<()>;
+    /// Containers of the scope that were last seen before listing `generation`, ordered by id, those after `after`.
+    async fn old_containers(
+        &self,
+        connection: ConnectionKey,
+        scope: &str,
+        generation: i64,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<OldContainer>>;
+
+    /// Forgets containers of a scope, and item errors by their keys.
+    async fn forget(
+        &self,
+        fence: Fence,
+        scope: &str,
+        containers: Vec<String>,
+        item_errors: Vec<i64>,
+    ) -> Result<()>;
 }

@@ -5,27 +5,26 @@ use chrono::{DateTime, Utc};
 use rusqlite::{CachedStatement, OptionalExtension, Row, Transaction, named_params, params};
 
 use super::{
-    Absent, Commit, ContentState, DocumentKey, DocumentPut, DocumentStore, DocumentWrite, FeedEntryKind,
-    StoredDocument, TextWrite,
+    Absent, Child, Commit, ContentState, DocumentKey, DocumentPut, DocumentStore, DocumentWrite,
+    FeedEntryKind, Generation, OldContainer, StoredDocument, TextWrite,
 };
 use crate::store::runs::RunProgress;
 use crate::store::sqlite::{hash, micros};
-use crate::store::sync_states::ScopeState;
 use crate::store::{
-    ConnectionKey, Fence, Result, SqliteStore, feed, item_errors, raw_items, runs, sync_states,
+    ConnectionKey, Fence, Result, SqliteStore, feed, item_errors, raw_items, runs, sync_states, wanted,
 };
 
-/// Every id under one id: `:connection`, `:scope` and `:id` are its parameters.
-const SUBTREE: &str = "WITH RECURSIVE under(id) AS ( \
-     SELECT id FROM containers \
+/// Documents and containers right under `:id`: `:connection`, `:scope`, `:id` and `:limit` are its parameters.
+const CHILDREN: &str = "SELECT id, \
+     EXISTS (SELECT 1 FROM containers c WHERE c.connection = :connection AND c.parent_id = under.id \
+       AND c.parent_id <> '' AND c.scope = :scope) \
+     OR EXISTS (SELECT 1 FROM documents d WHERE d.connection = :connection AND d.parent_id = under.id \
+       AND d.parent_id <> '' AND d.scope = :scope) \
+     FROM (SELECT id FROM containers \
        WHERE connection = :connection AND parent_id = :id AND parent_id <> '' AND scope = :scope \
      UNION SELECT id FROM documents \
-       WHERE connection = :connection AND parent_id = :id AND parent_id <> '' AND scope = :scope \
-     UNION SELECT c.id FROM containers c JOIN under ON c.parent_id = under.id \
-       WHERE c.connection = :connection AND c.parent_id <> '' AND c.scope = :scope \
-     UNION SELECT d.id FROM documents d JOIN under ON d.parent_id = under.id \
-       WHERE d.connection = :connection AND d.parent_id <> '' AND d.scope = :scope) \
-     SELECT id FROM under";
+       WHERE connection = :connection AND parent_id = :id AND parent_id <> '' AND scope = :scope) under \
+     ORDER BY id LIMIT :limit";
 
 const INSERT: &str = "INSERT INTO documents (connection, id, scope, gone, generation, version, content_version, content_state, text_hash, \
      text_bytes, envelope_hash, parent_id, locator, feed_offset, content_offset, committed_at, extractor, message_hash) \
@@ -77,10 +76,10 @@ impl DocumentStore for SqliteStore {
     ) -> Result<Option<String>> {
         let (scope, locator) = (scope.to_owned(), locator.to_owned());
         self.read(move |tx| {
-            let sql = "SELECT id FROM documents \
+            let sql = "SELECT id, 1 AS kind FROM documents \
                  WHERE connection = ?1 AND scope = ?2 AND locator = ?3 AND locator <> '' AND gone = 0 \
-                 UNION ALL SELECT id FROM containers \
-                 WHERE connection = ?1 AND scope = ?2 AND locator = ?3 AND locator <> '' LIMIT 1";
+                 UNION ALL SELECT id, 2 FROM containers \
+                 WHERE connection = ?1 AND scope = ?2 AND locator = ?3 AND locator <> '' ORDER BY kind, id LIMIT 1";
             Ok(tx
                 .prepare_cached(sql)?
                 .query_row(params![connection.0, scope, locator], |row| row.get(0))
@@ -89,15 +88,23 @@ impl DocumentStore for SqliteStore {
         .await
     }
 
-    async fn descendants(&self, connection: ConnectionKey, scope: &str, id: &str) -> Result<Vec<String>> {
+    async fn children(
+        &self,
+        connection: ConnectionKey,
+        scope: &str,
+        id: &str,
+        limit: usize,
+    ) -> Result<Vec<Child>> {
         let (scope, id) = (scope.to_owned(), id.to_owned());
         self.read(move |tx| {
-            let values = named_params! { ":connection": connection.0, ":scope": scope, ":id": id };
-            let ids = tx
-                .prepare_cached(SUBTREE)?
-                .query_map(values, |row| row.get(0))?
-                .collect::<rusqlite::Result<Vec<String>>>()?;
-            Ok(ids)
+            let values = named_params! {
+                ":connection": connection.0, ":scope": scope, ":id": id, ":limit": limit as i64,
+            };
+            let children = tx
+                .prepare_cached(CHILDREN)?
+                .query_map(values, |row| Ok(Child { id: row.get(0)?, has_children: row.get(1)? }))?
+                .collect::<rusqlite::Result<Vec<_>>>()?;
+            Ok(children)
         })
         .await
     }
@@ -108,6 +115,12 @@ impl DocumentStore for SqliteStore {
             write_containers(tx, fence.connection, &commit)?;
             for item in &commit.cleared_items {
                 item_errors::sqlite::clear(tx, fence.connection, item)?;
+            }
+            for item in &commit.answered {
+                wanted::sqlite::answered(tx, fence.connection, item)?;
+            }
+            for item in &commit.wanted {
+                wanted::sqlite::want(tx, fence.connection, item)?;
             }
             for error in &commit.item_errors {
                 item_errors::sqlite::record(tx, fence.connection, &commit.run, error, now)?;
@@ -128,21 +141,18 @@ impl DocumentStore for SqliteStore {
         .await
     }
 
-    async fn count_absent(
-        &self,
-        connection: ConnectionKey,
-        scope: &str,
-        generation: i64,
-    ) -> Result<(u64, u64)> {
-        let scope = scope.to_owned();
+    async fn generations(&self, connection: ConnectionKey) -> Result<Vec<Generation>> {
         self.read(move |tx| {
-            let counts = tx
+            let generations = tx
                 .prepare_cached(
-                    "SELECT count(*), count(*) FILTER (WHERE generation < ?3) FROM documents \
-                     WHERE connection = ?1 AND scope = ?2 AND gone = 0",
+                    "SELECT scope, generation, count(*) FROM documents WHERE connection = ?1 AND gone = 0 \
+                     GROUP BY scope, generation ORDER BY scope, generation",
                 )?
-                .query_row(params![connection.0, scope, generation], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            Ok(counts)
+                .query_map([connection.0], |row| {
+                    Ok(Generation { scope: row.get(0)?, generation: row.get(1)?, documents: row.get(2)? })
+                })?
+                .collect::<rusqlite::Result<Vec<_>>>()?;
+            Ok(generations)
         })
         .await
     }
@@ -205,20 +215,50 @@ impl DocumentStore for SqliteStore {
         .await
     }
 
-    async fn end_listing(&self, fence: Fence, state: ScopeState, forget: bool) -> Result<()> {
+    async fn old_containers(
+        &self,
+        connection: ConnectionKey,
+        scope: &str,
+        generation: i64,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<OldContainer>> {
+        let (scope, after) = (scope.to_owned(), after.to_owned());
+        self.read(move |tx| {
+            let old = tx
+                .prepare_cached(
+                    "SELECT id, parent_id, locator FROM containers WHERE connection = ?1 AND id > ?2 \
+                     AND scope = ?3 AND generation < ?4 ORDER BY id LIMIT ?5",
+                )?
+                .query_map(params![connection.0, after, scope, generation, limit as i64], |row| {
+                    Ok(OldContainer { id: row.get(0)?, parent_id: row.get(1)?, locator: row.get(2)? })
+                })?
+                .collect::<rusqlite::Result<Vec<_>>>()?;
+            Ok(old)
+        })
+        .await
+    }
+
+    async fn forget(
+        &self,
+        fence: Fence,
+        scope: &str,
+        containers: Vec<String>,
+        item_errors: Vec<i64>,
+    ) -> Result<()> {
+        let scope = scope.to_owned();
         self.write_fenced(fence, move |tx| {
             let key = fence.connection;
-            if forget {
-                tx.execute(
-                    "DELETE FROM containers WHERE connection = ?1 AND scope = ?2 AND generation < ?3",
-                    params![key.0, state.scope, state.generation],
-                )?;
-                raw_items::sqlite::remove_older(tx, key, &state.scope, state.generation)?;
-                if let Some(began) = state.listing_started_at {
-                    item_errors::sqlite::clear_older(tx, key, &state.scope, began)?;
-                }
+            let sql = "DELETE FROM containers WHERE connection = ?1 AND scope = ?2 AND id = ?3";
+            let mut remove = tx.prepare_cached(sql)?;
+            for id in &containers {
+                remove.execute(params![key.0, scope, id])?;
             }
-            sync_states::sqlite::save(tx, key, &state)
+            let mut clear = tx.prepare_cached("DELETE FROM item_errors WHERE connection = ?1 AND pk = ?2")?;
+            for error in item_errors {
+                clear.execute(params![key.0, error])?;
+            }
+            Ok(())
         })
         .await
     }

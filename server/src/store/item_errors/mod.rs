@@ -57,6 +57,15 @@ pub struct StoredItemError {
     pub run: String,
 }
 
+/// Which of a connection's item errors.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ItemErrorFilter {
+    /// Only of this scope.
+    pub scope: Option<String>,
+    /// Only for this reason.
+    pub reason: Option<Reason>,
+}
+
 /// What takes no part in deletion by absence.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Shield {
@@ -75,9 +84,22 @@ pub trait ItemErrorStore: Send + Sync {
     async fn item_errors(
         &self,
         connection: ConnectionKey,
+        filter: ItemErrorFilter,
         before: Option<i64>,
         limit: usize,
     ) -> Result<Listed<StoredItemError, i64>>;
+
+    /// Errors of a scope that were last met before `before`, as key and target, ordered by key, those after `after`. One
+    /// about the content of a document is not met again as long as the content is not fetched again: it is not old
+    /// while it is so.
+    async fn old_item_errors(
+        &self,
+        connection: ConnectionKey,
+        scope: &str,
+        before: DateTime<Utc>,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<(i64, Target)>>;
 
     /// How many stand.
     async fn count_item_errors(&self, connection: ConnectionKey) -> Result<u64>;

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Row, Transaction, named_params, params};
 use superfasttt_proto::connector::v1::Reason;
 
-use super::{ItemError, ItemErrorStore, Shield, StoredItemError, Target};
+use super::{ItemError, ItemErrorFilter, ItemErrorStore, Shield, StoredItemError, Target};
 use crate::store::sqlite::{from_json, micros, time, to_json};
 use crate::store::{ConnectionKey, Listed, Result, SqliteStore};
 
@@ -14,6 +14,7 @@ impl ItemErrorStore for SqliteStore {
     async fn item_errors(
         &self,
         connection: ConnectionKey,
+        filter: ItemErrorFilter,
         before: Option<i64>,
         limit: usize,
     ) -> Result<Listed<StoredItemError, i64>> {
@@ -22,12 +23,46 @@ impl ItemErrorStore for SqliteStore {
                 .prepare_cached(
                     "SELECT pk, scope, target, with_descendants, reason, code, message, metadata, first_seen_at, \
                      last_seen_at, attempts, run FROM item_errors WHERE connection = ?1 AND (?2 IS NULL OR pk < ?2) \
-                     ORDER BY pk DESC LIMIT ?3",
+                     AND (?4 IS NULL OR scope = ?4) AND (?5 IS NULL OR reason = ?5) ORDER BY pk DESC LIMIT ?3",
                 )?
-                .query_map(params![connection.0, before, limit as i64 + 1], read)?
+                .query_map(
+                    params![
+                        connection.0,
+                        before,
+                        limit as i64 + 1,
+                        filter.scope,
+                        filter.reason.map(|reason| reason as i32)
+                    ],
+                    read,
+                )?
                 .collect::<rusqlite::Result<Vec<_>>>()?;
             let items = rows.into_iter().collect::<Result<Vec<_>>>()?;
             Ok(Listed::cut(items, limit, |error| error.key))
+        })
+        .await
+    }
+
+    async fn old_item_errors(
+        &self,
+        connection: ConnectionKey,
+        scope: &str,
+        before: DateTime<Utc>,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<(i64, Target)>> {
+        let scope = scope.to_owned();
+        self.read(move |tx| {
+            let old = tx
+                .prepare_cached(
+                    "SELECT pk, target FROM item_errors WHERE connection = ?1 AND scope = ?2 AND last_seen_at < ?3 \
+                     AND pk > ?4 AND NOT EXISTS (SELECT 1 FROM documents d WHERE d.connection = ?1 AND d.id = item \
+                     AND d.gone = 0 AND d.content_state IN (3, 4)) ORDER BY pk LIMIT ?5",
+                )?
+                .query_map(params![connection.0, scope, micros(before), after, limit as i64], |row| {
+                    Ok((row.get(0)?, decode(&row.get::<_, String>(1)?)))
+                })?
+                .collect::<rusqlite::Result<Vec<_>>>()?;
+            Ok(old)
         })
         .await
     }
@@ -93,27 +128,16 @@ pub(in crate::store) fn record(
     Ok(())
 }
 
-/// Forgets the errors of an item that was read, or is gone.
+/// Forgets the errors of an item that was read, or is gone: those that know it by its id, and those that know it by the
+/// locator under which it is stored by now.
 pub(in crate::store) fn clear(tx: &Transaction<'_>, connection: ConnectionKey, item: &str) -> Result<()> {
     tx.prepare_cached("DELETE FROM item_errors WHERE connection = ?1 AND item = ?2")?
         .execute(params![connection.0, item])?;
-    Ok(())
-}
-
-/// Forgets the errors of a scope that a complete listing did not meet again. One about the content of a document is not
-/// met again as long as the content is not fetched again: it stays while it is so.
-pub(in crate::store) fn clear_older(
-    tx: &Transaction<'_>,
-    connection: ConnectionKey,
-    scope: &str,
-    before: DateTime<Utc>,
-) -> Result<()> {
     tx.prepare_cached(
-        "DELETE FROM item_errors WHERE connection = ?1 AND scope = ?2 AND last_seen_at < ?3 AND NOT EXISTS \
-         (SELECT 1 FROM documents d WHERE d.connection = ?1 AND d.id = item AND d.gone = 0 \
-         AND d.content_state IN (3, 4))",
+        "DELETE FROM item_errors WHERE connection = ?1 AND (scope, target) IN (SELECT scope, 'l' || locator \
+         FROM documents WHERE connection = ?1 AND id = ?2 AND gone = 0 AND locator <> '')",
     )?
-    .execute(params![connection.0, scope, micros(before)])?;
+    .execute(params![connection.0, item])?;
     Ok(())
 }
 

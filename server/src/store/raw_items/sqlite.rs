@@ -6,7 +6,7 @@ use rusqlite::{OptionalExtension, Row, Transaction, named_params, params};
 
 use super::{RawItem, RawItemStore, RawPut, RawWrite};
 use crate::store::sqlite::{micros, time};
-use crate::store::{ConnectionKey, Result, SqliteStore};
+use crate::store::{ConnectionKey, Fence, Result, SqliteStore};
 
 const COLUMNS: &str = "r.id, r.scope, r.generation, r.epoch, r.version, r.content_ref, r.schema, r.permissions, \
      r.normalizer, r.made, r.failed, r.stored_at, r.data";
@@ -95,6 +95,20 @@ impl RawItemStore for SqliteStore {
         .await
     }
 
+    async fn forget_raw_items(&self, fence: Fence, scope: &str, generation: i64) -> Result<()> {
+        let scope = scope.to_owned();
+        self.write_fenced(fence, move |tx| {
+            tx.prepare_cached(
+                "DELETE FROM raw_items WHERE connection = ?1 AND scope = ?2 AND made = 0 AND generation < ?3 \
+                 AND NOT EXISTS \
+                 (SELECT 1 FROM documents d WHERE d.connection = ?1 AND d.id = raw_items.id AND d.gone = 0)",
+            )?
+            .execute(params![fence.connection.0, scope, generation])?;
+            Ok(())
+        })
+        .await
+    }
+
     async fn trim_raw_items(&self, limit: usize) -> Result<u64> {
         self.write(move |tx| {
             let removed = tx
@@ -169,21 +183,6 @@ pub(in crate::store) fn remove_of_document(tx: &Transaction<'_>, document: i64) 
         "DELETE FROM raw_items WHERE (connection, id, scope) = (SELECT connection, id, scope FROM documents WHERE pk = ?1)",
     )?
     .execute([document])?;
-    Ok(())
-}
-
-/// Removes those that a complete listing of their scope did not name, and of which there is no document.
-pub(in crate::store) fn remove_older(
-    tx: &Transaction<'_>,
-    connection: ConnectionKey,
-    scope: &str,
-    generation: i64,
-) -> Result<()> {
-    tx.prepare_cached(
-        "DELETE FROM raw_items WHERE connection = ?1 AND scope = ?2 AND made = 0 AND generation < ?3 AND NOT EXISTS \
-         (SELECT 1 FROM documents d WHERE d.connection = ?1 AND d.id = raw_items.id AND d.gone = 0)",
-    )?
-    .execute(params![connection.0, scope, generation])?;
     Ok(())
 }
 

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 
 use super::connections::Connection;
 use super::sync_states::ScopeState;
+use super::wanted::Leftovers;
 use super::{ConnectionKey, Fence, Listed, Result};
 use fair::{ClaimLimits, LaneKey};
 
@@ -33,8 +34,8 @@ pub struct Run {
     pub state: State,
     /// Why it began.
     pub trigger: Trigger,
-    /// Everything was asked for.
-    pub full: bool,
+    /// What is asked of it.
+    pub work: Work,
     /// What it brings, once that is decided.
     pub mode: PullMode,
     /// When it was asked for.
@@ -61,6 +62,30 @@ pub struct Run {
     pub renormalizes: bool,
     /// The last id that it has done, where it does; empty for none.
     pub renormalized_to: String,
+}
+
+/// What is asked of a run. Each does what those before it do as well, so that of two wishes the greater one is enough.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Work {
+    /// Only what is wanted by id.
+    Items = 1,
+    /// What changed since the last run.
+    #[default]
+    Changes = 2,
+    /// A comparison with everything that the source has: by ids and versions, where the connector can.
+    Reconcile = 3,
+    /// A listing of everything, whatever the connector can.
+    Full = 4,
+}
+
+impl Work {
+    /// A stored one.
+    pub fn from_number(number: i32) -> Self {
+        [Work::Items, Work::Reconcile, Work::Full]
+            .into_iter()
+            .find(|work| *work as i32 == number)
+            .unwrap_or_default()
+    }
 }
 
 /// What a run did. The names are those of `control.v1.RunCounts`.
@@ -261,8 +286,8 @@ pub struct Claim {
     pub connection: Connection,
     /// Where its scopes stand, ordered by scope.
     pub states: Vec<ScopeState>,
-    /// Item errors of the connection stand.
-    pub item_errors: bool,
+    /// What else earlier runs left.
+    pub leftovers: Leftovers,
 }
 
 /// How many organisations and connectors one look at what waits goes through.
@@ -275,7 +300,7 @@ pub trait RunStore: Send + Sync {
     /// replica. A change may also be missed: whoever follows looks at a clock as well.
     fn run_changes(&self) -> watch::Receiver<u64>;
 
-    /// Queues a run, unless one is queued, running or parked for the connection. A queued one takes on `full`; a
+    /// Queues a run, unless one is queued, running or parked for the connection. A queued one takes on `work`; a
     /// parked one is queued again; behind a running one that does less than is asked, or may have passed what a webhook
     /// hints at, one more follows.
     ///
@@ -286,7 +311,7 @@ pub trait RunStore: Send + Sync {
         id: String,
         connection: ConnectionKey,
         trigger: Trigger,
-        full: bool,
+        work: Work,
         now: DateTime<Utc>,
     ) -> Result<Queued>;
 

@@ -12,17 +12,18 @@ use tokio::sync::watch;
 use super::fair::{self, Lane, LaneKey, Load};
 use super::{
     Claim, Claiming, Claims, LogLine, LogPart, MAX_LANES, Queued, Run, RunOutcome, RunProgress, RunStore,
-    StoredLogLine, state,
+    StoredLogLine, Work, state,
 };
 use crate::schedule::times;
 use crate::store::connections::Schedule;
 use crate::store::sqlite::{from_json, micros, time, to_json};
-use crate::store::{ConnectionKey, Fence, Listed, Result, SqliteStore, StoreError, connections, sync_states};
+use crate::store::{
+    ConnectionKey, Fence, Listed, Result, SqliteStore, StoreError, connections, sync_states, wanted,
+};
 
-const COLUMNS: &str = "r.id, r.connection, c.id, r.state, r.cause, r.full_sync, r.mode, r.created_at, r.started_at, \
+const COLUMNS: &str = "r.id, r.connection, c.id, r.state, r.cause, r.work, r.mode, r.created_at, r.started_at, \
      r.ended_at, r.resume_at, r.pulls, r.attempts, r.counts, r.error, r.held_sweeps, r.crashes, r.renormalizes, \
      r.renormalized_to";
-
 /// The runs of a lane that wait.
 type Waiting = Lane<(String, ConnectionKey)>;
 
@@ -39,30 +40,31 @@ impl RunStore for SqliteStore {
         id: String,
         connection: ConnectionKey,
         trigger: Trigger,
-        full: bool,
+        work: Work,
         now: DateTime<Utc>,
     ) -> Result<Queued> {
         self.write_runs(move |tx| {
             let Some(run) = active(tx, connection)? else {
                 check_open(tx, connection)?;
-                insert(tx, &id, connection, trigger, full, now)?;
+                insert(tx, &id, connection, trigger, work, now)?;
                 return Ok(Queued::New(by_id(tx, &id)?.ok_or(StoreError::Missing("run"))?));
             };
             if run.renormalizes {
-                follow(tx, connection, trigger, full)?;
+                follow(tx, connection, trigger, work)?;
                 return Ok(Queued::Follows(run));
             }
             if run.state == State::Running {
-                if trigger != Trigger::Event && (run.full || !full) {
+                // What is wanted by id may have been asked for already when the wish came.
+                if trigger != Trigger::Event && work != Work::Items && run.work >= work {
                     return Ok(Queued::Existing(run));
                 }
-                follow(tx, connection, trigger, full)?;
+                follow(tx, connection, trigger, work)?;
                 return Ok(Queued::Follows(run));
             }
             tx.execute(
-                "UPDATE runs SET full_sync = max(full_sync, ?1), turn = min(turn, ?2), state = ?3, resume_at = NULL \
+                "UPDATE runs SET work = max(work, ?1), turn = min(turn, ?2), state = ?3, resume_at = NULL \
                  WHERE id = ?4",
-                params![full, turn(trigger), number(State::Queued), run.id],
+                params![work as i32, turn(trigger), number(State::Queued), run.id],
             )?;
             Ok(Queued::Existing(by_id(tx, &run.id)?.ok_or(StoreError::Missing("run"))?))
         })
@@ -80,7 +82,7 @@ impl RunStore for SqliteStore {
                 return Ok(Queued::Existing(run));
             }
             check_open(tx, connection)?;
-            insert(tx, &id, connection, Trigger::Manual, false, now)?;
+            insert(tx, &id, connection, Trigger::Manual, Work::Changes, now)?;
             tx.execute("UPDATE runs SET renormalizes = 1 WHERE id = ?1", [&id])?;
             Ok(Queued::New(by_id(tx, &id)?.ok_or(StoreError::Missing("run"))?))
         })
@@ -107,12 +109,19 @@ impl RunStore for SqliteStore {
                 let mut schedule: Schedule = from_json("schedule", &schedule)?;
                 let last_full_at = last_full_at.map(time);
                 let full = times::is_full(&id, &schedule, last_full_at, now);
+                // A person who plans a full run wants one; the schedule wants to be sure that nothing is missed.
+                let planned = schedule.planned_full && schedule.planned_at.is_some_and(|at| at <= now);
+                let work = match (planned, full) {
+                    (true, _) => Work::Full,
+                    (false, true) => Work::Reconcile,
+                    (false, false) => Work::Changes,
+                };
                 if active.is_none() {
-                    insert(tx, &new_id(), connection, trigger(cause), full, now)?;
+                    insert(tx, &new_id(), connection, trigger(cause), work, now)?;
                     queued += 1;
                 } else if active == Some(true) || schedule.buffers(trigger(cause)) {
                     // A re-normalization brings nothing of what the sync would have brought.
-                    follow(tx, connection, trigger(cause), full)?;
+                    follow(tx, connection, trigger(cause), work)?;
                 }
                 schedule.forget_planned(now);
                 // A full run that begins now counts: it is not due once more right behind it.
@@ -154,9 +163,7 @@ impl RunStore for SqliteStore {
                     connection: connections::sqlite::by_key(tx, connection)?
                         .ok_or(StoreError::Missing("connection"))?,
                     states: sync_states::sqlite::all(tx, connection)?,
-                    item_errors: tx
-                        .prepare_cached("SELECT 1 FROM item_errors WHERE connection = ?1")?
-                        .exists([connection.0])?,
+                    leftovers: wanted::sqlite::leftovers(tx, connection)?,
                 });
             }
             Ok(Claims { claims, after: chosen.after })
@@ -431,7 +438,7 @@ fn end(tx: &Transaction<'_>, outcome: RunOutcome, now: DateTime<Utc>) -> Result<
         ":error": end.error.map(|error| to_json("error", &error)).transpose()?,
         ":held_sweeps": to_json("held_sweeps", &end.held_sweeps)?, ":id": run,
     })?;
-    let follow: Option<(i32, bool)> = tx
+    let follow: Option<(i32, i32)> = tx
         .prepare_cached(
             "UPDATE connections SET \
              next_cause = CASE WHEN next_run_at > :retry_at THEN :retry_cause ELSE next_cause END, \
@@ -440,7 +447,7 @@ fn end(tx: &Transaction<'_>, outcome: RunOutcome, now: DateTime<Utc>) -> Result<
              last_full_at = CASE WHEN :listed_all THEN :now ELSE last_full_at END, \
              failures = CASE WHEN :succeeded THEN 0 WHEN :failed THEN failures + 1 ELSE failures END, \
              fence = fence + 1, lease_holder = NULL, lease_until = NULL \
-             WHERE pk = :key RETURNING follow_cause, follow_full",
+             WHERE pk = :key RETURNING follow_cause, follow_work",
         )?
         .query_row(
             named_params! {
@@ -451,10 +458,10 @@ fn end(tx: &Transaction<'_>, outcome: RunOutcome, now: DateTime<Utc>) -> Result<
             |row| Ok((row.get(0)?, row.get(1)?)),
         )
         .optional()?;
-    if let (true, Some((cause @ 1.., full))) = (ended, follow) {
-        insert(tx, &next_id, fence.connection, trigger(cause), full, now)?;
+    if let (true, Some((cause @ 1.., work))) = (ended, follow) {
+        insert(tx, &next_id, fence.connection, trigger(cause), Work::from_number(work), now)?;
         tx.execute(
-            "UPDATE connections SET follow_cause = 0, follow_full = 0 WHERE pk = ?1",
+            "UPDATE connections SET follow_cause = 0, follow_work = 0 WHERE pk = ?1",
             [fence.connection.0],
         )?;
     }
@@ -462,10 +469,10 @@ fn end(tx: &Transaction<'_>, outcome: RunOutcome, now: DateTime<Utc>) -> Result<
 }
 
 /// Lets one more run follow the one under way.
-fn follow(tx: &Transaction<'_>, connection: ConnectionKey, cause: Trigger, full: bool) -> Result<()> {
+fn follow(tx: &Transaction<'_>, connection: ConnectionKey, cause: Trigger, work: Work) -> Result<()> {
     tx.execute(
-        "UPDATE connections SET follow_cause = ?1, follow_full = max(follow_full, ?2) WHERE pk = ?3",
-        params![cause as i32, full, connection.0],
+        "UPDATE connections SET follow_cause = ?1, follow_work = max(follow_work, ?2) WHERE pk = ?3",
+        params![cause as i32, work as i32, connection.0],
     )?;
     Ok(())
 }
@@ -579,11 +586,11 @@ fn insert(
     id: &str,
     connection: ConnectionKey,
     trigger: Trigger,
-    full: bool,
+    work: Work,
     now: DateTime<Utc>,
 ) -> Result<()> {
     tx.prepare_cached(
-        "INSERT INTO runs (id, connection, organization, connector, turn, state, cause, full_sync, created_at) \
+        "INSERT INTO runs (id, connection, organization, connector, turn, state, cause, work, created_at) \
          SELECT ?1, pk, organization, connector, ?3, ?4, ?5, ?6, ?7 FROM connections WHERE pk = ?2",
     )?
     .execute(params![
@@ -592,7 +599,7 @@ fn insert(
         turn(trigger),
         number(State::Queued),
         trigger as i32,
-        full,
+        work as i32,
         micros(now)
     ])?;
     Ok(())
@@ -630,7 +637,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Result<Run>> {
         connection_id: row.get(2)?,
         state: State::try_from(row.get::<_, i32>(3)?).unwrap_or_default(),
         trigger: trigger(row.get(4)?),
-        full: row.get(5)?,
+        work: Work::from_number(row.get(5)?),
         mode: PullMode::try_from(row.get::<_, i32>(6)?).unwrap_or_default(),
         created_at: time(row.get(7)?),
         started_at: row.get::<_, Option<i64>>(8)?.map(time),

@@ -5,6 +5,7 @@ use crate::store::documents::{Commit, ContainerPut, DocumentKey, DocumentWrite};
 use crate::store::item_errors::{Shield, Target};
 use crate::store::runs::{RunCounts, RunProgress};
 use crate::store::sync_states::ScopeState;
+use crate::store::wanted::Leftovers;
 
 /// A commit with something of everything, for document `id`.
 fn everything(run: &str, id: &str) -> Commit {
@@ -31,6 +32,8 @@ fn everything(run: &str, id: &str) -> Commit {
             target: Target::Id("x".to_owned()),
             with_descendants: true,
         }],
+        wanted: vec![wanted("w", "2")],
+        answered: Vec::new(),
         states: vec![ScopeState { cursor: Some(vec![1]), ..ScopeState::default() }],
         raw_items: Vec::new(),
         renormalized_to: None,
@@ -48,6 +51,7 @@ pub async fn a_commit_is_true_as_a_whole(store: Shared) {
     let totals = store.connection_totals(connection.key).await.unwrap();
     assert_eq!((totals.documents, totals.item_errors), (1, 1));
     assert_eq!(store.shields(connection.key, "").await.unwrap().len(), 1);
+    assert_eq!(store.wanted(connection.key, "", 10).await.unwrap(), [wanted("w", "2")]);
 }
 
 pub async fn a_failing_commit_leaves_nothing(store: Shared) {
@@ -65,7 +69,7 @@ pub async fn a_failing_commit_leaves_nothing(store: Shared) {
     assert!(store.sync_states(connection.key).await.unwrap().is_empty());
     assert!(store.shields(connection.key, "").await.unwrap().is_empty());
     assert_eq!(store.parent_of(connection.key, "folder").await.unwrap(), None);
-    assert_eq!(store.count_item_errors(connection.key).await.unwrap(), 0);
+    assert_eq!(store.leftovers(connection.key).await.unwrap(), Leftovers::default());
     assert_eq!(store.connection_totals(connection.key).await.unwrap().documents, 0);
     assert_eq!(store.run(&run.id).await.unwrap().unwrap().counts, RunCounts::default());
     store.commit(fence, everything(&run.id, "1"), at(2)).await.unwrap();

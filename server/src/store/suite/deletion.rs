@@ -7,24 +7,28 @@ use crate::store::StoreError;
 use crate::store::connections::{ConnectionFilter, ConnectionTotals, NewConnection};
 use crate::store::documents::Commit;
 use crate::store::item_errors::{Shield, Target};
+use crate::store::runs::Work;
 use crate::store::sync_states::ScopeState;
 
 pub async fn nothing_begins_for_a_connection_that_is_being_deleted(store: Shared) {
     let connection = connect(&store, "docs").await;
-    let waiting = store.queue_run("r-1".to_owned(), connection.key, Trigger::Manual, false, start()).await;
+    let waiting =
+        store.queue_run("r-1".to_owned(), connection.key, Trigger::Manual, Work::Changes, start()).await;
     waiting.unwrap();
     store.begin_deletion("c-docs", None, start()).await.unwrap();
     let fence = store.claim_connection(connection.key).await.unwrap();
     assert_eq!(store.claim_run(at(1)).await.unwrap(), None, "a run would end the claim of the deletion");
     assert_eq!(store.run("r-1").await.unwrap().unwrap().state, State::Cancelled);
-    let refused = store.queue_run("r-2".to_owned(), connection.key, Trigger::Manual, false, at(1)).await;
+    let refused =
+        store.queue_run("r-2".to_owned(), connection.key, Trigger::Manual, Work::Changes, at(1)).await;
     assert!(matches!(refused, Err(StoreError::Missing("connection"))), "{refused:?}");
     assert_eq!(store.take_over(true, start()).await.unwrap(), 0, "no run is queued again");
     let late = store.end_deletion(fence, at(2)).await;
     assert!(matches!(late, Err(StoreError::Fenced)), "{late:?}");
     let (_, fence) = store.claim_deletion("another", LEASE, at(2)).await.unwrap().unwrap();
     store.end_deletion(fence, at(2)).await.unwrap();
-    let refused = store.queue_run("r-3".to_owned(), connection.key, Trigger::Manual, false, at(3)).await;
+    let refused =
+        store.queue_run("r-3".to_owned(), connection.key, Trigger::Manual, Work::Changes, at(3)).await;
     assert!(matches!(refused, Err(StoreError::Missing("connection"))), "{refused:?}");
 }
 

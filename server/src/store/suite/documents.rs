@@ -2,9 +2,8 @@
 
 use super::support::*;
 use crate::store::Fence;
-use crate::store::documents::{Commit, ContainerPut, ContentState, DocumentWrite, TextWrite};
+use crate::store::documents::{Commit, ContainerPut, ContentState, DocumentWrite, Generation, TextWrite};
 use crate::store::item_errors::Target;
-use crate::store::sync_states::{Listing, ScopeState};
 
 async fn contain(store: &Shared, fence: Fence, containers: &[(&str, &str, &str)]) {
     let containers = containers.iter().map(|(id, parent, scope)| ContainerPut {
@@ -103,19 +102,24 @@ pub async fn counts_of_absence_are_per_scope_and_listing(store: Shared) {
     let documents =
         vec![document("1", "a", 1), document("2", "a", 2), document("3", "a", 3), document("4", "b", 1)];
     write(&store, fence, documents).await;
-    let count =
-        async |scope: &str, generation| store.count_absent(connection.key, scope, generation).await.unwrap();
-    assert_eq!(count("a", 1).await, (3, 0));
-    assert_eq!(count("a", 3).await, (3, 2));
-    assert_eq!(count("a", i64::MAX).await, (3, 3));
-    assert_eq!(count("b", 2).await, (1, 1));
-    assert_eq!(count("nowhere", 2).await, (0, 0));
+    let count = async || {
+        let generations = store.generations(connection.key).await.unwrap();
+        let plain = |found: Generation| (found.scope, found.generation, found.documents);
+        generations.into_iter().map(plain).collect::<Vec<_>>()
+    };
+    let expected = |counts: &[(&str, i64, u64)]| {
+        let owned = |(scope, generation, documents): &(&str, i64, u64)| {
+            ((*scope).to_owned(), *generation, *documents)
+        };
+        counts.iter().map(owned).collect::<Vec<_>>()
+    };
+    assert_eq!(count().await, expected(&[("a", 1, 1), ("a", 2, 1), ("a", 3, 1), ("b", 1, 1)]));
     let seen = key(&store, &connection, "1").await;
     write(&store, fence, vec![DocumentWrite::Seen { key: seen, generation: 3, message_hash: None }]).await;
-    assert_eq!(count("a", 3).await, (3, 1));
+    assert_eq!(count().await, expected(&[("a", 2, 1), ("a", 3, 2), ("b", 1, 1)]));
     assert_eq!(store.feed_bounds().await.unwrap().head, 4, "being seen is no change");
     write(&store, fence, vec![DocumentWrite::Gone(key(&store, &connection, "2").await)]).await;
-    assert_eq!(count("a", 3).await, (2, 0), "a tombstone is not absent");
+    assert_eq!(count().await, expected(&[("a", 3, 2), ("b", 1, 1)]), "a tombstone is not absent");
 }
 
 pub async fn absent_documents_come_in_pages(store: Shared) {
@@ -158,11 +162,17 @@ pub async fn a_locator_is_found_within_its_scope(store: Shared) {
     assert_eq!(find("a", "same").await.as_deref(), Some("1"));
     assert_eq!(find("b", "same").await.as_deref(), Some("2"));
     assert_eq!(find("a", "path/folder").await.as_deref(), Some("folder"));
+    let same = put_with("zz", |put| {
+        put.scope = "a".to_owned();
+        put.locator = "path/folder".to_owned();
+    });
+    write(&store, fence, vec![same]).await;
+    assert_eq!(find("a", "path/folder").await.as_deref(), Some("zz"), "a document goes before a folder");
     assert_eq!(find("b", "path/folder").await, None);
     assert_eq!(find("", "").await, None, "no locator is not a locator");
 }
 
-pub async fn descendants_are_found_through_containers_and_circles(store: Shared) {
+pub async fn what_is_right_under_something_comes_in_order(store: Shared) {
     let (connection, _, fence) = running(&store, "docs").await;
     contain(&store, fence, &[("top", "", ""), ("mid", "top", ""), ("low", "mid", ""), ("far", "mid", "b")])
         .await;
@@ -176,17 +186,21 @@ pub async fn descendants_are_found_through_containers_and_circles(store: Shared)
         put.scope = "b".to_owned();
     }));
     write(&store, fence, documents).await;
-    let descendants = async |scope: &str, id: &str| {
-        let mut ids = store.descendants(connection.key, scope, id).await.unwrap();
-        ids.sort_unstable();
-        ids
+    let children = async |scope: &str, id: &str, limit| {
+        let children = store.children(connection.key, scope, id, limit).await.unwrap();
+        children.into_iter().map(|child| (child.id, child.has_children)).collect::<Vec<_>>()
     };
-    assert_eq!(descendants("", "top").await, ["1", "2", "4", "low", "mid"]);
-    assert_eq!(descendants("", "low").await, ["2", "4"]);
-    assert_eq!(descendants("", "x").await, ["3", "x", "y"]);
-    assert_eq!(descendants("b", "mid").await, ["6", "far"]);
-    assert!(descendants("", "1").await.is_empty());
-    assert!(descendants("", "").await.is_empty(), "the top of a scope is no container");
+    let expected = |children: &[(&str, bool)]| {
+        children.iter().map(|(id, more)| ((*id).to_owned(), *more)).collect::<Vec<_>>()
+    };
+    assert_eq!(children("", "top", 10).await, expected(&[("1", false), ("mid", true)]));
+    assert_eq!(children("", "top", 1).await, expected(&[("1", false)]));
+    assert_eq!(children("", "mid", 10).await, expected(&[("low", true)]), "far is another scope's");
+    assert_eq!(children("", "low", 10).await, expected(&[("2", true)]), "documents hold documents as well");
+    assert_eq!(children("", "x", 10).await, expected(&[("3", false), ("y", true)]));
+    assert_eq!(children("b", "mid", 10).await, expected(&[("6", false), ("far", false)]));
+    assert!(children("", "1", 10).await.is_empty());
+    assert!(children("", "", 10).await.is_empty(), "the top of a scope is no container");
 }
 
 pub async fn a_container_knows_its_parent(store: Shared) {
@@ -211,27 +225,47 @@ pub async fn a_container_knows_its_parent(store: Shared) {
     assert_eq!(parent("folder").await, None);
 }
 
-pub async fn the_end_of_a_listing_forgets_what_it_did_not_name(store: Shared) {
+pub async fn old_containers_and_errors_are_found_and_forgotten(store: Shared) {
     let (connection, run, fence) = running(&store, "docs").await;
-    contain(&store, fence, &[("old", "", ""), ("elsewhere", "", "b")]).await;
+    contain(&store, fence, &[("old", "top", ""), ("older", "", ""), ("elsewhere", "", "b")]).await;
+    let new = ContainerPut {
+        id: "new".to_owned(),
+        scope: String::new(),
+        parent_id: String::new(),
+        name: String::new(),
+        locator: String::new(),
+        generation: 2,
+    };
     let error = |id: &str| item_error(Target::Id(id.to_owned()));
-    let errors = Commit { run: run.id.clone(), item_errors: vec![error("old")], ..Commit::default() };
-    store.commit(fence, errors, at(1)).await.unwrap();
+    let unread = put_with("unread", |put| put.content_state = ContentState::Unreadable);
+    let first = Commit {
+        run: run.id.clone(),
+        containers: vec![new],
+        documents: vec![unread],
+        item_errors: vec![error("old"), error("older"), error("unread")],
+        ..Commit::default()
+    };
+    store.commit(fence, first, at(1)).await.unwrap();
     let errors = Commit { run: run.id, item_errors: vec![error("new")], ..Commit::default() };
     store.commit(fence, errors, at(10)).await.unwrap();
-    let state = ScopeState {
-        generation: 2,
-        listing: Listing::None,
-        listing_started_at: Some(at(5)),
-        ..ScopeState::default()
+    let old = async |after: &str, limit| {
+        let old = store.old_containers(connection.key, "", 2, after, limit).await.unwrap();
+        old.into_iter().map(|old| (old.id, old.parent_id, old.locator)).collect::<Vec<_>>()
     };
-    store.end_listing(fence, state.clone(), false).await.unwrap();
-    assert_eq!(store.count_item_errors(connection.key).await.unwrap(), 2);
-    assert!(store.parent_of(connection.key, "old").await.unwrap().is_some());
-    store.end_listing(fence, state.clone(), true).await.unwrap();
-    assert_eq!(store.sync_states(connection.key).await.unwrap(), [state]);
-    let left = store.item_errors(connection.key, None, 10).await.unwrap().items;
-    assert_eq!(left.into_iter().map(|left| left.error).collect::<Vec<_>>(), [error("new")]);
-    assert_eq!(store.parent_of(connection.key, "old").await.unwrap(), None);
-    assert!(store.parent_of(connection.key, "elsewhere").await.unwrap().is_some());
+    let named = |id: &str, parent: &str| (id.to_owned(), parent.to_owned(), format!("path/{id}"));
+    assert_eq!(old("", 10).await, [named("old", "top"), named("older", "")]);
+    assert_eq!(old("", 1).await, [named("old", "top")]);
+    assert_eq!(old("old", 10).await, [named("older", "")]);
+    let errors = store.old_item_errors(connection.key, "", at(5), 0, 10).await.unwrap();
+    let targets: Vec<_> = errors.iter().map(|(_, target)| target.clone()).collect();
+    let id = |id: &str| Target::Id(id.to_owned());
+    assert_eq!(targets, [id("old"), id("older")], "what is said of a content stands as long as it is so");
+    let after = store.old_item_errors(connection.key, "", at(5), errors[0].0, 10).await.unwrap();
+    assert_eq!(after, errors[1..]);
+    assert!(store.old_item_errors(connection.key, "b", at(5), 0, 10).await.unwrap().is_empty());
+    let containers = vec!["old".to_owned(), "elsewhere".to_owned()];
+    store.forget(fence, "", containers, vec![errors[0].0]).await.unwrap();
+    assert_eq!(old("", 10).await, [named("older", "")]);
+    assert!(store.parent_of(connection.key, "elsewhere").await.unwrap().is_some(), "another scope's stays");
+    assert_eq!(store.count_item_errors(connection.key).await.unwrap(), 3);
 }

@@ -1,5 +1,7 @@
 //! Item errors and shields, as commits write them.
 
+use superfasttt_proto::connector::v1::Reason;
+
 use super::support::*;
 use crate::store::Fence;
 use crate::store::documents::Commit;
@@ -20,7 +22,7 @@ pub async fn an_error_that_is_met_again_is_the_same_one(store: Shared) {
     record(&store, fence, "r-1", 2, vec![id("x")]).await;
     let changed = ItemError { message: "still not".to_owned(), with_descendants: true, ..id("x") };
     record(&store, fence, "r-2", 3, vec![changed.clone()]).await;
-    let errors = store.item_errors(connection.key, None, 10).await.unwrap().items;
+    let errors = store.item_errors(connection.key, ItemErrorFilter::default(), None, 10).await.unwrap().items;
     assert_eq!(errors.len(), 1);
     assert_eq!(errors[0].error, changed);
     assert_eq!((errors[0].first_seen_at, errors[0].last_seen_at), (at(1), at(3)));
@@ -34,7 +36,7 @@ pub async fn errors_are_told_apart_by_scope_and_target(store: Shared) {
     let elsewhere = ItemError { scope: "b".to_owned(), ..id("x") };
     let errors = vec![id("x"), locator, unnamed("one"), unnamed("two"), unnamed("one"), elsewhere, id("x")];
     record(&store, fence, "r-1", 1, errors).await;
-    let stored = store.item_errors(connection.key, None, 10).await.unwrap().items;
+    let stored = store.item_errors(connection.key, ItemErrorFilter::default(), None, 10).await.unwrap().items;
     let mut targets: Vec<_> =
         stored.into_iter().map(|error| (error.error.scope, error.error.target)).collect();
     targets.sort_unstable();
@@ -55,12 +57,12 @@ pub async fn errors_come_newest_first_in_pages(store: Shared) {
     for name in ["1", "2", "3"] {
         record(&store, fence, "r", 1, vec![id(name)]).await;
     }
-    let page = store.item_errors(connection.key, None, 2).await.unwrap();
+    let page = store.item_errors(connection.key, ItemErrorFilter::default(), None, 2).await.unwrap();
     let targets: Vec<_> = page.items.iter().map(|error| error.error.target.clone()).collect();
     assert_eq!(targets, [Target::Id("3".to_owned()), Target::Id("2".to_owned())]);
-    let page = store.item_errors(connection.key, page.next, 2).await.unwrap();
+    let page = store.item_errors(connection.key, ItemErrorFilter::default(), page.next, 2).await.unwrap();
     assert_eq!((page.items.len(), page.next), (1, None));
-    assert!(store.item_errors(mail.key, None, 2).await.unwrap().items.is_empty());
+    assert!(store.item_errors(mail.key, ItemErrorFilter::default(), None, 2).await.unwrap().items.is_empty());
 }
 
 pub async fn reading_an_item_clears_its_error(store: Shared) {
@@ -68,9 +70,43 @@ pub async fn reading_an_item_clears_its_error(store: Shared) {
     record(&store, fence, "r", 1, vec![id("x"), id("y"), item_error(Target::Locator("x".to_owned()))]).await;
     let cleared_items = vec!["x".to_owned(), "nobody".to_owned()];
     store.commit(fence, Commit { run: run.id, cleared_items, ..Commit::default() }, at(2)).await.unwrap();
-    let left = store.item_errors(connection.key, None, 10).await.unwrap().items;
+    let left = store.item_errors(connection.key, ItemErrorFilter::default(), None, 10).await.unwrap().items;
     let left: Vec<_> = left.into_iter().map(|error| error.error.target).collect();
     assert_eq!(left, [Target::Locator("x".to_owned()), Target::Id("y".to_owned())]);
+}
+
+pub async fn reading_an_item_clears_the_error_of_its_locator(store: Shared) {
+    let (connection, run, fence) = running(&store, "docs").await;
+    let located = |locator: &str| item_error(Target::Locator(locator.to_owned()));
+    let elsewhere = ItemError { scope: "b".to_owned(), ..located("at/1") };
+    record(&store, fence, "r", 1, vec![located("at/1"), located("at/2"), elsewhere]).await;
+    let commit = Commit {
+        run: run.id,
+        documents: vec![put_with("1", |put| put.locator = "at/1".to_owned())],
+        cleared_items: vec!["1".to_owned()],
+        ..Commit::default()
+    };
+    store.commit(fence, commit, at(2)).await.unwrap();
+    let left = store.item_errors(connection.key, ItemErrorFilter::default(), None, 10).await.unwrap().items;
+    let left: Vec<_> = left.into_iter().map(|left| (left.error.scope, left.error.target)).collect();
+    let locator = |locator: &str| Target::Locator(locator.to_owned());
+    assert_eq!(left, [("b".to_owned(), locator("at/1")), (String::new(), locator("at/2"))]);
+}
+
+pub async fn errors_are_listed_by_scope_and_reason(store: Shared) {
+    let (connection, _, fence) = running(&store, "docs").await;
+    let elsewhere = ItemError { scope: "b".to_owned(), ..id("2") };
+    let other = ItemError { reason: Reason::ContentTooLarge, ..id("3") };
+    record(&store, fence, "r", 1, vec![id("1"), elsewhere, other]).await;
+    let count = async |scope: Option<&str>, reason| {
+        let filter = ItemErrorFilter { scope: scope.map(str::to_owned), reason };
+        store.item_errors(connection.key, filter, None, 10).await.unwrap().items.len()
+    };
+    assert_eq!(count(None, None).await, 3);
+    assert_eq!((count(Some(""), None).await, count(Some("b"), None).await), (2, 1));
+    assert_eq!(count(None, Some(Reason::AccessDenied)).await, 2);
+    assert_eq!(count(Some(""), Some(Reason::ContentTooLarge)).await, 1);
+    assert_eq!(count(Some("b"), Some(Reason::ContentTooLarge)).await, 0);
 }
 
 pub async fn an_error_comes_after_what_it_clears(store: Shared) {
@@ -84,7 +120,7 @@ pub async fn an_error_comes_after_what_it_clears(store: Shared) {
         ..Commit::default()
     };
     store.commit(fence, commit, at(2)).await.unwrap();
-    let errors = store.item_errors(connection.key, None, 10).await.unwrap().items;
+    let errors = store.item_errors(connection.key, ItemErrorFilter::default(), None, 10).await.unwrap().items;
     assert_eq!((errors.len(), errors[0].first_seen_at, errors[0].attempts), (1, at(2), 1));
 }
 

@@ -16,6 +16,7 @@ mod run_logs;
 mod runs;
 pub(crate) mod support;
 mod sync_states;
+mod wanted;
 
 /// Stamps the tests for one backend. A test that is missing here is reported as dead code.
 macro_rules! suite {
@@ -76,6 +77,7 @@ macro_rules! suite {
                 states_are_read_back_ordered_by_scope,
                 an_approval_survives_a_save_and_ends_with_the_hold,
                 only_held_scopes_are_approved,
+                a_cursor_is_set_by_hand,
                 a_reset_forgets_cursors_and_ends_claims,
                 a_reset_queues_a_run_under_way_again,
                 a_removed_scope_takes_its_rows_with_it,
@@ -88,9 +90,9 @@ macro_rules! suite {
                 counts_of_absence_are_per_scope_and_listing,
                 absent_documents_come_in_pages,
                 a_locator_is_found_within_its_scope,
-                descendants_are_found_through_containers_and_circles,
+                what_is_right_under_something_comes_in_order,
                 a_container_knows_its_parent,
-                the_end_of_a_listing_forgets_what_it_did_not_name,
+                old_containers_and_errors_are_found_and_forgotten,
             }
             commits {
                 a_commit_is_true_as_a_whole,
@@ -120,6 +122,8 @@ macro_rules! suite {
                 errors_are_told_apart_by_scope_and_target,
                 errors_come_newest_first_in_pages,
                 reading_an_item_clears_its_error,
+                reading_an_item_clears_the_error_of_its_locator,
+                errors_are_listed_by_scope_and_reason,
                 an_error_comes_after_what_it_clears,
                 a_wider_shield_stays_wide,
             }
@@ -139,6 +143,11 @@ macro_rules! suite {
                 a_re_normalization_is_a_run_of_its_own,
                 a_schedule_is_followed_after_a_re_normalization,
                 a_re_normalization_goes_on_where_it_was,
+            }
+            wanted {
+                ids_are_wanted_until_they_are_answered,
+                attempts_count_for_a_version,
+                item_errors_are_tried_again_by_id_alone,
             }
             consumers {
                 a_consumer_is_made_once_and_keeps_its_filter,

@@ -7,8 +7,7 @@ use crate::store::Fence;
 use crate::store::connections::{Connection, ConnectionChange, NewConnection, Schedule};
 use crate::store::documents::{Commit, DocumentWrite};
 use crate::store::raw_items::{RawItem, RawPut, RawWrite};
-use crate::store::runs::{Queued, Run, RunCounts, RunProgress};
-use crate::store::sync_states::ScopeState;
+use crate::store::runs::{Queued, Run, RunCounts, RunProgress, Work};
 
 /// A connection that keeps raw items, with a run under way.
 async fn keeping(store: &Shared, name: &str) -> (Connection, Run, Fence) {
@@ -150,10 +149,9 @@ pub async fn what_a_listing_did_not_send_goes_where_there_is_no_document(store: 
     };
     let raw_items = vec![failed("with", 1), failed("without", 1), failed("named", 2)];
     commit(&store, fence, puts(&["with"]), raw_items).await;
-    let state = ScopeState { generation: 2, ..ScopeState::default() };
-    store.end_listing(fence, state.clone(), false).await.unwrap();
-    assert_eq!(ids(&store, &connection).await.len(), 3, "the listing proves nothing");
-    store.end_listing(fence, state, true).await.unwrap();
+    store.forget_raw_items(fence, "other", 2).await.unwrap();
+    assert_eq!(ids(&store, &connection).await.len(), 3, "of another scope");
+    store.forget_raw_items(fence, "", 2).await.unwrap();
     assert_eq!(ids(&store, &connection).await, ["named", "with"]);
 }
 
@@ -277,7 +275,7 @@ pub async fn a_re_normalization_is_a_run_of_its_own(store: Shared) {
     assert_eq!((run.renormalizes, run.trigger, run.state), (true, Trigger::Manual, State::Queued));
     // A sync that is asked for changes nothing of it, and follows it.
     let asked =
-        store.queue_run("r-3".to_owned(), connection.key, Trigger::Manual, true, at(1)).await.unwrap();
+        store.queue_run("r-3".to_owned(), connection.key, Trigger::Manual, Work::Full, at(1)).await.unwrap();
     assert_eq!(asked, Queued::Follows(run));
     let (run, fence) = store.claim_run(at(2)).await.unwrap().unwrap();
     assert_eq!((run.id.as_str(), run.renormalizes), ("r-2", true));
@@ -288,7 +286,7 @@ pub async fn a_re_normalization_is_a_run_of_its_own(store: Shared) {
     assert_eq!(after.last_success_at, before.last_success_at, "the source was not asked");
     assert_eq!((after.failures, before.failures), (1, 1));
     let sync = store.active_run(connection.key).await.unwrap().expect("the sync that was asked for");
-    assert_eq!((sync.id.as_str(), sync.renormalizes, sync.full), ("follows", false, true));
+    assert_eq!((sync.id.as_str(), sync.renormalizes, sync.work), ("follows", false, Work::Full));
 }
 
 pub async fn a_schedule_is_followed_after_a_re_normalization(store: Shared) {

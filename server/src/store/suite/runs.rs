@@ -11,6 +11,7 @@ use crate::store::StoreError;
 use crate::store::connections::{Connection, ConnectionChange, NewConnection, Overlap, Schedule};
 use crate::store::documents::Commit;
 use crate::store::item_errors::Target;
+use crate::store::runs::Work;
 use crate::store::runs::fair::ClaimLimits;
 use crate::store::runs::{
     Claiming, Claims, HeldSweep, LogLine, Queued, Run, RunCounts, RunEnd, RunError, RunOutcome, RunProgress,
@@ -24,7 +25,8 @@ fn next_id() -> String {
 }
 
 async fn queue(store: &Shared, connection: &Connection, id: &str, full: bool) -> Queued {
-    store.queue_run(id.to_owned(), connection.key, Trigger::Manual, full, start()).await.unwrap()
+    let work = if full { Work::Full } else { Work::Changes };
+    store.queue_run(id.to_owned(), connection.key, Trigger::Manual, work, start()).await.unwrap()
 }
 
 async fn run_of(store: &Shared, id: &str) -> Run {
@@ -50,13 +52,13 @@ async fn scheduled(store: &Shared, name: &str) -> Connection {
 
 pub async fn a_queued_run_is_claimed_once_and_in_order(store: Shared) {
     let (a, b) = (connect(&store, "a").await, connect(&store, "b").await);
-    store.queue_run("r-1".to_owned(), b.key, Trigger::Manual, false, at(1)).await.unwrap();
-    store.queue_run("r-2".to_owned(), a.key, Trigger::Schedule, true, at(2)).await.unwrap();
+    store.queue_run("r-1".to_owned(), b.key, Trigger::Manual, Work::Changes, at(1)).await.unwrap();
+    store.queue_run("r-2".to_owned(), a.key, Trigger::Schedule, Work::Full, at(2)).await.unwrap();
     let (first, fence) = store.claim_run(at(3)).await.unwrap().unwrap();
     assert_eq!((first.id.as_str(), fence.connection, first.connection_id.as_str()), ("r-1", b.key, "c-b"));
     assert_eq!((first.state, first.started_at, first.attempts), (State::Running, Some(at(3)), 1));
     let (second, _) = store.claim_run(at(4)).await.unwrap().unwrap();
-    assert_eq!((second.id.as_str(), second.trigger, second.full), ("r-2", Trigger::Schedule, true));
+    assert_eq!((second.id.as_str(), second.trigger, second.work), ("r-2", Trigger::Schedule, Work::Full));
     assert_eq!(store.claim_run(at(5)).await.unwrap(), None);
     let shown = store.connection_by_key(b.key).await.unwrap().unwrap();
     assert_eq!((shown.last_run.as_deref(), shown.fence), (Some("r-1"), fence.number));
@@ -82,11 +84,11 @@ pub async fn a_further_request_makes_a_queued_run_full(store: Shared) {
     let Queued::Existing(full) = queue(&store, &connection, "r-2", true).await else {
         panic!("a second run")
     };
-    assert!(full.full && full.state == State::Queued);
+    assert!(full.work == Work::Full && full.state == State::Queued);
     let Queued::Existing(still) = queue(&store, &connection, "r-3", false).await else {
         panic!("a second run")
     };
-    assert!(still.full, "full is not taken back");
+    assert_eq!(still.work, Work::Full, "it is not taken back");
 }
 
 pub async fn a_running_run_stays_as_it_is(store: Shared) {
@@ -94,7 +96,7 @@ pub async fn a_running_run_stays_as_it_is(store: Shared) {
     let Queued::Existing(run) = queue(&store, &connection, "r-2", false).await else {
         panic!("a second run")
     };
-    assert_eq!((run.state, run.full), (State::Running, false));
+    assert_eq!((run.state, run.work), (State::Running, Work::Changes));
 }
 
 pub async fn a_parked_run_is_queued_again_when_asked_or_due(store: Shared) {
@@ -116,7 +118,7 @@ pub async fn a_parked_run_is_queued_again_when_asked_or_due(store: Shared) {
     let Queued::Existing(asked) = queue(&store, &connection, "r-2", true).await else {
         panic!("a second run")
     };
-    assert_eq!((asked.state, asked.resume_at, asked.full), (State::Queued, None, true));
+    assert_eq!((asked.state, asked.resume_at, asked.work), (State::Queued, None, Work::Full));
 }
 
 pub async fn a_due_connection_gets_a_run(store: Shared) {
@@ -125,7 +127,7 @@ pub async fn a_due_connection_gets_a_run(store: Shared) {
     assert_eq!(store.queue_due_runs(next_id, 1000, at(30)).await.unwrap(), 1);
     let queued = store.active_run(connection.key).await.unwrap().unwrap();
     // It was made: that is why it runs for the first time.
-    assert_eq!((queued.trigger, queued.full, queued.created_at), (Trigger::Settings, false, at(30)));
+    assert_eq!((queued.trigger, queued.work, queued.created_at), (Trigger::Settings, Work::Changes, at(30)));
     let shown = store.connection_by_key(connection.key).await.unwrap().unwrap();
     let next = shown.next_run_at.unwrap();
     assert!(next > at(30) && next <= at(130), "within one interval: {next}");
@@ -189,14 +191,20 @@ pub async fn what_the_run_under_way_may_have_passed_follows_it(store: Shared) {
     let (connection, run, fence) = running(&store, "docs").await;
     assert!(matches!(queue(&store, &connection, "r-2", false).await, Queued::Existing(_)), "it is that run");
     assert!(matches!(queue(&store, &connection, "r-3", true).await, Queued::Follows(_)), "it is not full");
-    let hint = store.queue_run("r-4".to_owned(), connection.key, Trigger::Event, false, at(1)).await.unwrap();
+    let hint = store
+        .queue_run("r-4".to_owned(), connection.key, Trigger::Event, Work::Changes, at(1))
+        .await
+        .unwrap();
     assert_eq!(hint, Queued::Follows(run.clone()));
     store.end_run(fence, &run.id, ended(State::Succeeded), at(2)).await.unwrap();
     let (next, fence) = store.claim_run(at(2)).await.unwrap().unwrap();
-    assert_eq!((next.id.as_str(), next.trigger, next.full), ("follows", Trigger::Event, true));
+    assert_eq!((next.id.as_str(), next.trigger, next.work), ("follows", Trigger::Event, Work::Full));
     let parked = RunEnd { resume_at: Some(at(60)), ..ended(State::Parked) };
     store.end_run(fence, &next.id, parked, at(3)).await.unwrap();
-    let hint = store.queue_run("r-5".to_owned(), connection.key, Trigger::Event, false, at(4)).await.unwrap();
+    let hint = store
+        .queue_run("r-5".to_owned(), connection.key, Trigger::Event, Work::Changes, at(4))
+        .await
+        .unwrap();
     assert!(matches!(hint, Queued::Existing(run) if run.state == State::Queued), "a parked run takes it on");
 }
 
@@ -208,7 +216,7 @@ pub async fn a_planned_run_is_due_once(store: Shared) {
     assert_eq!(store.queue_due_runs(next_id, 1000, at(49)).await.unwrap(), 0);
     assert_eq!(store.queue_due_runs(next_id, 1000, at(55)).await.unwrap(), 1);
     let (run, fence) = store.claim_run(at(55)).await.unwrap().unwrap();
-    assert_eq!((run.trigger, run.full), (Trigger::Planned, true));
+    assert_eq!((run.trigger, run.work), (Trigger::Planned, Work::Full));
     store.end_run(fence, &run.id, ended(State::Succeeded), at(56)).await.unwrap();
     let shown = store.connection_by_key(connection.key).await.unwrap().unwrap();
     assert_eq!((shown.schedule.planned_at, shown.next_run_at), (None, None));
@@ -223,8 +231,8 @@ pub async fn a_full_run_is_due_by_its_own_frequency(store: Shared) {
     while now < at(3000) {
         store.queue_due_runs(next_id, 1000, now).await.unwrap();
         let (run, fence) = store.claim_run(now).await.unwrap().unwrap();
-        full.push(run.full);
-        let end = RunEnd { listed_all: run.full, ..ended(State::Succeeded) };
+        full.push(run.work == Work::Reconcile);
+        let end = RunEnd { listed_all: run.work == Work::Reconcile, ..ended(State::Succeeded) };
         store.end_run(fence, &run.id, end, now).await.unwrap();
         let shown = store.connection_by_key(connection.key).await.unwrap().unwrap();
         now = shown.next_run_at.unwrap();
@@ -264,7 +272,7 @@ pub async fn what_somebody_asked_for_comes_before_what_is_scheduled(store: Share
     }
     store.queue_due_runs(next_id, 1000, at(200)).await.unwrap();
     let asked = connect(&store, "asked").await;
-    store.queue_run("r-asked".to_owned(), asked.key, Trigger::Manual, false, at(300)).await.unwrap();
+    store.queue_run("r-asked".to_owned(), asked.key, Trigger::Manual, Work::Changes, at(300)).await.unwrap();
     assert_eq!(store.claim_run(at(300)).await.unwrap().unwrap().0.id, "r-asked");
     assert_eq!(store.claim_run(at(300)).await.unwrap().unwrap().0.trigger, Trigger::Schedule);
 }
@@ -286,7 +294,7 @@ pub async fn a_claim_comes_with_what_a_run_needs(store: Shared) {
     assert_eq!(claim.run, run_of(&store, "r-2").await);
     assert_eq!(claim.connection, store.connection_by_key(connection.key).await.unwrap().unwrap());
     assert_eq!(claim.connection.fence, claim.fence.number);
-    assert_eq!((claim.states, claim.item_errors), (vec![state], true));
+    assert_eq!((claim.states, claim.leftovers.item_errors), (vec![state], true));
 }
 
 pub async fn outcomes_are_written_together_and_each_by_itself(store: Shared) {

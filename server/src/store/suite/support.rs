@@ -16,8 +16,10 @@ use crate::store::documents::{
     Commit, ContentState, DocumentKey, DocumentPut, DocumentWrite, FeedEntryKind, StoredDocument, TextWrite,
 };
 use crate::store::feed::{FeedFilter, FeedRow, ReadLimit, Texts};
+pub use crate::store::item_errors::ItemErrorFilter;
 use crate::store::item_errors::{ItemError, Target};
-use crate::store::runs::{Claiming, LogLine, LogPart, Queued, Run, RunEnd, RunOutcome};
+use crate::store::runs::{Claiming, LogLine, LogPart, Queued, Run, RunEnd, RunOutcome, Work};
+use crate::store::wanted::{Wanted, Why};
 use crate::store::{ConnectionKey, Fence, Result, Store, StoreError};
 use crate::sync::envelope::text_hash;
 
@@ -60,8 +62,10 @@ pub async fn connect(store: &Shared, name: &str) -> Connection {
 
 /// Queues a run of this id and claims the oldest queued run, which must be it.
 pub async fn claimed(store: &Shared, connection: &Connection, id: &str) -> (Run, Fence) {
-    let queued =
-        store.queue_run(id.to_owned(), connection.key, Trigger::Manual, false, start()).await.unwrap();
+    let queued = store
+        .queue_run(id.to_owned(), connection.key, Trigger::Manual, Work::Changes, start())
+        .await
+        .unwrap();
     assert!(matches!(queued, Queued::New(_)), "a run is active: {queued:?}");
     let (run, fence) = store.claim_run(start()).await.unwrap().unwrap();
     assert_eq!(run.id, id);
@@ -235,6 +239,12 @@ pub async fn listed(store: &Shared) -> Vec<String> {
     let (rows, more) = store.list_documents(FeedFilter::default(), None, Texts::Omit, ALL).await.unwrap();
     assert!(!more);
     rows.into_iter().map(|row| row.id).collect()
+}
+
+/// An id of scope "" that was said to be present at this version.
+pub fn wanted(id: &str, version: &str) -> Wanted {
+    let (id, version) = (id.to_owned(), version.to_owned());
+    Wanted { id, scope: String::new(), version, why: Why::Present, attempts: 0 }
 }
 
 /// An error of this item in scope "".

@@ -7,7 +7,7 @@ use crate::store::StoreError;
 use crate::store::connections::Connection;
 use crate::store::documents::{Commit, ContainerPut};
 use crate::store::item_errors::{Shield, Target};
-use crate::store::sync_states::{Held, Listing, ScopeState};
+use crate::store::sync_states::{Held, Listing, ListingMode, ScopeState};
 
 fn scope(name: &str) -> ScopeState {
     ScopeState { scope: name.to_owned(), cursor: Some(b"cursor".to_vec()), ..ScopeState::default() }
@@ -29,6 +29,7 @@ pub async fn states_are_read_back_ordered_by_scope(store: Shared) {
         scope: "b".to_owned(),
         cursor: Some(vec![0, 255]),
         listing: Listing::UnderWay,
+        listing_mode: ListingMode::List,
         listing_cursor: Some(vec![1]),
         listing_unreliable: true,
         listing_for_settings: true,
@@ -60,9 +61,9 @@ pub async fn an_approval_survives_a_save_and_ends_with_the_hold(store: Shared) {
     assert_eq!(get(&store, &connection, "").await.approved_generation, Some(3));
     let commit = Commit { run: run.id.clone(), states: vec![held("", 5)], ..Commit::default() };
     store.commit(fence, commit, at(1)).await.unwrap();
-    store.end_listing(fence, held("", 5), false).await.unwrap();
+    store.save_sync_states(fence, vec![held("", 5)], None).await.unwrap();
     assert_eq!(get(&store, &connection, "").await.approved_generation, Some(3));
-    store.end_listing(fence, scope(""), false).await.unwrap();
+    store.save_sync_states(fence, vec![scope("")], None).await.unwrap();
     assert_eq!(get(&store, &connection, "").await.approved_generation, None);
     let forged = ScopeState { approved_generation: Some(9), ..held("", 6) };
     store.save_sync_states(fence, vec![forged], None).await.unwrap();
@@ -160,4 +161,22 @@ pub async fn shields_go_only_when_a_listing_begins(store: Shared) {
     let elsewhere = ScopeState { scope: "b".to_owned(), listing: Listing::UnderWay, ..ScopeState::default() };
     assert_eq!(save(elsewhere).await, shields);
     assert_eq!(save(ScopeState { listing: Listing::UnderWay, ..ScopeState::default() }).await, []);
+}
+
+pub async fn a_cursor_is_set_by_hand(store: Shared) {
+    let (connection, run, fence) = running(&store, "docs").await;
+    let listing = ScopeState { listing: Listing::UnderWay, listing_cursor: Some(vec![7]), ..scope("a") };
+    store.save_sync_states(fence, vec![listing.clone(), scope("b")], None).await.unwrap();
+    let set = store.set_cursor(connection.key, "a", b"mine".to_vec(), Some(listing.clone())).await.unwrap();
+    let expected = ScopeState { cursor: Some(b"mine".to_vec()), ..listing.clone() };
+    assert_eq!((&set, &get(&store, &connection, "a").await), (&expected, &expected), "and nothing else");
+    assert_eq!(get(&store, &connection, "b").await, scope("b"));
+    let late = store.save_sync_states(fence, vec![listing.clone()], None).await;
+    assert!(matches!(late, Err(StoreError::Fenced)), "a run cannot write over it: {late:?}");
+    assert_eq!(store.run(&run.id).await.unwrap().unwrap().state, State::Queued);
+    let older = store.set_cursor(connection.key, "a", b"late".to_vec(), Some(listing)).await;
+    assert!(matches!(older, Err(StoreError::Conflict("sync state"))), "{older:?}");
+    let nowhere = store.set_cursor(connection.key, "nowhere", vec![1], None).await;
+    assert!(matches!(nowhere, Err(StoreError::Missing("scope"))), "{nowhere:?}");
+    assert_eq!(get(&store, &connection, "a").await.cursor, Some(b"mine".to_vec()));
 }

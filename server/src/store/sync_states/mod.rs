@@ -19,6 +19,16 @@ pub enum Listing {
     Complete,
 }
 
+/// What a listing is made of. One is never gone on with as the other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ListingMode {
+    /// FULL: whole documents. Its cursor becomes the cursor of changes.
+    #[default]
+    Full,
+    /// LIST: ids and versions. Its cursor is its own.
+    List,
+}
+
 /// Where one scope stands.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ScopeState {
@@ -28,7 +38,9 @@ pub struct ScopeState {
     pub cursor: Option<Vec<u8>>,
     /// How far the listing is.
     pub listing: Listing,
-    /// The cursor of the listing under way.
+    /// What the listing is made of.
+    pub listing_mode: ListingMode,
+    /// The cursor of the listing: that of one of ids stays until it is swept, that of another only while it is under way.
     pub listing_cursor: Option<Vec<u8>>,
     /// Something was skipped that nobody could name, so absence proves nothing in this listing.
     pub listing_unreliable: bool,
@@ -79,6 +91,18 @@ pub trait SyncStateStore: Send + Sync {
 
     /// Approves the held sweeps of these scopes (all, where empty) and returns the states as they were.
     async fn approve_held(&self, connection: ConnectionKey, scopes: Vec<String>) -> Result<Vec<ScopeState>>;
+
+    /// Puts a cursor in the place of the one that a scope has. Ends every claim, as a reset does.
+    ///
+    /// # Errors
+    /// `Missing("scope")`; `Conflict("sync state")` where it is not in the state `expected`.
+    async fn set_cursor(
+        &self,
+        connection: ConnectionKey,
+        scope: &str,
+        cursor: Vec<u8>,
+        expected: Option<ScopeState>,
+    ) -> Result<ScopeState>;
 
     /// Forgets the cursors and listings of these scopes (all, where empty). Ends every claim; a run that was under way
     /// is queued again.

@@ -2,10 +2,11 @@
 
 use async_trait::async_trait;
 use rusqlite::{Row, Transaction, named_params, params};
+use superfasttt_proto::connector::v1::PullMode;
 
-use super::{Held, Listing, ScopeState, SyncStateStore};
+use super::{Held, Listing, ListingMode, ScopeState, SyncStateStore};
 use crate::store::sqlite::{micros, time};
-use crate::store::{ConnectionKey, Fence, Result, SqliteStore, connections, runs};
+use crate::store::{ConnectionKey, Fence, Result, SqliteStore, StoreError, connections, runs};
 
 #[async_trait]
 impl SyncStateStore for SqliteStore {
@@ -53,6 +54,29 @@ impl SyncStateStore for SqliteStore {
         .await
     }
 
+    async fn set_cursor(
+        &self,
+        connection: ConnectionKey,
+        scope: &str,
+        cursor: Vec<u8>,
+        expected: Option<ScopeState>,
+    ) -> Result<ScopeState> {
+        let scope = scope.to_owned();
+        self.write(move |tx| {
+            let found = all(tx, connection)?.into_iter().find(|state| state.scope == scope);
+            let mut state = found.ok_or(StoreError::Missing("scope"))?;
+            if expected.is_some_and(|expected| expected != state) {
+                return Err(StoreError::Conflict("sync state"));
+            }
+            connections::sqlite::claim(tx, connection, None)?;
+            runs::sqlite::begin_again(tx, connection, 0)?;
+            state.cursor = Some(cursor);
+            save(tx, connection, &state)?;
+            Ok(state)
+        })
+        .await
+    }
+
     async fn reset_sync_states(&self, connection: ConnectionKey, scopes: Vec<String>) -> Result<()> {
         self.write_runs(move |tx| {
             connections::sqlite::claim(tx, connection, None)?;
@@ -73,7 +97,7 @@ impl SyncStateStore for SqliteStore {
     async fn remove_scope(&self, fence: Fence, scope: &str) -> Result<()> {
         let scope = scope.to_owned();
         self.write_fenced(fence, move |tx| {
-            for table in ["sync_states", "shields", "item_errors", "containers", "raw_items"] {
+            for table in ["sync_states", "shields", "item_errors", "containers", "wanted", "raw_items"] {
                 tx.execute(
                     &format!("DELETE FROM {table} WHERE connection = ?1 AND scope = ?2"),
                     params![fence.connection.0, scope],
@@ -91,7 +115,7 @@ pub(in crate::store) fn all(tx: &Transaction<'_>, connection: ConnectionKey) -> 
         .prepare_cached(
             "SELECT scope, cursor, listing, listing_cursor, listing_unreliable, listing_for_settings, \
              listing_started_at, listing_completed_at, generation, checkpoint_at, held_generation, held_absent, \
-             held_total, held_at, approved_generation FROM sync_states WHERE connection = ?1 ORDER BY scope",
+             held_total, held_at, approved_generation, listing_mode FROM sync_states WHERE connection = ?1 ORDER BY scope",
         )?
         .query_map([connection.0], read)?
         .collect::<rusqlite::Result<Vec<_>>>()?;
@@ -108,15 +132,16 @@ pub(in crate::store) fn save(
     tx.prepare_cached(
         "INSERT INTO sync_states (connection, scope, cursor, listing, listing_cursor, listing_unreliable, \
          listing_for_settings, listing_started_at, listing_completed_at, generation, checkpoint_at, held_generation, \
-         held_absent, held_total, held_at) VALUES (:connection, :scope, :cursor, :listing, \
+         held_absent, held_total, held_at, listing_mode) VALUES (:connection, :scope, :cursor, :listing, \
          :listing_cursor, :listing_unreliable, :listing_for_settings, :listing_started_at, :listing_completed_at, \
-         :generation, :checkpoint_at, :held_generation, :held_absent, :held_total, :held_at) \
+         :generation, :checkpoint_at, :held_generation, :held_absent, :held_total, :held_at, :listing_mode) \
          ON CONFLICT (connection, scope) DO UPDATE SET cursor = excluded.cursor, listing = excluded.listing, \
          listing_cursor = excluded.listing_cursor, listing_unreliable = excluded.listing_unreliable, \
          listing_for_settings = excluded.listing_for_settings, listing_started_at = excluded.listing_started_at, \
          listing_completed_at = excluded.listing_completed_at, generation = excluded.generation, \
          checkpoint_at = excluded.checkpoint_at, held_generation = excluded.held_generation, \
          held_absent = excluded.held_absent, held_total = excluded.held_total, held_at = excluded.held_at, \
+         listing_mode = excluded.listing_mode, \
          approved_generation = CASE WHEN excluded.held_generation IS NULL THEN NULL ELSE approved_generation END",
     )?
     .execute(named_params! {
@@ -135,6 +160,10 @@ pub(in crate::store) fn save(
         ":held_absent": state.held.map(|held| held.absent),
         ":held_total": state.held.map(|held| held.total),
         ":held_at": state.held.map(|held| micros(held.at)),
+        ":listing_mode": match state.listing_mode {
+            ListingMode::Full => PullMode::Full,
+            ListingMode::List => PullMode::List,
+        } as i32,
     })?;
     Ok(())
 }
@@ -171,5 +200,10 @@ fn read(row: &Row<'_>) -> rusqlite::Result<ScopeState> {
         checkpoint_at: row.get::<_, Option<i64>>(9)?.map(time),
         held,
         approved_generation: row.get(14)?,
+        listing_mode: if row.get::<_, i32>(15)? == PullMode::List as i32 {
+            ListingMode::List
+        } else {
+            ListingMode::Full
+        },
     })
 }

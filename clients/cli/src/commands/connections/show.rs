@@ -28,7 +28,7 @@ pub fn print(context: &mut Context, connection: &Connection) -> Result<()> {
     table.field("documents", human::count(connection.document_count));
     if connection.item_error_count > 0 {
         let see =
-            format!("{} (see `connectorctl runs errors {}`)", connection.item_error_count, connection.name);
+            format!("{} (see `connectorctl errors list {}`)", connection.item_error_count, connection.name);
         table.field("item errors", see);
     }
     table.field("syncs", words::schedule(connection.schedule.as_ref()));

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use superfasttt_proto::connector::v1::Error;
 use superfasttt_proto::control::v1 as control;
 use superfasttt_proto::control::v1::Run;
 use tokio_stream::iter;
@@ -123,9 +124,45 @@ impl control::sync_service_server::SyncService for Fake {
         Ok(Response::new(control::ApproveDeletionsResponse { run, approved: self.held.clone() }))
     }
 
+    async fn list_item_errors(
+        &self,
+        request: Request<control::ListItemErrorsRequest>,
+    ) -> Answer<control::ListItemErrorsResponse> {
+        let asked = request.into_inner();
+        check(&asked.connection)?;
+        let record = control::ItemErrorRecord {
+            id: "17".into(),
+            scope: asked.scope.unwrap_or_default(),
+            item: "report.pdf".into(),
+            error: Some(Error { reason: asked.reason, message: "locked".into(), ..Default::default() }),
+            ..Default::default()
+        };
+        let item_errors = vec![record];
+        Ok(Response::new(control::ListItemErrorsResponse { item_errors, ..Default::default() }))
+    }
+
+    async fn retry_item_errors(
+        &self,
+        request: Request<control::RetryItemErrorsRequest>,
+    ) -> Answer<control::RetryItemErrorsResponse> {
+        let asked = request.into_inner();
+        check(&asked.connection)?;
+        let run = self.script.first().cloned();
+        let items = asked.item_errors.len() as u64;
+        Ok(Response::new(control::RetryItemErrorsResponse { run, items, locators: 2, ..Default::default() }))
+    }
+
+    async fn update_sync_state(
+        &self,
+        request: Request<control::UpdateSyncStateRequest>,
+    ) -> Answer<control::UpdateSyncStateResponse> {
+        let control::UpdateSyncStateRequest { connection, scope, cursor, etag } = request.into_inner();
+        check(&connection)?;
+        let scope = Some(control::ScopeSyncState { scope, cursor, etag, ..Default::default() });
+        Ok(Response::new(control::UpdateSyncStateResponse { scope }))
+    }
+
     unused! {
-        list_item_errors(ListItemErrorsRequest) -> ListItemErrorsResponse,
-        retry_item_errors(RetryItemErrorsRequest) -> RetryItemErrorsResponse,
         reset_sync_state(ResetSyncStateRequest) -> ResetSyncStateResponse,
     }
 }
