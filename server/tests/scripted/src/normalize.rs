@@ -49,9 +49,7 @@ async fn play_all(requests: &mut Streaming<NormalizeRequest>, responses: &Respon
     Ok(())
 }
 
-async fn next(
-    requests: &mut Streaming<NormalizeRequest>,
-) -> Result<Option<normalize_request::Kind>, Status> {
+async fn next(requests: &mut Streaming<NormalizeRequest>) -> Result<Option<normalize_request::Kind>, Status> {
     Ok(requests.message().await?.and_then(|request| request.kind))
 }
 

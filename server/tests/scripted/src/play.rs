@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use superfasttt_proto::connector::v1::{
-    Change, Checkpoint, DocumentEnvelope, Page, Progress, PullResponse, RawItem, ScopeError, ScopeRemoved, change,
-    pull_response::Kind,
+    Change, Checkpoint, DocumentEnvelope, Page, Progress, PullResponse, RawItem, ScopeError, ScopeRemoved,
+    change, pull_response::Kind,
 };
 use tokio::sync::mpsc;
 use tonic::Status;
@@ -119,7 +119,9 @@ async fn play_generate(generate: Generate, scope: String, responses: &Responses)
             version: generate.version.clone(),
             ..DocumentEnvelope::default()
         };
-        changes.push(Change { kind: Some(if generate.raw { as_raw(document) } else { change::Kind::Document(document) }) });
+        changes.push(Change {
+            kind: Some(if generate.raw { as_raw(document) } else { change::Kind::Document(document) }),
+        });
         let next = number + 1;
         let checkpoint =
             (generate.checkpoint_every > 0 && next % generate.checkpoint_every == 0).then(|| Checkpoint {
