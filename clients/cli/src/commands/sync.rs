@@ -68,7 +68,7 @@ pub async fn run(context: &mut Context, args: Args) -> Result<()> {
         wait(context, "sync", &run.id, &args.connection).await?;
         run = start(context, &connection, args.full, &args.connection).await?;
     }
-    let ended = wait(context, &run.id, &args.connection).await?;
+    let ended = wait(context, "sync", &run.id, &args.connection).await?;
     finish(context, &ended)
 }
 
