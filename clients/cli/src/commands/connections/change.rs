@@ -93,11 +93,11 @@ pub struct Update {
     /// Forget a setting, so that its default counts again; repeat for more
     #[arg(long, value_name = "KEY")]
     unset: Vec<String>,
+    #[command(flatten)]
+    schedule: args::Args,
     /// Keep raw items: "true" makes the next sync a full one, "false" removes what is kept
     #[arg(long, value_name = "BOOL")]
     keep_raw: Option<bool>,
-    #[command(flatten)]
-    schedule: args::Args,
 }
 
 impl Settings {
