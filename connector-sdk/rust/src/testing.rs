@@ -18,9 +18,10 @@ use futures::StreamExt;
 use hyper_util::rt::TokioIo;
 use prost_types::Struct;
 use superfasttt_proto::connector::v1::{
-    self, Change, Checkpoint, ContentHeader, DocumentEnvelope, FetchContentRequest, ItemError, Page,
-    PullMode, PullRequest, PullResponse, RawItem, change, connector_client::ConnectorClient,
-    fetch_content_response, pull_response,
+    self, Change, Checkpoint, ContentHeader, DocumentEnvelope, FetchContentRequest, ItemError,
+    NormalizeRequest, NormalizeStart, Page, PullMode, PullRequest, PullResponse, RawItem, change,
+    connector_client::ConnectorClient, fetch_content_response, normalize_request, normalize_response,
+    pull_response,
 };
 use superfasttt_proto::error::ConnectorError;
 use superfasttt_proto::{CONTRACT_REVISION, MAX_MESSAGE_BYTES};
@@ -219,6 +220,41 @@ pub async fn collect_pull(client: &mut Client, request: PullRequest) -> Pulled {
             }
         }
     }
+}
+
+/// Has raw items normalized, as the server does with those that it kept: for each its envelope, or why there is none.
+///
+/// # Errors
+///
+/// What the connector answered to the call as a whole.
+///
+/// # Panics
+///
+/// When `settings` is not a JSON object, or an answer carries nothing.
+pub async fn normalize(
+    client: &mut Client,
+    settings: serde_json::Value,
+    items: Vec<RawItem>,
+) -> Result<Vec<Result<DocumentEnvelope, ConnectorError>>, ConnectorError> {
+    let settings = Some(settings_struct(settings));
+    let start = NormalizeStart { settings, contract_revision: CONTRACT_REVISION };
+    let kinds = std::iter::once(normalize_request::Kind::Start(start))
+        .chain(items.into_iter().map(normalize_request::Kind::Raw));
+    let requests = futures::stream::iter(kinds.map(|kind| NormalizeRequest { kind: Some(kind) }));
+    let read = async {
+        let mut stream = client.normalize(requests).await?.into_inner();
+        let mut answers = Vec::new();
+        while let Some(response) = stream.message().await? {
+            answers.push(match response.kind.expect("an answer carries an envelope or an error") {
+                normalize_response::Kind::Document(document) => Ok(document),
+                normalize_response::Kind::ItemError(error) => {
+                    Err(ConnectorError::from_proto(error.error.unwrap_or_default()))
+                }
+            });
+        }
+        Ok(answers)
+    };
+    read.await.map_err(|status: Status| ConnectorError::from_status(&status))
 }
 
 /// Fetches a document's bytes to the end.

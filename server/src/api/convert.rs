@@ -44,7 +44,7 @@ pub fn connection(
         // Whoever knows which of them are secret fills them in.
         settings: None,
         schedule: Some(schedule::message(&connection.schedule)),
-        keep_raw: false,
+        keep_raw: connection.keep_raw,
         disabled: connection.disabled,
         paused: connection.paused,
         state: state.into(),
@@ -65,6 +65,8 @@ pub fn connection(
         created_at: Some(timestamp(connection.created_at)),
         updated_at: Some(timestamp(connection.updated_at)),
         etag: etag(connection.revision),
+        // Whoever knows the version that is loaded fills them in.
+        normalized_by_other_versions: Vec::new(),
     }
 }
 
@@ -162,6 +164,7 @@ pub fn run(run: &Run) -> v1::Run {
             })
             .collect(),
         progress: None,
+        kind: if run.renormalizes { run::Kind::Renormalization } else { run::Kind::Sync }.into(),
     }
 }
 

@@ -139,6 +139,24 @@ impl SyncService for Api {
         Ok(Response::new(self.retry_items(request.into_inner()).await?))
     }
 
+    async fn renormalize_connection(
+        &self,
+        request: Request<RenormalizeConnectionRequest>,
+    ) -> Result<Response<RenormalizeConnectionResponse>, Status> {
+        Ok(Response::new(self.renormalize(&request.into_inner().connection).await?))
+    }
+
+    type PreviewRenormalizationStream =
+        Pin<Box<dyn Stream<Item = Result<PreviewRenormalizationResponse, Status>> + Send>>;
+
+    async fn preview_renormalization(
+        &self,
+        request: Request<PreviewRenormalizationRequest>,
+    ) -> Result<Response<Self::PreviewRenormalizationStream>, Status> {
+        let preview = self.preview(request.into_inner()).await?;
+        Ok(Response::new(preview.map(|message| message.map_err(Status::from)).boxed()))
+    }
+
     async fn get_sync_state(
         &self,
         request: Request<GetSyncStateRequest>,
@@ -231,6 +249,11 @@ impl Api {
     /// Asks for a run now; says whether one was under way.
     pub(super) async fn queue(&self, connection: &str, work: Work) -> Result<(StoredRun, bool), ApiError> {
         let connection = self.connection_to_sync(connection).await?;
+        if let Some(run) = self.store.active_run(connection.key).await?.filter(|run| run.renormalizes) {
+            let message =
+                format!("run {} re-normalizes the connection: wait for it or cancel it first", run.id);
+            return Err(ApiError::Precondition(message));
+        }
         let queued =
             self.store.queue_run(new_id(), connection.key, Trigger::Manual, work, self.clock.now()).await?;
         Ok(match queued {

@@ -149,13 +149,13 @@ async fn split(
         let held = held.get(&document.envelope.id).and_then(Option::as_ref);
         !version.is_empty() && held == Some(version) && !forgotten.contains(&document.envelope.id)
     };
-    let Part { scope, changes, end, message_bytes, permit } = part;
+    let Part { scope, changes, end, message_bytes, permits } = part;
     let new_part = |message_bytes| Part {
         scope: scope.clone(),
         changes: Vec::new(),
         end: PartEnd::None,
         message_bytes,
-        permit: permit.clone(),
+        permits: permits.clone(),
     };
     let mut pieces = Vec::new();
     let mut current = new_part(message_bytes);

@@ -9,8 +9,8 @@ use futures::stream::BoxStream;
 use superfasttt_proto::connector::pulled::PullResponse;
 use superfasttt_proto::connector::v1::log_record::Level;
 use superfasttt_proto::connector::v1::{
-    DiscoverRequest, DiscoverResponse, FetchContentRequest, FetchContentResponse, PullRequest,
-    TestConnectionRequest, TestConnectionResponse,
+    DiscoverRequest, DiscoverResponse, FetchContentRequest, FetchContentResponse, NormalizeRequest,
+    NormalizeResponse, PullRequest, TestConnectionRequest, TestConnectionResponse,
 };
 use superfasttt_proto::error::ConnectorError;
 use tokio::sync::broadcast::error::RecvError;
@@ -37,6 +37,14 @@ struct ProcessSession {
 impl Session for ProcessSession {
     async fn pull(&self, request: PullRequest) -> Result<Messages<PullResponse>, ConnectorError> {
         let answer = self.lease.pull_client().pull(request).await;
+        self.messages(answer).await
+    }
+
+    async fn normalize(
+        &self,
+        requests: Vec<NormalizeRequest>,
+    ) -> Result<Messages<NormalizeResponse>, ConnectorError> {
+        let answer = self.lease.client().normalize(futures::stream::iter(requests)).await;
         self.messages(answer).await
     }
 

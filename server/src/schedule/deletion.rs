@@ -64,6 +64,7 @@ impl Scheduler {
         loop {
             let batch = self.store.delete_documents_of(fence, &after, BATCH, self.clock.now()).await?;
             let Some((count, last)) = batch else {
+                self.trim_raw_items().await?;
                 self.store.end_deletion(fence, self.clock.now()).await?;
                 tracing::info!(connection = %connection.id, documents = deleted, "connection deleted");
                 return Ok(());

@@ -13,12 +13,15 @@ use superfasttt_proto::error::{ConnectorError, reason_info};
 use tokio_util::sync::CancellationToken;
 
 use super::{Scheduler, new_id};
-use crate::catalog::{AuthKind, Manifest, apply_defaults};
+use crate::catalog::{AuthKind, Manifest, apply_defaults, without_secrets};
 use crate::store::StoreError;
 use crate::store::connections::Connection;
 use crate::store::runs::{Claim, RunEnd, RunError, RunOutcome, state};
 use crate::store::sync_states::ScopeState;
+use crate::sync::normalize::Normalizer;
 use crate::sync::outcome::{DEFAULT_PARK, Treatment, backoff, fix, treatment};
+use crate::sync::raw_stage::Keeping;
+use crate::sync::renormalize::{InFlight, Renormalizer};
 use crate::sync::report::Report;
 use crate::sync::run::{Finished, Runner, Stop};
 use crate::sync::{RunContext, json};
@@ -139,6 +142,9 @@ impl Scheduler {
             return Err(ConnectorError::new(Reason::Internal, message).into());
         }
         let manifest = self.manifest(&connection)?;
+        if !run.renormalizes {
+            check_credential(&manifest)?;
+        }
         report.log(Level::Info, "the run began", [("attempt", run.attempts.to_string())]);
         let settings = apply_defaults(&manifest, &Value::Object(connection.settings.clone()));
         let settings = json::to_struct(settings.as_object().unwrap_or(&connection.settings));
@@ -146,16 +152,43 @@ impl Scheduler {
         let bytes = (self.in_flight.clone(), self.config.sync.in_flight_bytes.as_usize());
         let stored = (states, leftovers);
         let (connectors, fetcher) = (self.connectors.clone(), self.fetcher.clone());
-        let mut runner =
-            Runner::new(Arc::new(context), connection, stored, settings, connectors, fetcher, bytes);
-        // A panic in the engine is this run's failure, and nobody else's.
-        let result = AssertUnwindSafe(runner.run()).catch_unwind().await.unwrap_or_else(|_| {
-            let message = "the engine panicked in the middle of this run: the server's log says where";
-            Err(ConnectorError::new(Reason::Internal, message).into())
+        let normalizer = self.normalizer(&manifest, &connection);
+        let context = Arc::new(context);
+        if run.renormalizes {
+            let in_flight = self.renormalizing();
+            let mut run = Renormalizer::new(context, connection, connectors, normalizer, in_flight);
+            return unless_it_panics(run.run()).await;
+        }
+        let keeping = connection.keep_raw.then(|| Keeping {
+            normalizer,
+            suspects: Arc::default(),
+            epoch: connection.raw_epoch,
+            in_flight: self.renormalizing(),
         });
+        let runner = Runner::new(context, connection, stored, settings, connectors, fetcher, bytes);
+        let mut runner = runner.keeping_raw(keeping);
+        let result = unless_it_panics(runner.run()).await;
         // A store that fails here has failed, or will fail, the run's own writes: nothing more is to be said of it.
         drop(runner.finish_commits().await);
         result
+    }
+
+    /// How raw items of a connection are normalized: with settings without secrets.
+    pub(crate) fn normalizer(&self, manifest: &Manifest, connection: &Connection) -> Normalizer {
+        let settings = apply_defaults(manifest, &Value::Object(connection.settings.clone()));
+        let settings = without_secrets(manifest, &settings);
+        Normalizer {
+            connector: connection.connector.clone(),
+            version: manifest.version.clone(),
+            settings: settings.as_object().map(json::to_struct).unwrap_or_default(),
+            stall_timeout: self.limits.stall_timeout,
+        }
+    }
+
+    /// The bytes in flight of envelopes that are made of raw items, for all runs and previews together.
+    pub(crate) fn renormalizing(&self) -> InFlight {
+        let total = self.config.sync.in_flight_bytes.as_usize();
+        InFlight { bytes: self.normalized.clone(), total }
     }
 
     fn manifest(&self, connection: &Connection) -> Result<Arc<Manifest>, ConnectorError> {
@@ -165,10 +198,6 @@ impl Scheduler {
                 format!("there is no connector {:?} in the catalogue any more", connection.connector);
             ConnectorError::new(Reason::NotFound, message)
         })?;
-        if manifest.auth.kind != AuthKind::None {
-            let message = "the connector needs a credential, and none is set";
-            return Err(ConnectorError::new(Reason::CredentialRevoked, message));
-        }
         Ok(manifest)
     }
 
@@ -266,6 +295,23 @@ async fn write_log_until(done: &CancellationToken, context: &RunContext) {
             tracing::warn!(run = %context.run, %error, "lines of a run's log could not be written");
         }
     }
+}
+
+/// A panic in the engine is this run's failure, and nobody else's.
+async fn unless_it_panics(run: impl Future<Output = Result<Finished, Stop>>) -> Result<Finished, Stop> {
+    AssertUnwindSafe(run).catch_unwind().await.unwrap_or_else(|_| {
+        let message = "the engine panicked in the middle of this run: the server's log says where";
+        Err(ConnectorError::new(Reason::Internal, message).into())
+    })
+}
+
+/// Refuses what nobody has given a credential for.
+fn check_credential(manifest: &Manifest) -> Result<(), ConnectorError> {
+    if manifest.auth.kind == AuthKind::None {
+        return Ok(());
+    }
+    let message = "the connector needs a credential, and none is set";
+    Err(ConnectorError::new(Reason::CredentialRevoked, message))
 }
 
 /// What the connector declares.

@@ -57,6 +57,8 @@ pub struct Scheduler {
     limits: Limits,
     config: Arc<Config>,
     in_flight: Arc<Semaphore>,
+    /// Bytes in flight of envelopes that were made of raw items.
+    normalized: Arc<Semaphore>,
     places: Arc<Semaphore>,
     deletions: Arc<Semaphore>,
     live: Arc<LiveRuns>,
@@ -87,6 +89,7 @@ impl Scheduler {
         Arc::new(Self {
             limits: Limits::new(&config),
             in_flight: Arc::new(Semaphore::new(config.sync.in_flight_bytes.as_usize())),
+            normalized: Arc::new(Semaphore::new(config.sync.in_flight_bytes.as_usize())),
             places: Arc::new(Semaphore::new(config.sync.max_concurrent_runs)),
             deletions: Arc::new(Semaphore::new(MAX_DELETIONS)),
             live: Arc::default(),

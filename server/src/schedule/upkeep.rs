@@ -12,6 +12,8 @@ use crate::store::StoreError;
 const EVERY: Duration = Duration::from_secs(600);
 /// Rows in one transaction.
 const BATCH: usize = 1000;
+/// Raw items in one transaction: each may be large.
+const RAW_BATCH: usize = 100;
 
 impl Scheduler {
     pub(super) async fn upkeep(self: Arc<Self>) {
@@ -33,6 +35,22 @@ impl Scheduler {
         let runs = &self.config.runs;
         let keep = usize::try_from(runs.history_max_runs).unwrap_or(usize::MAX);
         while self.store.trim_runs(keep, ago(runs.history_max_age)).await? > 0 {}
+        self.trim_raw_items().await
+    }
+
+    /// Removes raw items that are no longer kept, in the background. What is left over when that is cut off, the upkeep
+    /// removes.
+    pub fn spawn_trim_raw_items(self: &Arc<Self>) {
+        let scheduler = self.clone();
+        self.tasks.spawn(async move {
+            if let Err(error) = scheduler.trim_raw_items().await {
+                tracing::warn!(%error, "raw items that are no longer kept could not be removed; it is tried again");
+            }
+        });
+    }
+
+    pub(super) async fn trim_raw_items(&self) -> Result<(), StoreError> {
+        while !self.drain.is_cancelled() && self.store.trim_raw_items(RAW_BATCH).await? > 0 {}
         Ok(())
     }
 }

@@ -9,6 +9,7 @@ pub mod connections;
 pub mod documents;
 pub mod feed;
 pub mod item_errors;
+pub mod raw_items;
 pub mod runs;
 mod sqlite;
 mod sqlite_writer;
@@ -28,6 +29,7 @@ pub trait Store:
     + documents::DocumentStore
     + feed::FeedStore
     + item_errors::ItemErrorStore
+    + raw_items::RawItemStore
     + runs::RunStore
     + sync_states::SyncStateStore
     + wanted::WantedStore

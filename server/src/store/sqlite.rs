@@ -23,11 +23,13 @@ static MIGRATIONS: LazyLock<Migrations<'static>> = LazyLock::new(|| {
             .down(include_str!("migrations/sqlite/0002_leases.down.sql")),
         M::up(include_str!("migrations/sqlite/0003_items.up.sql"))
             .down(include_str!("migrations/sqlite/0003_items.down.sql")),
+        M::up(include_str!("migrations/sqlite/0004_raw.up.sql"))
+            .down(include_str!("migrations/sqlite/0004_raw.down.sql")),
     ])
 });
 
 /// How many migrations there are: the schema's number.
-const SCHEMA: i64 = 3;
+const SCHEMA: i64 = 4;
 
 /// How many reads may go on at once.
 const READERS: usize = 4;

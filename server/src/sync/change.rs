@@ -5,7 +5,8 @@ use std::sync::Arc;
 use prost::Message;
 use superfasttt_proto::connector::pulled::{Page, change::Kind};
 use superfasttt_proto::connector::v1::{
-    Checkpoint, Container, DocumentEnvelope, Permissions, Reason, deletion, item_error, scope_removed,
+    Checkpoint, Container, DocumentEnvelope, Permissions, RawItem, Reason, deletion, item_error,
+    scope_removed,
 };
 use superfasttt_proto::error::ConnectorError;
 use tokio::sync::OwnedSemaphorePermit;
@@ -13,9 +14,11 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::envelope::{self, Fault, Hash};
 use super::unopened::Unopened;
 use crate::store::item_errors::{ItemError, Target};
+use crate::store::raw_items::RawPut;
 
 const MAX_ID_BYTES: usize = 1024;
 const MAX_LOCATOR_BYTES: usize = 4096;
+const MAX_SCHEMA_BYTES: usize = 255;
 
 /// A part of a pull, in stream order. It holds its share of the bytes in flight until it is committed.
 #[derive(Debug)]
@@ -28,8 +31,8 @@ pub struct Part {
     pub end: PartEnd,
     /// The size of the message that it came in; 0 for a later part of the same message.
     pub message_bytes: u64,
-    /// Its share of the bytes in flight.
-    pub permit: Option<Arc<OwnedSemaphorePermit>>,
+    /// Its shares of the bytes in flight: of its message, and of the envelopes that were made of raw items.
+    pub permits: Vec<Arc<OwnedSemaphorePermit>>,
 }
 
 /// What follows the changes of a part.
@@ -52,6 +55,15 @@ pub enum Change {
     Document(Box<Document>),
     /// The same, as it came: most likely it is stored as it is.
     Unopened(Box<Unopened>),
+    /// A document before Normalize, where that was asked for. It goes no further than the raw stage.
+    Raw(Box<RawItem>),
+    /// One that Normalize could make no envelope of: it is kept nevertheless.
+    Unnormalized {
+        /// What is kept.
+        raw: Box<RawPut>,
+        /// Why.
+        error: ItemError,
+    },
     /// A document exists.
     Present {
         /// Its id.
@@ -103,6 +115,8 @@ pub struct Document {
     pub hash: Option<Hash>,
     /// The hash of the bytes that it came in, where they hold all there is to know of it.
     pub message_hash: Option<Hash>,
+    /// What is kept of what it was made of.
+    pub raw: Option<Box<RawPut>>,
 }
 
 /// What is known of a document's text.
@@ -123,6 +137,8 @@ pub enum Text {
     },
     /// It is behind `content_ref`, and what is stored is of this version already.
     Held,
+    /// It stays as it is, whatever that is.
+    Kept,
     /// It is behind `content_ref`, and nobody has looked yet.
     Unread,
     /// None can be had from this version's bytes; why, where a person should know.
@@ -131,9 +147,19 @@ pub enum Text {
     Failed(ConnectorError),
 }
 
+impl Text {
+    /// How long it is, where it is here.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Text::Known { text, .. } => text.len(),
+            _ => 0,
+        }
+    }
+}
+
 impl Document {
     /// Takes an accepted envelope apart.
-    fn new(mut envelope: DocumentEnvelope, message_hash: Option<Hash>) -> Self {
+    pub(super) fn new(mut envelope: DocumentEnvelope, message_hash: Option<Hash>) -> Self {
         let version = envelope.version.clone();
         let text = match envelope.content.take() {
             Some(text) => Text::Known { hash: envelope::text_hash(&text), text, truncated: false, version },
@@ -141,7 +167,7 @@ impl Document {
             None => Text::Unread,
         };
         let encoded = envelope.encode_to_vec();
-        let mut document = Self { envelope, encoded, text, hash: None, message_hash };
+        let mut document = Self { envelope, encoded, text, hash: None, message_hash, raw: None };
         document.seal();
         document
     }
@@ -151,22 +177,25 @@ impl Document {
         self.hash = match &self.text {
             Text::None => Some(envelope::envelope_hash(&self.envelope, None)),
             Text::Known { hash, .. } => Some(envelope::envelope_hash(&self.envelope, Some(hash))),
-            Text::Held | Text::Unread | Text::Unreadable(_) | Text::Failed(_) => None,
+            Text::Held | Text::Kept | Text::Unread | Text::Unreadable(_) | Text::Failed(_) => None,
         };
     }
 }
 
 /// Takes a page apart. A change that breaks a limit of the contract is an item error; one of an unknown kind fails the
 /// pull, because nobody knows what would be passed over. With `unopened`, documents are left as they came where they
-/// can be.
+/// can be; with `want_raw`, raw items may be among the changes.
 pub fn from_page(
     page: Page,
     connector: &str,
     unopened: bool,
+    want_raw: bool,
 ) -> Result<(Arc<str>, Vec<Change>, PartEnd), ConnectorError> {
     let scope: Arc<str> = page.scope.into();
-    let changes =
-        page.changes.into_iter().map(|change| from_change(change.kind, &scope, connector, unopened));
+    let changes = page
+        .changes
+        .into_iter()
+        .map(|change| from_change(change.kind, &scope, connector, unopened, want_raw));
     let changes = changes.collect::<Result<Vec<_>, _>>()?;
     let end = page.checkpoint.map_or(PartEnd::None, PartEnd::Checkpoint);
     Ok((scope, changes, end))
@@ -215,10 +244,15 @@ fn from_change(
     scope: &str,
     connector: &str,
     unopened: bool,
+    want_raw: bool,
 ) -> Result<Change, ConnectorError> {
     let refused = |id, message| refused(scope, id, message);
     Ok(match kind {
         None => return Err(violation("a change without a kind that this server knows")),
+        Some(Kind::Raw(raw)) if want_raw => match check_raw(&raw) {
+            Ok(()) => Change::Raw(Box::new(raw)),
+            Err(fault) => refused(raw.id, fault),
+        },
         Some(Kind::Raw(_)) => return Err(violation("a raw item, though envelopes were asked for")),
         Some(Kind::Document(bytes)) => match Unopened::new(&bytes) {
             Some(document) if unopened => Change::Unopened(Box::new(document)),
@@ -267,6 +301,23 @@ fn from_change(
             Change::ItemError(item_error(scope, target, failed.with_descendants, error))
         }
     })
+}
+
+/// Checks a raw item against the contract's limits.
+fn check_raw(raw: &RawItem) -> Result<(), String> {
+    envelope::check_id(&raw.id)?;
+    let limits = [
+        ("version", raw.version.len(), MAX_ID_BYTES),
+        ("content_ref", raw.content_ref.len(), envelope::MAX_URL_BYTES),
+        ("schema", raw.schema.len(), MAX_SCHEMA_BYTES),
+        ("data", raw.data.len(), envelope::MAX_CONTENT_BYTES),
+    ];
+    match limits.into_iter().find(|(_, size, limit)| size > limit) {
+        Some((field, size, limit)) => {
+            Err(format!("a raw item's {field} is {size} bytes; the limit is {limit}"))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Checks a folder against the contract's limits.
@@ -323,7 +374,7 @@ mod tests {
     fn take(kind: Option<Kind>) -> Result<Change, ConnectorError> {
         let page = v1::Page { scope: "a".to_owned(), changes: vec![v1::Change { kind }], checkpoint: None };
         let page = Page::decode(page.encode_to_vec().as_slice()).unwrap();
-        from_page(page, "demo", false).map(|(_, mut changes, _)| changes.remove(0))
+        from_page(page, "demo", false, false).map(|(_, mut changes, _)| changes.remove(0))
     }
 
     fn document(change: impl FnOnce(&mut DocumentEnvelope)) -> Option<Kind> {

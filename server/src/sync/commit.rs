@@ -12,17 +12,18 @@ use superfasttt_proto::error::{ConnectorError, reason_info};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::RunContext;
-use super::change::{self, Change, Document, Part, PartEnd, Text, item_error};
+use super::change::{self, Change, Part, PartEnd, item_error};
 use super::in_flight::{Ids, InFlight, Standing};
 use super::loops::Loops;
 use super::plan::{Plan, cannot_ask};
 use super::run::Stop;
 use super::scopes::Scopes;
+use super::{Limits, RunContext};
 use crate::content::{ContentTotals, Pending};
 use crate::store::StoreError;
 use crate::store::documents::{Commit, ContainerPut};
 use crate::store::item_errors::{ItemError, Shield, Target};
+use crate::store::raw_items::RawWrite;
 use crate::store::runs::{RunCounts, RunProgress};
 use crate::store::sync_states::ScopeState;
 use crate::store::wanted::Leftovers;
@@ -76,6 +77,10 @@ pub struct Committer {
     unsaved: BTreeSet<String>,
     /// Since when.
     unsaved_since: Instant,
+    /// The connection keeps raw items.
+    pub keeps_raw: bool,
+    /// That nothing is kept of some documents was told.
+    told_unkept: bool,
     /// What is being committed. Everything above counts it as committed already.
     in_flight: Option<InFlight>,
 }
@@ -114,6 +119,8 @@ impl Committer {
             loops: Loops::default(),
             unsaved: BTreeSet::new(),
             unsaved_since: Instant::now(),
+            keeps_raw: false,
+            told_unkept: false,
             in_flight: None,
         }
     }
@@ -237,7 +244,7 @@ impl Committer {
                 changes: std::mem::take(&mut part.changes),
                 end: PartEnd::None,
                 message_bytes: std::mem::take(&mut part.message_bytes),
-                permit: part.permit.clone(),
+                permits: part.permits.clone(),
             };
             group.add(before);
             self.flush(mode, group, outcome).await?;
@@ -408,7 +415,7 @@ impl Committer {
             counts.pages += u64::from(part.message_bytes > 0);
             counts.message_bytes += part.message_bytes;
             counts.changes += part.changes.len() as u64;
-            permits.extend(part.permit);
+            permits.extend(part.permits);
             let (state, new) = scopes.met(&part.scope, mode, now);
             if new {
                 changed_scopes.insert(part.scope.to_string());
@@ -419,6 +426,11 @@ impl Committer {
                     commit.answered.extend(id_of(&change).map(str::to_owned));
                 }
                 let change = match change {
+                    Change::Unnormalized { mut raw, error } => {
+                        raw.generation = generation;
+                        commit.raw_items.push(RawWrite::Put(raw));
+                        Change::ItemError(error)
+                    }
                     Change::Unopened(document) if plan.unopened(&part.scope, generation, &document) => {
                         continue;
                     }
@@ -428,11 +440,30 @@ impl Committer {
                     change => change,
                 };
                 match change {
-                    // It was opened above.
-                    Change::Unopened(_) => {}
-                    Change::Document(document) => plan.document(&part.scope, generation, *document),
+                    // They were turned into something else, above or by the raw stage.
+                    Change::Unopened(_) | Change::Raw(_) | Change::Unnormalized { .. } => {}
+                    Change::Document(mut document) => {
+                        match document.raw.take() {
+                            Some(mut raw) => {
+                                raw.generation = generation;
+                                commit.raw_items.push(RawWrite::Put(raw));
+                            }
+                            None if self.keeps_raw => {
+                                self.tell_unkept();
+                                let id = document.envelope.id.clone();
+                                commit.raw_items.push(RawWrite::Gone { id, scope: None });
+                            }
+                            None => {}
+                        }
+                        plan.document(&part.scope, generation, *document);
+                    }
                     Change::Present { id, version } => plan.present(&part.scope, generation, &id, &version),
                     Change::Permissions { id, permissions, fault } => {
+                        if self.keeps_raw {
+                            let (id, scope) = (id.clone(), part.scope.to_string());
+                            let permissions = prost::Message::encode_to_vec(&permissions);
+                            commit.raw_items.push(RawWrite::Permissions { id, scope, permissions });
+                        }
                         plan.permissions(&part.scope, generation, &id, permissions);
                         if let Some(fault) = fault {
                             failures += 1;
@@ -443,6 +474,10 @@ impl Committer {
                     }
                     Change::Deletion { target: Target::Id(id), .. } => {
                         plan.deletion(&part.scope, &id);
+                        if self.keeps_raw {
+                            let (id, scope) = (id.clone(), Some(part.scope.to_string()));
+                            commit.raw_items.push(RawWrite::Gone { id, scope });
+                        }
                         // A folder of this group that is gone by its end is not put either.
                         if containers.get(&id).is_some_and(|put: &ContainerPut| put.scope == *part.scope) {
                             containers.remove(&id);
@@ -511,7 +546,7 @@ impl Committer {
         counts.contents_fetched = self.totals.fetched.load(Ordering::Relaxed);
         counts.content_bytes = self.totals.bytes.load(Ordering::Relaxed);
         counts.text_bytes = self.totals.text_bytes.load(Ordering::Relaxed);
-        if let Err(stop) = self.check_share(failures, &counts) {
+        if let Err(stop) = check_share(&self.context.limits, failures, &counts) {
             self.settle().await?;
             // What failed the run is what a person has to look at. Nothing else of the group is kept.
             commit.item_errors.extend(planned.errors);
@@ -521,7 +556,7 @@ impl Committer {
             let commit = Commit { run, item_errors, progress: self.progress(), ..Commit::default() };
             context.store.commit(context.fence, commit, now).await?;
             context.report.counts(self.counts);
-            return Err(stop);
+            return Err(stop.into());
         }
         for wanted in planned.wanted {
             // A scope that a LIST met first is listed in full next: nobody need ask for its documents one by one.
@@ -597,23 +632,13 @@ impl Committer {
         Ok(plan)
     }
 
-    /// Fails the run where too large a share of the items could not be read: before the failing group is committed, so
-    /// that no cursor passes it.
-    fn check_share(&self, failures: u64, counts: &RunCounts) -> Result<(), Stop> {
-        let limits = &self.context.limits;
-        let read = counts.created + counts.updated + counts.unchanged + counts.deleted;
-        let share = failures as f64 / (failures + read).max(1) as f64;
-        if failures <= limits.item_error_min || share <= limits.item_error_share {
-            return Ok(());
+    /// Tells once that a connector sends envelopes though raw items were asked for. It may.
+    fn tell_unkept(&mut self) {
+        if !std::mem::replace(&mut self.told_unkept, true) {
+            let message = "the connector sends envelopes though raw items were asked for: nothing is kept of those \
+                           documents, and they are not normalized again";
+            self.context.report.log(Level::Info, message, []);
         }
-        let message = format!(
-            "{failures} items could not be read, {:.0} % of what was seen; over {:.0} % and {} the run stops, because \
-             something larger must be wrong: look at the item errors of the connection",
-            share * 100.0,
-            limits.item_error_share * 100.0,
-            limits.item_error_min
-        );
-        Err(Stop::Failed(ConnectorError::new(Reason::TooManyItemErrors, message)))
     }
 
     fn log_errors(&self, errors: &[ItemError]) {
@@ -655,16 +680,13 @@ impl Group {
 /// About how many bytes a change writes.
 fn weight(change: &Change) -> usize {
     match change {
-        Change::Document(document) => document.encoded.len() + text_weight(document),
+        Change::Document(document) => {
+            let raw = document.raw.as_ref().map_or(0, |raw| raw.data.len());
+            document.encoded.len() + document.text.bytes() + raw
+        }
+        Change::Unnormalized { raw, .. } => raw.data.len(),
         Change::Unopened(document) => document.bytes.len(),
         _ => 64,
-    }
-}
-
-fn text_weight(document: &Document) -> usize {
-    match &document.text {
-        Text::Known { text, .. } => text.len(),
-        _ => 0,
     }
 }
 
@@ -679,7 +701,7 @@ struct Wide {
 fn deletions(scope: &Arc<str>, ids: impl IntoIterator<Item = String>) -> Part {
     let deletion = |id| Change::Deletion { target: Target::Id(id), with_descendants: false };
     let changes = ids.into_iter().map(deletion).collect();
-    Part { scope: scope.clone(), changes, end: PartEnd::None, message_bytes: 0, permit: None }
+    Part { scope: scope.clone(), changes, end: PartEnd::None, message_bytes: 0, permits: Vec::new() }
 }
 
 /// A deletion that needs the store to know what it means.
@@ -692,6 +714,8 @@ fn id_of(change: &Change) -> Option<&str> {
     match change {
         Change::Document(document) => Some(&document.envelope.id),
         Change::Unopened(document) => Some(&document.id),
+        Change::Raw(raw) => Some(&raw.id),
+        Change::Unnormalized { raw, .. } => Some(&raw.id),
         Change::Present { id, .. } | Change::Permissions { id, .. } => Some(id),
         Change::Deletion { target: Target::Id(id), .. } => Some(id),
         Change::ItemError(ItemError { target: Target::Id(id), .. }) => Some(id),
@@ -705,6 +729,27 @@ fn shield(error: &ItemError) -> Shield {
         target: error.target.clone(),
         with_descendants: error.with_descendants,
     }
+}
+
+/// Fails a run where too large a share of the items could not be read: before the failing group is committed, so that no
+/// cursor passes it.
+///
+/// # Errors
+/// `TOO_MANY_ITEM_ERRORS`.
+pub fn check_share(limits: &Limits, failures: u64, counts: &RunCounts) -> Result<(), ConnectorError> {
+    let read = counts.created + counts.updated + counts.unchanged + counts.deleted;
+    let share = failures as f64 / (failures + read).max(1) as f64;
+    if failures <= limits.item_error_min || share <= limits.item_error_share {
+        return Ok(());
+    }
+    let message = format!(
+        "{failures} items could not be read, {:.0} % of what was seen; over {:.0} % and {} the run stops, because \
+         something larger must be wrong: look at the item errors of the connection",
+        share * 100.0,
+        limits.item_error_share * 100.0,
+        limits.item_error_min
+    );
+    Err(ConnectorError::new(Reason::TooManyItemErrors, message))
 }
 
 /// The error of an id that a targeted pull did not answer.

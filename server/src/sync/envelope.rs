@@ -17,7 +17,8 @@ const PRIVATE: &str = "private";
 pub const MAX_CONTENT_BYTES: usize = 1024 * 1024;
 const MAX_ID_BYTES: usize = 1024;
 const MAX_TITLE_BYTES: usize = 4096;
-const MAX_URL_BYTES: usize = 8 * 1024;
+/// The longest `url`, and `content_ref`.
+pub const MAX_URL_BYTES: usize = 8 * 1024;
 const MAX_METADATA_BYTES: usize = 64 * 1024;
 const MAX_PRINCIPALS: usize = 10_000;
 const MAX_PRINCIPAL_BYTES: usize = 1024;

@@ -5,18 +5,15 @@ use superfasttt_proto::connector::v1::{PullMode, log_record::Level};
 
 use super::run::{Runner, Stop};
 use super::sweep;
+use super::synced::Synced;
 use crate::store::runs::HeldSweep;
 use crate::store::sync_states::{Listing, ListingMode, ScopeState};
 
 impl Runner {
     /// Lists everything, and once more where a listing of an earlier run was gone on with and the source cannot tell what
     /// changed since.
-    pub(super) async fn list_everything(
-        &mut self,
-        settings_changed: bool,
-        hash: Vec<u8>,
-    ) -> Result<(), Stop> {
-        let resumed = self.list_all(settings_changed, hash).await?;
+    pub(super) async fn list_everything(&mut self, anew: bool, synced: Synced) -> Result<(), Stop> {
+        let resumed = self.list_all(anew, synced).await?;
         if resumed && !self.context.capabilities.incremental {
             // The first part of the listing is from before this run: what changed there since is seen only by a fresh
             // one, for a source that cannot tell changes.
@@ -30,22 +27,21 @@ impl Runner {
         Ok(())
     }
 
-    /// Lists every scope. Says whether a listing of an earlier run was gone on with.
-    async fn list_all(&mut self, settings_changed: bool, hash: Vec<u8>) -> Result<bool, Stop> {
+    /// Lists every scope, also those whose listing is under way where it must be `anew`. Says whether a listing of an earlier run was gone on with.
+    async fn list_all(&mut self, anew: bool, synced: Synced) -> Result<bool, Stop> {
         let resumes = |state: &ScopeState| resumes(state, ListingMode::Full);
         // One that this run began itself, before it was parked or cut off, is as fresh as the run.
         let began = self.context.report.run().started_at;
         let earlier = |state: &ScopeState| state.listing_started_at < began;
-        let resumed =
-            !settings_changed && self.committer.scopes.all().any(|state| resumes(state) && earlier(state));
+        let resumed = !anew && self.committer.scopes.all().any(|state| resumes(state) && earlier(state));
         // Nor is one that this run has completed and not swept yet listed again: where the source allows only so much at
         // a time, the run would never come to the scopes behind it.
         let done = |state: &ScopeState| {
             state.listing == Listing::Complete && state.listing_mode == ListingMode::Full && !earlier(state)
         };
-        let begin = self.committer.scopes.names(|state| settings_changed || !(resumes(state) || done(state)));
+        let begin = self.committer.scopes.names(|state| anew || !(resumes(state) || done(state)));
         // Scopes of a person's former settings stay listings of a person's change until they are complete.
-        self.begin_listings(begin, ListingMode::Full, settings_changed, Some(hash)).await?;
+        self.begin_listings(begin, ListingMode::Full, synced.settings_changed, Some(synced.now)).await?;
         self.pull_until_done(PullMode::Full, Vec::new()).await?;
         Ok(resumed)
     }
@@ -137,7 +133,9 @@ impl Runner {
             self.confirm_absent(scopes).await?;
         }
         // Answers may have come in scopes that were not asked for, and item errors may have made a listing unreliable.
-        let swept = sweep::sweep(&self.context, complete(self), &mut self.committer.counts).await?;
+        let swept =
+            sweep::sweep(&self.context, complete(self), self.keeping.is_some(), &mut self.committer.counts)
+                .await?;
         for state in swept.states {
             self.committer.scopes.put(state);
         }

@@ -1,7 +1,7 @@
 //! A run: the stream of a connector becomes documents in the store.
 //!
 //! `run` drives one run from its claim to its end, `pulling` goes on until it is caught up; `pull` reads the stream, `change` checks what comes, the content
-//! stage (`crate::content`) adds texts, `commit` writes groups of changes with the cursors that cover them, by what
+//! stage (`crate::content`) adds texts (before it, where raw items are kept, `raw_stage` has `normalize` make envelopes of them), `commit` writes groups of changes with the cursors that cover them, by what
 //! `plan` decides; `scopes` is where cursors and listings stand, `sweep` deletes by absence, `outcome` says what a
 //! failure leads to, `report` tells those who watch.
 
@@ -13,16 +13,20 @@ pub mod in_flight;
 pub mod json;
 mod listing;
 mod loops;
+pub mod normalize;
 pub mod outcome;
 pub mod plan;
 pub mod port;
 pub mod pull;
 mod pulling;
+pub mod raw_stage;
+pub mod renormalize;
 pub mod report;
 pub mod run;
 pub mod scopes;
 mod shields;
 pub mod sweep;
+mod synced;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod unopened;

@@ -167,7 +167,7 @@ impl Plan {
 
     /// A whole document: the scope owns it from here on.
     pub fn document(&mut self, scope: &Arc<str>, generation: i64, document: Document) {
-        let Document { envelope, encoded, text, hash, message_hash } = document;
+        let Document { envelope, encoded, text, hash, message_hash, raw: _ } = document;
         let row = touch(&mut self.rows, &mut self.touches, &envelope.id);
         let held = row.now.take().map(|now| now.content).unwrap_or_default();
         let mut read = true;
@@ -192,6 +192,10 @@ impl Plan {
             Text::Held if held.version.as_ref() == Some(&envelope.version) => {
                 // Why it gives no text is still so.
                 read = held.state != ContentState::Unreadable;
+                held
+            }
+            Text::Kept => {
+                read = !matches!(held.state, ContentState::Unreadable | ContentState::Stale);
                 held
             }
             Text::Unreadable(error) => {

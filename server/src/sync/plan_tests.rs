@@ -25,7 +25,7 @@ fn document(id: &str, version: &str, text: Text) -> Document {
         ..DocumentEnvelope::default()
     };
     let encoded = envelope.encode_to_vec();
-    let mut document = Document { envelope, encoded, text, hash: None, message_hash: None };
+    let mut document = Document { envelope, encoded, text, hash: None, message_hash: None, raw: None };
     document.seal();
     document
 }
@@ -59,6 +59,7 @@ fn copy(document: &Document) -> Document {
         }
         Text::None => Text::None,
         Text::Held => Text::Held,
+        Text::Kept => Text::Kept,
         Text::Unread => Text::Unread,
         Text::Unreadable(error) => Text::Unreadable(error.clone()),
         Text::Failed(error) => Text::Failed(error.clone()),
@@ -70,6 +71,7 @@ fn copy(document: &Document) -> Document {
         text,
         hash: *hash,
         message_hash: *message_hash,
+        raw: None,
     }
 }
 

@@ -5,8 +5,8 @@ use futures::stream::BoxStream;
 use superfasttt_proto::connector::pulled::PullResponse;
 use superfasttt_proto::connector::v1::log_record::Level;
 use superfasttt_proto::connector::v1::{
-    DiscoverRequest, DiscoverResponse, FetchContentRequest, FetchContentResponse, PullRequest,
-    TestConnectionRequest, TestConnectionResponse,
+    DiscoverRequest, DiscoverResponse, FetchContentRequest, FetchContentResponse, NormalizeRequest,
+    NormalizeResponse, PullRequest, TestConnectionRequest, TestConnectionResponse,
 };
 use superfasttt_proto::error::ConnectorError;
 
@@ -39,6 +39,12 @@ pub trait Connectors: Send + Sync {
 pub trait Session: Send + Sync {
     /// Begins a pull.
     async fn pull(&self, request: PullRequest) -> Result<Messages<PullResponse>, ConnectorError>;
+
+    /// Begins to normalize: `requests` are sent while answers are read.
+    async fn normalize(
+        &self,
+        requests: Vec<NormalizeRequest>,
+    ) -> Result<Messages<NormalizeResponse>, ConnectorError>;
 
     /// Begins to read a document's bytes.
     async fn fetch_content(

@@ -24,7 +24,7 @@ const MAX_CURSOR_BYTES: usize = 64 * 1024;
 /// The longest name of a scope.
 const MAX_SCOPE_BYTES: usize = 1024;
 /// A message counts this many times its size, because what is decoded is larger than what came.
-const DECODED_FACTOR: usize = 3;
+pub(super) const DECODED_FACTOR: usize = 3;
 
 /// What one pull may bring, and through what it goes.
 #[derive(Debug, Clone)]
@@ -37,6 +37,8 @@ pub struct Reading {
     pub group: Group,
     /// The ids that were asked for, in TARGETED.
     pub ids: HashSet<String>,
+    /// Raw items were asked for.
+    pub want_raw: bool,
     /// The connector declares that a listing names everything.
     pub full_listing: bool,
     /// How long to wait for a message. Time in which the engine itself is busy does not count.
@@ -89,7 +91,7 @@ pub async fn read(
         let failed = part.is_err();
         let part = part.map(|mut part| {
             part.message_bytes = size as u64;
-            part.permit = Some(Arc::new(permit));
+            part.permits.push(Arc::new(permit));
             part
         });
         if parts.send(part).await.is_err() || failed {
@@ -113,7 +115,8 @@ impl Reading {
             }
             Some(Kind::Page(page)) => {
                 let unopened = self.mostly_known.load(Ordering::Relaxed);
-                let (scope, changes, end) = change::from_page(page, &self.connector, unopened)?;
+                let (scope, changes, end) =
+                    change::from_page(page, &self.connector, unopened, self.want_raw)?;
                 if self.mode == PullMode::Targeted {
                     changes.iter().try_for_each(|change| self.check_answer(change))?;
                 }
@@ -143,7 +146,7 @@ impl Reading {
         if !self.group.scopes.is_empty() && !self.group.holds(&scope) {
             return Err(violation(format!("scope {scope:?}, which was not asked for")));
         }
-        Ok(Some(Part { scope, changes, end, message_bytes: 0, permit: None }))
+        Ok(Some(Part { scope, changes, end, message_bytes: 0, permits: Vec::new() }))
     }
 
     /// A targeted pull says something of what was asked for, and of nothing else: what was not asked for may be older than
@@ -152,6 +155,8 @@ impl Reading {
         let id = match change {
             Change::Document(document) => &document.envelope.id,
             Change::Unopened(document) => &document.id,
+            Change::Raw(raw) => &raw.id,
+            Change::Unnormalized { raw, .. } => &raw.id,
             Change::Permissions { id, fault: Some(_), .. } => id,
             Change::Deletion { target: Target::Id(id), .. } => id,
             Change::ItemError(error) => match &error.target {

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use futures::StreamExt;
 use superfasttt_proto::CONTRACT_REVISION;
 use superfasttt_proto::connector::v1::{PullMode, PullRequest, Reason, log_record::Level};
 use superfasttt_proto::error::{ConnectorError, reason_info};
@@ -18,8 +17,9 @@ use super::commit::PullOutcome;
 use super::outcome::{Treatment, backoff, treatment};
 use super::port::Session;
 use super::pull::{self, Reading};
+use super::raw_stage::{self, RawStage};
 use super::report::Report;
-use super::run::{OpenSession, Runner, Stop};
+use super::run::{OpenSession, Runner, Stop, listen};
 use super::scopes::Group;
 use crate::content::{self, Source};
 use crate::schedule::times;
@@ -245,7 +245,7 @@ impl Runner {
             states: self.committer.scopes.for_pull(mode, group),
             ids: ids.clone(),
             contract_revision: CONTRACT_REVISION,
-            want_raw: false,
+            want_raw: self.keeping.is_some(),
             limits: None,
         };
         let begun = match self.session().await {
@@ -264,12 +264,21 @@ impl Runner {
             mode,
             group: group.clone(),
             ids: ids.into_iter().collect(),
+            want_raw: self.keeping.is_some(),
             full_listing: context.capabilities.full_listing,
             stall_timeout: context.limits.stall_timeout,
             in_flight: self.in_flight.clone(),
             in_flight_bytes: self.in_flight_bytes,
             mostly_known: self.committer.mostly_known(),
         };
+        let raw_stage = self.keeping.clone().map(|keeping| RawStage {
+            keeping,
+            session: session.clone(),
+            connectors: self.connectors.clone(),
+            connection: self.connection.clone(),
+            pauses: (context.limits.retry_backoff_initial, context.limits.retry_backoff_max),
+            crashes: 0,
+        });
         let source = Source {
             session,
             settings: self.settings.clone(),
@@ -277,7 +286,7 @@ impl Runner {
             totals: self.totals.clone(),
             suspects: self.suspects.clone(),
         };
-        let (parts, staged) = mpsc::channel(PARTS_AHEAD);
+        let (parts, mut staged) = mpsc::channel(PARTS_AHEAD);
         let (ready, pending) = mpsc::channel(PARTS_AHEAD);
         let _reader = AbortOnDropHandle::new(tokio::spawn(pull::read(
             reading,
@@ -285,6 +294,11 @@ impl Runner {
             context.report.clone(),
             parts,
         )));
+        let _raw_stage = raw_stage.map(|stage| {
+            let (normalized, parts) = mpsc::channel(PARTS_AHEAD);
+            let raw = std::mem::replace(&mut staged, parts);
+            AbortOnDropHandle::new(tokio::spawn(raw_stage::stage(stage, raw, normalized)))
+        });
         let stage = AbortOnDropHandle::new(tokio::spawn(content::stage(
             context.store.clone(),
             context.fence.connection,
@@ -318,12 +332,7 @@ impl Runner {
             return Ok(open.session.clone());
         }
         let session = self.connectors.open(&self.connection).await?;
-        let report = self.context.report.clone();
-        let lines = session.stderr().for_each(move |line| {
-            report.stderr(line);
-            std::future::ready(())
-        });
-        let _stderr = AbortOnDropHandle::new(tokio::spawn(lines));
+        let _stderr = listen(&session, &self.context.report);
         self.session = Some(OpenSession { session: session.clone(), _stderr });
         Ok(session)
     }

@@ -3,17 +3,21 @@
 
 use std::sync::Arc;
 
+use futures::StreamExt;
+
 use prost_types::Struct;
-use ring::digest::{SHA256, digest};
 use superfasttt_proto::connector::v1::{PullMode, Reason};
 use superfasttt_proto::error::ConnectorError;
 use tokio::sync::Semaphore;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::RunContext;
 use super::commit::Committer;
 use super::port::{Connectors, Session};
+use super::raw_stage::Keeping;
+use super::report::Report;
 use super::scopes::Scopes;
-use super::{RunContext, json};
+use super::synced::Synced;
 use crate::content::{ContentTotals, Fetcher, Suspects};
 use crate::store::StoreError;
 use crate::store::connections::Connection;
@@ -82,12 +86,24 @@ pub struct Runner {
     pub(super) scope_errors: Vec<(String, ConnectorError)>,
     /// Scopes whose cursors the source no longer takes, and what it said.
     pub(super) refused: Option<(Vec<String>, ConnectorError)>,
+    /// How raw items are kept; `None`: they are not.
+    pub(super) keeping: Option<Keeping>,
 }
 
 /// A session, whose process is listened to for as long as it is used.
 pub(super) struct OpenSession {
     pub(super) session: Arc<dyn Session>,
     pub(super) _stderr: AbortOnDropHandle<()>,
+}
+
+/// Puts what a session's process writes to stderr into a run's log.
+pub(super) fn listen(session: &Arc<dyn Session>, report: &Arc<Report>) -> AbortOnDropHandle<()> {
+    let report = report.clone();
+    let lines = session.stderr().for_each(move |line| {
+        report.stderr(line);
+        std::future::ready(())
+    });
+    AbortOnDropHandle::new(tokio::spawn(lines))
 }
 
 impl Runner {
@@ -128,7 +144,16 @@ impl Runner {
             committer,
             scope_errors,
             refused: None,
+            keeping: None,
         }
+    }
+
+    /// Lets raw items be asked for, and kept.
+    #[must_use]
+    pub fn keeping_raw(mut self, keeping: Option<Keeping>) -> Self {
+        self.committer.keeps_raw = keeping.is_some();
+        self.keeping = keeping;
+        self
     }
 
     /// What the run did so far.
@@ -155,14 +180,12 @@ impl Runner {
     /// # Errors
     /// [`Stop`].
     pub async fn run(&mut self) -> Result<Finished, Stop> {
-        // What the person set, not what a newer manifest fills in.
-        let set = prost::Message::encode_to_vec(&json::to_struct(&self.connection.settings));
-        let hash = digest(&SHA256, &set).as_ref().to_vec();
-        let settings_changed = self.connection.synced_settings.as_ref().is_some_and(|synced| *synced != hash);
+        let synced = Synced::of(&self.connection);
+        let anew = synced.settings_changed || synced.raw_missing;
         let work = self.context.report.run().work;
         let can = self.context.capabilities;
         let never_listed = self.committer.scopes.all().next().is_none();
-        let everything = settings_changed || never_listed || !can.incremental;
+        let everything = anew || never_listed || !can.incremental;
         let mut listed_all = false;
         if work == Work::Items {
             self.context.report.update(|run| run.mode = PullMode::Targeted);
@@ -172,10 +195,10 @@ impl Runner {
                 self.ask_for_wanted().await?;
             }
             match work {
-                _ if everything => self.list_everything(settings_changed, hash).await?,
-                Work::Full => self.list_everything(false, hash).await?,
+                _ if everything => self.list_everything(anew, synced).await?,
+                Work::Full => self.list_everything(false, synced).await?,
                 Work::Reconcile if can.list && can.targeted && can.full_listing => self.reconcile().await?,
-                Work::Reconcile => self.list_everything(false, hash).await?,
+                Work::Reconcile => self.list_everything(false, synced).await?,
                 Work::Changes | Work::Items => self.take_changes().await?,
             }
             listed_all = everything || work >= Work::Reconcile;

@@ -38,13 +38,15 @@ struct Tally {
     for_settings: bool,
 }
 
-/// Sweeps scopes whose listings are complete. `counts` are the run's; deletions are added to them.
+/// Sweeps scopes whose listings are complete. `counts` are the run's; deletions are added to them. Where it
+/// `keeps_raw` items, those that nothing became of and that the listing did not send are forgotten.
 ///
 /// # Errors
 /// Where the store fails; what was deleted by then is deleted, and the next run goes on.
 pub async fn sweep(
     context: &Arc<RunContext>,
     states: Vec<ScopeState>,
+    keeps_raw: bool,
     counts: &mut RunCounts,
 ) -> Result<Swept> {
     let mut tallies = count(context, &states).await?;
@@ -80,6 +82,10 @@ pub async fn sweep(
                 delete(context, &state, &mut shields, before, counts).await?;
             }
             forget(context, &state, &mut shields).await?;
+            if keeps_raw && shields.is_empty() {
+                let before = Some(state.generation);
+                context.store.forget(context.fence, &state.scope, Vec::new(), Vec::new(), before).await?;
+            }
             swept.held.extend(held.filter(|_| swept.held.len() < MAX_TOLD));
         } else {
             // What waits for a person, or was approved, is not decided by a listing that proves nothing.
@@ -272,7 +278,7 @@ async fn forget(context: &Arc<RunContext>, state: &ScopeState, shields: &mut Shi
             }
             if !errors.is_empty() {
                 let errors = std::mem::take(&mut errors);
-                store.forget(context.fence, &state.scope, Vec::new(), errors).await?;
+                store.forget(context.fence, &state.scope, Vec::new(), errors, None).await?;
             }
         }
     }
@@ -289,7 +295,7 @@ async fn forget(context: &Arc<RunContext>, state: &ScopeState, shields: &mut Shi
             }
         }
         if !ids.is_empty() {
-            store.forget(context.fence, &state.scope, ids, Vec::new()).await?;
+            store.forget(context.fence, &state.scope, ids, Vec::new(), None).await?;
         }
     }
 }

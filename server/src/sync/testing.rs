@@ -152,13 +152,13 @@ pub fn unopened_part(scope: &str, changes: Vec<change::Kind>, checkpoint: Option
 fn part_from(page: Page, unopened: bool) -> Part {
     // The same on the wire, with documents as they came.
     let page = pulled::Page::decode(page.encode_to_vec().as_slice()).unwrap();
-    let (scope, changes, end) = from_page(page, "demo", unopened).unwrap();
-    Part { scope, changes, end, message_bytes: 100, permit: None }
+    let (scope, changes, end) = from_page(page, "demo", unopened, false).unwrap();
+    Part { scope, changes, end, message_bytes: 100, permits: Vec::new() }
 }
 
 /// A part of changes that no page gives, or with another end.
 pub fn part_of(scope: &str, changes: Vec<Change>, end: PartEnd) -> Part {
-    Part { scope: scope.into(), changes, end, message_bytes: 100, permit: None }
+    Part { scope: scope.into(), changes, end, message_bytes: 100, permits: Vec::new() }
 }
 
 /// A failure for this reason.

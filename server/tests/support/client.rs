@@ -87,6 +87,46 @@ impl Client {
         self.connections().get_connection(request).await.unwrap().into_inner().connection.unwrap()
     }
 
+    /// Keeps raw items of a connection, or no longer.
+    pub async fn keep_raw(&self, id: &str, keep_raw: bool) -> Connection {
+        let connection = Connection { id: id.to_owned(), keep_raw, ..Connection::default() };
+        let request = UpdateConnectionRequest {
+            connection: Some(connection),
+            update_mask: Some(prost_types::FieldMask { paths: vec!["keep_raw".to_owned()] }),
+        };
+        self.connections().update_connection(request).await.unwrap().into_inner().connection.unwrap()
+    }
+
+    /// Asks for a re-normalization.
+    pub async fn begin_renormalization(&self, connection: &str) -> Run {
+        let request = RenormalizeConnectionRequest { connection: connection.to_owned() };
+        self.runs().renormalize_connection(request).await.unwrap().into_inner().run.unwrap()
+    }
+
+    /// Re-normalizes a connection to the end.
+    pub async fn renormalize(&self, connection: &str) -> Run {
+        let run = self.begin_renormalization(connection).await;
+        self.end_of(&run.id).await
+    }
+
+    /// What a re-normalization would change: by id, and the totals.
+    pub async fn preview(
+        &self,
+        connection: &str,
+    ) -> (BTreeMap<String, DocumentDifference>, RenormalizationTotals) {
+        let request =
+            PreviewRenormalizationRequest { connection: connection.to_owned(), sample_size: 0, all: true };
+        let mut stream = self.runs().preview_renormalization(request).await.unwrap().into_inner();
+        let mut documents = BTreeMap::new();
+        loop {
+            let message = stream.message().await.unwrap().expect("the last message says that it is done");
+            documents.extend(message.documents.into_iter().map(|document| (document.id.clone(), document)));
+            if message.done {
+                return (documents, message.totals.unwrap());
+            }
+        }
+    }
+
     /// Changes settings.
     pub async fn change_settings(&self, id: &str, settings: Value) {
         let connection = Connection {

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 pub use client::{Client, new_connection, reason, text};
 pub use script::{
-    Script, Step, checkpoint, complete, content_doc, deletion, doc, fail, in_scope, item_error, more,
+    Script, Step, checkpoint, complete, content_doc, deletion, doc, fail, in_scope, item_error, more, raw,
     unnamed_error,
 };
 pub use server::{Server, Source};

@@ -17,13 +17,19 @@ pub struct Script {
     folder: PathBuf,
     pulls: Mutex<Vec<Value>>,
     content: Mutex<Map<String, Value>>,
+    normalize: Mutex<Value>,
 }
 
 impl Script {
     /// An empty script in a folder of its own.
     pub fn new(folder: PathBuf) -> Self {
         fs::create_dir_all(&folder).unwrap();
-        let script = Self { folder, pulls: Mutex::default(), content: Mutex::default() };
+        let script = Self {
+            folder,
+            pulls: Mutex::default(),
+            content: Mutex::default(),
+            normalize: Mutex::new(json!({})),
+        };
         script.write();
         script
     }
@@ -51,6 +57,12 @@ impl Script {
     /// What is behind a `content_ref`.
     pub fn content(&self, reference: &str, content: Value) {
         self.content.lock().unwrap().insert(reference.to_owned(), content);
+        self.write();
+    }
+
+    /// What Normalize does from here on.
+    pub fn normalize(&self, normalize: Value) {
+        *self.normalize.lock().unwrap() = normalize;
         self.write();
     }
 
@@ -107,7 +119,8 @@ impl Script {
     fn write(&self) {
         let pulls = self.pulls.lock().unwrap();
         let content = self.content.lock().unwrap();
-        let script = json!({"pulls": *pulls, "content": *content});
+        let script =
+            json!({"pulls": *pulls, "content": *content, "normalize": *self.normalize.lock().unwrap()});
         // The connector reads at every call: it must never see half of a file.
         let draft = self.folder.join("draft");
         fs::write(&draft, script.to_string()).unwrap();
@@ -120,6 +133,14 @@ pub fn doc(id: &str, version: &str) -> Step {
     json!({"document": {
         "id": id, "title": format!("{id} {version}"), "content": format!("text of {id} {version}"), "version": version,
     }})
+}
+
+/// A raw item of which Normalize makes the same as [`doc`].
+pub fn raw(id: &str, version: &str) -> Step {
+    let mut document = doc(id, version)["document"].clone();
+    let fields = document.as_object_mut().unwrap();
+    fields.retain(|name, _| name != "id" && name != "version");
+    json!({"raw": {"id": id, "version": version, "schema": "document/1", "data": document}})
 }
 
 /// A document whose text is behind the `content_ref` of its own id.

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use prost_types::{FieldMask, Timestamp};
 use superfasttt_proto::connector::v1::PullMode;
-use superfasttt_proto::control::v1::run::State;
+use superfasttt_proto::control::v1::run::{self, State};
 use superfasttt_proto::control::v1::{Connection, Run, Schedule, StartSyncRequest, UpdateConnectionRequest};
 
 use crate::commands::runs;
@@ -124,7 +124,7 @@ pub async fn wait(context: &Context, run: &str, name: &str) -> Result<Run> {
     match followed? {
         Followed::Ended(run) => Ok(*run),
         Followed::Left => {
-            note(&format!("stopped waiting; the sync goes on (run {run})"));
+            note(&format!("stopped waiting; it goes on (run {run})"));
             note(&format!("  see it:  connectorctl runs show {run}"));
             note(&format!("  stop it: connectorctl runs cancel {run}"));
             Err(Error::Said)
@@ -136,9 +136,13 @@ pub async fn wait(context: &Context, run: &str, name: &str) -> Result<Run> {
 pub fn finish(context: &mut Context, run: &Run) -> Result<()> {
     runs::print(context, run)?;
     context.out.flush()?;
+    let kind = match run.kind() {
+        run::Kind::Renormalization => "re-normalization",
+        run::Kind::Sync | run::Kind::Unspecified => "sync",
+    };
     let message = |what: &str| match &run.error {
-        Some(error) if !error.message.is_empty() => format!("the sync {what}: {}", error.message),
-        _ => format!("the sync {what}"),
+        Some(error) if !error.message.is_empty() => format!("the {kind} {what}: {}", error.message),
+        _ => format!("the {kind} {what}"),
     };
     match run.state() {
         State::Failed => {

@@ -33,6 +33,8 @@ macro_rules! proto_json {
 proto_json!("superfasttt.control.v1":
     control::ApproveDeletionsResponse = "ApproveDeletionsResponse",
     control::Connection = "Connection",
+    control::DocumentDifference = "DocumentDifference",
+    control::PreviewRenormalizationResponse = "PreviewRenormalizationResponse",
     control::Connector = "Connector",
     control::Consumer = "Consumer",
     control::CredentialStatus = "CredentialStatus",

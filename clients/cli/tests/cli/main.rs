@@ -6,6 +6,7 @@ mod connections;
 mod documents;
 mod errors;
 mod fake;
+mod renormalize;
 mod runs;
 mod support;
 mod sync_wait;

@@ -30,6 +30,8 @@ use crate::sync::json::{from_struct, to_struct};
 use crate::sync::port::{Connectors, Session};
 
 const MAX_REQUEST_ID_BYTES: usize = 64;
+/// Versions of a connector that are told.
+const MAX_VERSIONS: usize = 16;
 
 #[tonic::async_trait]
 impl ConnectionService for Api {
@@ -44,9 +46,6 @@ impl ConnectionService for Api {
         let mut faults = Vec::new();
         let organization = organization(&asked.organization, &mut faults);
         check_name(&asked.name, &mut faults);
-        if asked.keep_raw {
-            faults.push(fault("connection.keep_raw", "is not served by this version"));
-        }
         if request.request_id.len() > MAX_REQUEST_ID_BYTES {
             faults.push(fault("request_id", "must be at most 64 bytes"));
         }
@@ -66,6 +65,7 @@ impl ConnectionService for Api {
             settings,
             schedule,
             disabled: request.disabled,
+            keep_raw: asked.keep_raw,
             // It was made: that is why it runs for the first time.
             next: Some(Due { at: now, cause: Trigger::Settings, full: false }),
             request: (!request.request_id.is_empty()).then_some((request.request_id, hash)),
@@ -111,7 +111,7 @@ impl ConnectionService for Api {
         let asked = request.connection.unwrap_or_default();
         let mask = request.update_mask.unwrap_or_default().paths;
         let revision = revision(&asked.etag, "connection.etag")?;
-        let changed = loop {
+        let (changed, raw_epoch) = loop {
             let found = self.connection(&asked.id).await.map_err(|error| match error {
                 ApiError::Invalid(_) => ApiError::field("connection.id", "is required: the server's id"),
                 error => error,
@@ -123,9 +123,12 @@ impl ConnectionService for Api {
                 // Somebody else's change came first. It stays, and this one is made to what it left: whoever loops here
                 // waits for somebody who got on.
                 Err(StoreError::Conflict(_)) if revision.is_none() => {}
-                changed => break changed.map_err(ApiError::from)?,
+                changed => break (changed.map_err(ApiError::from)?, found.raw_epoch),
             }
         };
+        if changed.raw_epoch != raw_epoch {
+            self.scheduler.spawn_trim_raw_items();
+        }
         Ok(Response::new(UpdateConnectionResponse { connection: Some(self.show(&changed).await?) }))
     }
 
@@ -321,6 +324,11 @@ impl Api {
         }
         // Without a manifest nobody knows which settings are secret.
         let settings = Value::Object(stored.settings.clone());
+        if let Some(manifest) = manifest.as_ref().filter(|_| stored.keep_raw) {
+            let mut versions = self.store.normalizers(stored.key, MAX_VERSIONS).await?;
+            versions.retain(|version| *version != manifest.version);
+            shown.normalized_by_other_versions = versions;
+        }
         let settings = manifest.map(|manifest| without_secrets(&manifest, &settings));
         shown.settings = settings.as_ref().and_then(Value::as_object).map(to_struct);
         Ok(shown)

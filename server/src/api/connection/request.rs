@@ -61,8 +61,7 @@ impl Api {
                     };
                 }
                 ("schedule", field) => schedule_fields.push(field),
-                ("keep_raw", "") if !asked.keep_raw => {}
-                ("keep_raw", "") => faults.push(fault("connection.keep_raw", "is not served by this version")),
+                ("keep_raw", "") => change.keep_raw = Some(asked.keep_raw),
                 _ => faults.push(fault(
                     "update_mask",
                     &format!("{path:?} cannot be changed; name, settings, settings.<field>, schedule, schedule.<field> and keep_raw \
@@ -139,6 +138,8 @@ impl Api {
             last_run: None,
             last_success_at: None,
             failures: 0,
+            keep_raw: false,
+            raw_epoch: 0,
             created_at: now,
             updated_at: now,
         })

@@ -46,6 +46,8 @@ fn connection(schedule: Schedule, cause: Trigger, next: Option<&str>) -> Connect
         synced_settings: None,
         next_run_at: next.map(at),
         next_cause: cause,
+        keep_raw: false,
+        raw_epoch: 0,
         last_full_at: None,
         last_run: None,
         last_success_at: None,

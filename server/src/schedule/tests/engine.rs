@@ -12,9 +12,9 @@ use prost::Message;
 use superfasttt_extract::{Pool, PoolConfig};
 use superfasttt_proto::connector::pulled;
 use superfasttt_proto::connector::v1::{
-    Checkpoint, DiscoverRequest, DiscoverResponse, FetchContentRequest, FetchContentResponse, PullMode,
-    PullRequest, PullResponse, Reason, ScopeError, TestConnectionRequest, TestConnectionResponse, change,
-    pull_response,
+    Checkpoint, DiscoverRequest, DiscoverResponse, FetchContentRequest, FetchContentResponse,
+    NormalizeRequest, NormalizeResponse, PullMode, PullRequest, PullResponse, RawItem, Reason, ScopeError,
+    TestConnectionRequest, TestConnectionResponse, change, normalize_request, pull_response,
 };
 use superfasttt_proto::control::v1::run::Trigger;
 use superfasttt_proto::error::ConnectorError;
@@ -57,6 +57,9 @@ pub fn fail(reason: Reason) -> Step {
     Step::Fail(ConnectorError::new(reason, "as the script wants it"))
 }
 
+/// What Normalize answers to the items of a call; after an error, or where it says nothing more, nothing comes.
+type Normalize = dyn Fn(Vec<RawItem>) -> Vec<Result<NormalizeResponse, ConnectorError>> + Send + Sync;
+
 #[derive(Default)]
 struct Script {
     pulls: Mutex<VecDeque<Vec<Step>>>,
@@ -65,6 +68,11 @@ struct Script {
     opened: Mutex<u32>,
     asked: Mutex<Vec<PullRequest>>,
     contents: Mutex<VecDeque<ConnectorError>>,
+    normalize: Mutex<Option<Arc<Normalize>>>,
+    /// How many items each call of Normalize had.
+    normalized: Mutex<Vec<usize>>,
+    /// Normalize stays silent after its answers, and does not end.
+    hangs: Mutex<bool>,
     /// A pull has come to a step that waits.
     waits: Arc<Notify>,
 }
@@ -108,6 +116,28 @@ impl Session for Fake {
             }
         });
         Ok(messages.filter_map(std::future::ready).boxed())
+    }
+
+    async fn normalize(
+        &self,
+        requests: Vec<NormalizeRequest>,
+    ) -> Result<Messages<NormalizeResponse>, ConnectorError> {
+        let mut requests = requests.into_iter().filter_map(|request| request.kind);
+        assert!(
+            matches!(requests.next(), Some(normalize_request::Kind::Start(_))),
+            "the settings come first"
+        );
+        let items: Vec<RawItem> = requests
+            .map(|kind| match kind {
+                normalize_request::Kind::Raw(item) => item,
+                normalize_request::Kind::Start(_) => panic!("settings twice"),
+            })
+            .collect();
+        self.0.normalized.lock().unwrap().push(items.len());
+        let normalize = self.0.normalize.lock().unwrap().clone().expect("nobody said how to normalize");
+        let answers = stream::iter(normalize(items));
+        let hangs = *self.0.hangs.lock().unwrap();
+        Ok(if hangs { answers.chain(stream::pending()).boxed() } else { answers.boxed() })
     }
 
     async fn fetch_content(
@@ -189,6 +219,33 @@ impl Engine {
     /// What the next fetches of content answer.
     pub fn fail_content(&self, error: ConnectorError) {
         self.script.contents.lock().unwrap().push_back(error);
+    }
+
+    /// How Normalize answers from here on.
+    pub fn normalize(
+        &self,
+        normalize: impl Fn(Vec<RawItem>) -> Vec<Result<NormalizeResponse, ConnectorError>> + Send + Sync + 'static,
+    ) {
+        *self.script.normalize.lock().unwrap() = Some(Arc::new(normalize));
+    }
+
+    /// Whether Normalize stays silent after its answers, instead of ending.
+    pub fn hang_normalize(&self, hangs: bool) {
+        *self.script.hangs.lock().unwrap() = hangs;
+    }
+
+    /// How many items each call of Normalize had so far.
+    pub fn normalized(&self) -> Vec<usize> {
+        self.script.normalized.lock().unwrap().clone()
+    }
+
+    /// Asks for a re-normalization and lets it go to its end.
+    pub async fn renormalize(&self) -> Run {
+        let (id, key) = (new_id(), self.connection.key);
+        let queued = self.store.queue_renormalization(id, key, self.clock.now()).await.unwrap();
+        let Queued::New(run) = queued else { panic!("something is under way: {queued:?}") };
+        self.go().await;
+        self.run(&run.id).await
     }
 
     /// Asks for a run and lets it go to its end, or to its pause.

@@ -4,5 +4,6 @@
 mod engine;
 mod failures;
 mod listings;
+mod raw_items;
 mod reconcile;
 mod stops;

@@ -56,6 +56,10 @@ pub struct Connection {
     pub last_success_at: Option<DateTime<Utc>>,
     /// Failed runs in a row.
     pub failures: i64,
+    /// Raw items are kept.
+    pub keep_raw: bool,
+    /// Counts how often that was switched, either way.
+    pub raw_epoch: i64,
     /// When it was made.
     pub created_at: DateTime<Utc>,
     /// When a person last changed it.
@@ -79,6 +83,8 @@ pub struct NewConnection {
     pub schedule: Schedule,
     /// Make it disabled.
     pub disabled: bool,
+    /// Keep raw items: its first epoch.
+    pub keep_raw: bool,
     /// When its first run is due, and why. `None`: not by itself.
     pub next: Option<Due>,
     /// The request that makes it, and a hash of what it asks for. The same request makes it once.
@@ -98,6 +104,8 @@ pub struct ConnectionChange {
     pub disabled: Option<bool>,
     /// Pause or resume.
     pub paused: Option<bool>,
+    /// Keep raw items, or no longer: where that is a change, a new epoch.
+    pub keep_raw: Option<bool>,
     /// When the next run is due from now on, and why. `Some(None)`: not by itself.
     pub next: Option<Option<Due>>,
 }
@@ -163,8 +171,8 @@ pub trait ConnectionStore: Send + Sync {
         now: DateTime<Utc>,
     ) -> Result<Connection>;
 
-    /// Marks one as being deleted, so that nothing new begins for it, and cancels its run, also one under way. Again is
-    /// harmless.
+    /// Marks one as being deleted, so that nothing new begins for it, cancels its run, also one under way, and keeps raw
+    /// items no longer. Again is harmless.
     async fn begin_deletion(&self, id: &str, revision: Option<i64>, now: DateTime<Utc>)
     -> Result<Connection>;
 

@@ -16,7 +16,7 @@ use crate::store::{ConnectionKey, Fence, Listed, Result, SqliteStore, StoreError
 
 const COLUMNS: &str = "pk, id, organization, connector, name, settings, schedule, next_cause, disabled, paused, \
      deleting_at, revision, fence, synced_settings, next_run_at, last_full_at, last_run, last_success_at, failures, \
-     created_at, updated_at";
+     created_at, updated_at, keep_raw, raw_epoch";
 
 #[async_trait]
 impl ConnectionStore for SqliteStore {
@@ -30,16 +30,16 @@ impl ConnectionStore for SqliteStore {
             let (request_id, request_hash) = new.request.unzip();
             let made = tx.execute(
                 "INSERT INTO connections (id, organization, connector, name, settings, schedule, disabled, \
-                 next_run_at, next_cause, request_id, request_hash, created_at, updated_at) \
+                 next_run_at, next_cause, request_id, request_hash, keep_raw, raw_epoch, created_at, updated_at) \
                  VALUES (:id, :organization, :connector, :name, :settings, :schedule, :disabled, :next_run_at, \
-                 :next_cause, :request_id, :request_hash, :now, :now)",
+                 :next_cause, :request_id, :request_hash, :keep_raw, :keep_raw, :now, :now)",
                 named_params! {
                     ":id": new.id, ":organization": new.organization, ":connector": new.connector, ":name": new.name,
                     ":settings": to_json("settings", &new.settings)?,
                     ":schedule": to_json("schedule", &new.schedule)?, ":disabled": new.disabled,
                     ":next_run_at": new.next.map(|next| micros(next.at)),
                     ":next_cause": new.next.map_or(Trigger::Schedule, |next| next.cause) as i32,
-                    ":request_id": request_id, ":request_hash": request_hash, ":now": micros(now),
+                    ":keep_raw": new.keep_raw, ":request_id": request_id, ":request_hash": request_hash, ":now": micros(now),
                 },
             );
             match made {
@@ -123,13 +123,17 @@ impl ConnectionStore for SqliteStore {
             connection.schedule = change.schedule.unwrap_or(connection.schedule);
             connection.disabled = change.disabled.unwrap_or(connection.disabled);
             connection.paused = change.paused.unwrap_or(connection.paused);
+            let keep_raw = change.keep_raw.unwrap_or(connection.keep_raw);
+            connection.raw_epoch += i64::from(keep_raw != connection.keep_raw);
             let changed = tx.execute(
                 "UPDATE connections SET name = :name, settings = :settings, schedule = :schedule, \
-                 disabled = :disabled, paused = :paused, revision = revision + 1, updated_at = :now WHERE pk = :key",
+                 disabled = :disabled, paused = :paused, keep_raw = :keep_raw, raw_epoch = :raw_epoch, \
+                 revision = revision + 1, updated_at = :now WHERE pk = :key",
                 named_params! {
                     ":name": connection.name, ":settings": to_json("settings", &connection.settings)?,
                     ":schedule": to_json("schedule", &connection.schedule)?, ":disabled": connection.disabled,
-                    ":paused": connection.paused, ":now": micros(now), ":key": connection.key.0,
+                    ":paused": connection.paused, ":keep_raw": keep_raw, ":raw_epoch": connection.raw_epoch,
+                    ":now": micros(now), ":key": connection.key.0,
                 },
             );
             if let Some(next) = change.next {
@@ -160,7 +164,8 @@ impl ConnectionStore for SqliteStore {
                 return Ok(connection);
             }
             tx.execute(
-                "UPDATE connections SET deleting_at = ?1, next_run_at = NULL WHERE pk = ?2",
+                "UPDATE connections SET deleting_at = ?1, next_run_at = NULL, raw_epoch = raw_epoch + keep_raw, \
+                 keep_raw = 0 WHERE pk = ?2",
                 params![micros(now), connection.key.0],
             )?;
             claim(tx, connection.key, None)?;
@@ -231,7 +236,7 @@ impl ConnectionStore for SqliteStore {
         self.write_fenced(fence, move |tx| {
             let key = fence.connection.0;
             tx.execute("DELETE FROM run_logs WHERE run IN (SELECT id FROM runs WHERE connection = ?1)", [key])?;
-            for table in ["runs", "item_errors", "sync_states", "shields", "containers", "wanted"] {
+            for table in ["runs", "item_errors", "sync_states", "shields", "containers", "raw_items", "wanted"] {
                 tx.execute(&format!("DELETE FROM {table} WHERE connection = ?1"), [key])?;
             }
             tx.execute(
@@ -350,5 +355,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Result<Connection>> {
         failures: row.get(18)?,
         created_at: time(row.get(19)?),
         updated_at: time(row.get(20)?),
+        keep_raw: row.get(21)?,
+        raw_epoch: row.get(22)?,
     }))
 }

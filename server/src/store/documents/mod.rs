@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use super::item_errors::{ItemError, Shield};
+use super::raw_items::RawWrite;
 use super::runs::RunProgress;
 use super::sync_states::ScopeState;
 use super::wanted::Wanted;
@@ -183,6 +184,10 @@ pub struct Commit {
     pub shields: Vec<Shield>,
     /// Where scopes stand after it.
     pub states: Vec<ScopeState>,
+    /// What happens to raw items, in order, after the documents are written.
+    pub raw_items: Vec<RawWrite>,
+    /// The last id that a re-normalization has done with this.
+    pub renormalized_to: Option<String>,
 }
 
 impl Commit {
@@ -196,6 +201,7 @@ impl Commit {
             && self.shields.is_empty()
             && self.wanted.is_empty()
             && self.answered.is_empty()
+            && self.raw_items.is_empty()
     }
 }
 
@@ -317,12 +323,14 @@ pub trait DocumentStore: Send + Sync {
         limit: usize,
     ) -> Result<Vec<OldContainer>>;
 
-    /// Forgets containers of a scope, and item errors by their keys.
+    /// Forgets containers of a scope, item errors by their keys, and with `raw_before` raw items of the scope that were
+    /// last sent before that listing and of which there is no document.
     async fn forget(
         &self,
         fence: Fence,
         scope: &str,
         containers: Vec<String>,
         item_errors: Vec<i64>,
+        raw_before: Option<i64>,
     ) -> Result<()>;
 }

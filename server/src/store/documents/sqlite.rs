@@ -10,7 +10,9 @@ use super::{
 };
 use crate::store::runs::RunProgress;
 use crate::store::sqlite::{hash, micros};
-use crate::store::{ConnectionKey, Fence, Result, SqliteStore, feed, item_errors, runs, sync_states, wanted};
+use crate::store::{
+    ConnectionKey, Fence, Result, SqliteStore, feed, item_errors, raw_items, runs, sync_states, wanted,
+};
 
 /// Documents and containers right under `:id`: `:connection`, `:scope`, `:id` and `:limit` are its parameters.
 const CHILDREN: &str = "SELECT id, \
@@ -129,7 +131,11 @@ impl DocumentStore for SqliteStore {
             for state in &commit.states {
                 sync_states::sqlite::save(tx, fence.connection, state)?;
             }
+            raw_items::sqlite::write(tx, fence.connection, &commit.raw_items, now)?;
             runs::sqlite::save_progress(tx, &commit.run, &commit.progress)?;
+            if let Some(id) = &commit.renormalized_to {
+                runs::sqlite::save_renormalized_to(tx, &commit.run, id)?;
+            }
             Ok(((), head))
         })
         .await
@@ -239,6 +245,7 @@ impl DocumentStore for SqliteStore {
         scope: &str,
         containers: Vec<String>,
         item_errors: Vec<i64>,
+        raw_before: Option<i64>,
     ) -> Result<()> {
         let scope = scope.to_owned();
         self.write_fenced(fence, move |tx| {
@@ -252,7 +259,10 @@ impl DocumentStore for SqliteStore {
             for error in item_errors {
                 clear.execute(params![key.0, error])?;
             }
-            Ok(())
+            match raw_before {
+                Some(generation) => raw_items::sqlite::remove_older(tx, key, &scope, generation),
+                None => Ok(()),
+            }
         })
         .await
     }
@@ -303,6 +313,7 @@ fn write_documents(
                 }
             }
             DocumentWrite::Gone(key) => {
+                raw_items::sqlite::remove_of_document(tx, key.0)?;
                 let buried = tx
                     .prepare_cached(
                         "UPDATE documents SET gone = 1, feed_offset = ?1, content_offset = ?1, committed_at = ?2, \

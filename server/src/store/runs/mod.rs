@@ -58,6 +58,10 @@ pub struct Run {
     pub error: Option<RunError>,
     /// Deletions that wait for a person.
     pub held_sweeps: Vec<HeldSweep>,
+    /// It is no sync: it makes documents anew of kept raw items.
+    pub renormalizes: bool,
+    /// The last id that it has done, where it does; empty for none.
+    pub renormalized_to: String,
 }
 
 /// What is asked of a run. Each does what those before it do as well, so that of two wishes the greater one is enough.
@@ -242,7 +246,8 @@ pub enum Queued {
     New(Run),
     /// One was queued or parked already, and now does what was asked.
     Existing(Run),
-    /// One is under way that may have passed what was asked for; another one follows it.
+    /// One is under way that may have passed what was asked for, or a re-normalization is queued or under way; another
+    /// one follows it.
     Follows(Run),
 }
 
@@ -310,6 +315,17 @@ pub trait RunStore: Send + Sync {
         now: DateTime<Utc>,
     ) -> Result<Queued>;
 
+    /// Queues a re-normalization, unless a run of either kind is queued, running or parked for the connection.
+    ///
+    /// # Errors
+    /// `Missing("connection")`, also where it is being deleted.
+    async fn queue_renormalization(
+        &self,
+        id: String,
+        connection: ConnectionKey,
+        now: DateTime<Utc>,
+    ) -> Result<Queued>;
+
     /// Queues a run for up to `limit` connections that are due, the longest overdue first (ids come from `new_id`),
     /// says when each is due again, and queues again each parked run whose time has come. A connection whose run is
     /// under way is passed over, or gets one more afterwards, as its schedule says. Says how many runs were queued.
@@ -338,7 +354,8 @@ pub trait RunStore: Send + Sync {
     async fn next_due(&self) -> Result<Option<DateTime<Utc>>>;
 
     /// Ends or pauses runs, each by itself and all in one transaction, ends their claims, and sets what the connections
-    /// show of them. The answers are in the order of the outcomes.
+    /// show of them: of a sync also when it last went through and when it is due again, on which a re-normalization has no
+    /// bearing. The answers are in the order of the outcomes.
     ///
     /// # Errors
     /// For all: the database failed and nothing was written. For one: `Fenced`, `Missing("run")`, `Illegal`.

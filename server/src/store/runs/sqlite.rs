@@ -22,7 +22,9 @@ use crate::store::{
 };
 
 const COLUMNS: &str = "r.id, r.connection, c.id, r.state, r.cause, r.work, r.mode, r.created_at, r.started_at, \
-     r.ended_at, r.resume_at, r.pulls, r.attempts, r.counts, r.error, r.held_sweeps, r.crashes";
+     r.ended_at, r.resume_at, r.pulls, r.attempts, r.counts, r.error, r.held_sweeps, r.crashes, r.renormalizes, \
+     r.renormalized_to";
+
 /// The runs of a lane that wait.
 type Waiting = Lane<(String, ConnectionKey)>;
 
@@ -44,13 +46,14 @@ impl RunStore for SqliteStore {
     ) -> Result<Queued> {
         self.write_runs(move |tx| {
             let Some(run) = active(tx, connection)? else {
-                let open = "SELECT 1 FROM connections WHERE pk = ?1 AND deleting_at IS NULL";
-                if !tx.prepare_cached(open)?.exists([connection.0])? {
-                    return Err(StoreError::Missing("connection"));
-                }
+                check_open(tx, connection)?;
                 insert(tx, &id, connection, trigger, work, now)?;
                 return Ok(Queued::New(by_id(tx, &id)?.ok_or(StoreError::Missing("run"))?));
             };
+            if run.renormalizes {
+                follow(tx, connection, trigger, work)?;
+                return Ok(Queued::Follows(run));
+            }
             if run.state == State::Running {
                 // What is wanted by id may have been asked for already when the wish came.
                 if trigger != Trigger::Event && work != Work::Items && run.work >= work {
@@ -69,19 +72,38 @@ impl RunStore for SqliteStore {
         .await
     }
 
+    async fn queue_renormalization(
+        &self,
+        id: String,
+        connection: ConnectionKey,
+        now: DateTime<Utc>,
+    ) -> Result<Queued> {
+        self.write_runs(move |tx| {
+            if let Some(run) = active(tx, connection)? {
+                return Ok(Queued::Existing(run));
+            }
+            check_open(tx, connection)?;
+            insert(tx, &id, connection, Trigger::Manual, Work::Changes, now)?;
+            tx.execute("UPDATE runs SET renormalizes = 1 WHERE id = ?1", [&id])?;
+            Ok(Queued::New(by_id(tx, &id)?.ok_or(StoreError::Missing("run"))?))
+        })
+        .await
+    }
+
     async fn queue_due_runs(&self, new_id: fn() -> String, limit: usize, now: DateTime<Utc>) -> Result<u64> {
         self.write(move |tx| {
             let due = tx
                 .prepare_cached(
-                    "SELECT pk, id, schedule, last_full_at, next_cause, EXISTS \
-                     (SELECT 1 FROM runs WHERE connection = connections.pk AND state IN (1, 2, 3)) FROM connections \
+                    "SELECT pk, id, schedule, last_full_at, next_cause, \
+                     (SELECT renormalizes FROM runs WHERE connection = connections.pk AND state IN (1, 2, 3)) \
+                     FROM connections \
                      WHERE next_run_at <= ?1 AND disabled = 0 AND paused = 0 AND deleting_at IS NULL \
                      ORDER BY next_run_at LIMIT ?2",
                 )?
                 .query_map(params![micros(now), limit as i64], |row| {
                     Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?))
                 })?
-                .collect::<rusqlite::Result<Vec<(i64, String, String, Option<i64>, i32, bool)>>>()?;
+                .collect::<rusqlite::Result<Vec<(i64, String, String, Option<i64>, i32, Option<bool>)>>>()?;
             let mut queued = 0;
             for (key, id, schedule, last_full_at, cause, active) in due {
                 let connection = ConnectionKey(key);
@@ -95,10 +117,11 @@ impl RunStore for SqliteStore {
                     (false, true) => Work::Reconcile,
                     (false, false) => Work::Changes,
                 };
-                if !active {
+                if active.is_none() {
                     insert(tx, &new_id(), connection, trigger(cause), work, now)?;
                     queued += 1;
-                } else if schedule.buffers(trigger(cause)) {
+                } else if active == Some(true) || schedule.buffers(trigger(cause)) {
+                    // A re-normalization brings nothing of what the sync would have brought.
                     follow(tx, connection, trigger(cause), work)?;
                 }
                 schedule.forget_planned(now);
@@ -347,6 +370,22 @@ pub(in crate::store) fn save_progress(tx: &Transaction<'_>, run: &str, progress:
     Ok(())
 }
 
+/// Writes how far a re-normalization is.
+pub(in crate::store) fn save_renormalized_to(tx: &Transaction<'_>, run: &str, id: &str) -> Result<()> {
+    tx.prepare_cached("UPDATE runs SET renormalized_to = ?1 WHERE id = ?2")?.execute([id, run])?;
+    Ok(())
+}
+
+/// Refuses a connection that is not there, or is being deleted.
+fn check_open(tx: &Transaction<'_>, connection: ConnectionKey) -> Result<()> {
+    let open = "SELECT 1 FROM connections WHERE pk = ?1 AND deleting_at IS NULL";
+    if tx.prepare_cached(open)?.exists([connection.0])? {
+        Ok(())
+    } else {
+        Err(StoreError::Missing("connection"))
+    }
+}
+
 /// Cancels a connection's run, wherever it stands.
 pub(in crate::store) fn cancel(
     tx: &Transaction<'_>,
@@ -375,11 +414,11 @@ pub(in crate::store) fn begin_again(
 fn end(tx: &Transaction<'_>, outcome: RunOutcome, now: DateTime<Utc>) -> Result<()> {
     let RunOutcome { fence, run, end, progress, states, log } = outcome;
     crate::store::sqlite::check(tx, fence)?;
-    let from: Option<i32> = tx
-        .prepare_cached("SELECT state FROM runs WHERE id = ?1 AND connection = ?2")?
-        .query_row(params![run, fence.connection.0], |row| row.get(0))
+    let from: Option<(i32, bool)> = tx
+        .prepare_cached("SELECT state, renormalizes = 0 FROM runs WHERE id = ?1 AND connection = ?2")?
+        .query_row(params![run, fence.connection.0], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
-    let from = from.ok_or(StoreError::Missing("run"))?;
+    let (from, syncs) = from.ok_or(StoreError::Missing("run"))?;
     state::check(State::try_from(from).unwrap_or_default(), end.state)?;
     for state in &states {
         sync_states::sqlite::save(tx, fence.connection, state)?;
@@ -413,8 +452,8 @@ fn end(tx: &Transaction<'_>, outcome: RunOutcome, now: DateTime<Utc>) -> Result<
         )?
         .query_row(
             named_params! {
-                ":succeeded": succeeded, ":failed": end.state == State::Failed,
-                ":retry_at": end.retry_at.map(micros), ":retry_cause": Trigger::Retry as i32,
+                ":succeeded": syncs && succeeded, ":failed": syncs && end.state == State::Failed,
+                ":retry_at": end.retry_at.filter(|_| syncs).map(micros), ":retry_cause": Trigger::Retry as i32,
                 ":listed_all": end.listed_all, ":now": micros(now), ":key": fence.connection.0,
             },
             |row| Ok((row.get(0)?, row.get(1)?)),
@@ -611,6 +650,8 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Result<Run>> {
         error,
         held_sweeps,
         crashes: row.get(16)?,
+        renormalizes: row.get(17)?,
+        renormalized_to: row.get(18)?,
     }))
 }
 

@@ -35,6 +35,8 @@ fn everything(run: &str, id: &str) -> Commit {
         wanted: vec![wanted("w", "2")],
         answered: Vec::new(),
         states: vec![ScopeState { cursor: Some(vec![1]), ..ScopeState::default() }],
+        raw_items: Vec::new(),
+        renormalized_to: None,
     }
 }
 

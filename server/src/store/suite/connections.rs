@@ -86,12 +86,14 @@ pub async fn an_update_changes_only_what_it_names(store: Shared) {
         schedule: Some(Schedule { frequency: every(60), ..Schedule::default() }),
         disabled: Some(true),
         paused: Some(false),
+        keep_raw: Some(true),
         next: Some(due(at(60))),
     };
     let changed = store.update_connection("c-docs", None, change, at(2)).await.unwrap();
     assert_eq!((changed.name.as_str(), changed.disabled, changed.paused), ("papers", true, false));
     assert_eq!((changed.schedule.frequency, changed.next_run_at), (every(60), Some(at(60))));
     assert_eq!(changed.settings.get("a"), Some(&json!(1)));
+    assert_eq!((changed.keep_raw, changed.raw_epoch), (true, 1));
     let change = ConnectionChange { next: Some(None), ..ConnectionChange::default() };
     assert_eq!(store.update_connection("c-docs", None, change, at(3)).await.unwrap().next_run_at, None);
 }

@@ -11,6 +11,7 @@ mod feed;
 mod fences;
 mod item_errors;
 mod model;
+mod raw_items;
 mod run_logs;
 mod runs;
 pub(crate) mod support;
@@ -130,6 +131,23 @@ macro_rules! suite {
                 ids_are_wanted_until_they_are_answered,
                 attempts_count_for_a_version,
                 item_errors_are_tried_again_by_id_alone,
+            }
+            raw_items {
+                a_raw_item_is_read_back_as_it_was_put,
+                raw_items_are_read_in_pages_bounded_by_bytes,
+                a_sample_is_spread_over_all,
+                a_raw_item_goes_with_its_document,
+                a_deletion_by_another_scope_leaves_a_raw_item,
+                what_a_listing_did_not_send_goes_where_there_is_no_document,
+                permissions_that_come_later_stay_until_the_item_is_sent_again,
+                a_failed_normalize_hides_no_document,
+                switching_off_ends_an_epoch_and_its_items,
+                a_raw_item_of_an_ended_epoch_is_not_kept,
+                a_deleted_connection_keeps_no_raw_items,
+                versions_that_normalized_are_told,
+                a_re_normalization_is_a_run_of_its_own,
+                a_schedule_is_followed_after_a_re_normalization,
+                a_re_normalization_goes_on_where_it_was,
             }
             consumers {
                 a_consumer_is_made_once_and_keeps_its_filter,

@@ -49,6 +49,7 @@ pub fn new_connection(name: &str) -> NewConnection {
         settings: serde_json::Map::new(),
         schedule: Schedule::default(),
         disabled: false,
+        keep_raw: false,
         next: None,
         request: None,
     }

@@ -3,13 +3,14 @@
 
 mod calls;
 mod content;
+mod normalize;
 mod play;
 mod script;
 
 use anyhow::Context;
 use serde_json::json;
 use superfasttt_proto::connector::v1::connector_server::{Connector, ConnectorServer};
-use superfasttt_proto::connector::v1::{self, Capabilities, normalize_request, normalize_response};
+use superfasttt_proto::connector::v1::{self, Capabilities};
 use superfasttt_proto::{CONTRACT_REVISION, DESCRIPTORS};
 use tokio::net::UnixListener;
 use tokio::sync::mpsc;
@@ -123,17 +124,8 @@ impl Connector for Scripted {
         &self,
         request: Request<Streaming<v1::NormalizeRequest>>,
     ) -> Result<Response<Self::NormalizeStream>, Status> {
-        let mut requests = request.into_inner();
         let (sender, responses) = mpsc::channel(4);
-        tokio::spawn(async move {
-            while let Ok(Some(request)) = requests.message().await {
-                let Some(normalize_request::Kind::Raw(raw)) = request.kind else { continue };
-                let response = v1::NormalizeResponse { kind: Some(normalized(raw)) };
-                if sender.send(Ok(response)).await.is_err() {
-                    return;
-                }
-            }
-        });
+        tokio::spawn(normalize::play(request.into_inner(), sender));
         Ok(Response::new(ReceiverStream::new(responses)))
     }
 
@@ -171,27 +163,6 @@ impl Connector for Scripted {
         request: Request<v1::ExecuteRequest>,
     ) -> Result<Response<v1::ExecuteResponse>, Status> {
         Ok(Response::new(v1::ExecuteResponse { output: request.into_inner().input }))
-    }
-}
-
-/// A raw item's data is a document of the script; one that is not becomes an item error.
-fn normalized(raw: v1::RawItem) -> normalize_response::Kind {
-    match serde_json::from_slice::<script::Document>(&raw.data) {
-        Ok(document) => normalize_response::Kind::Document(v1::DocumentEnvelope {
-            id: raw.id,
-            version: raw.version,
-            content_ref: raw.content_ref,
-            ..document.into_proto()
-        }),
-        Err(error) => normalize_response::Kind::ItemError(v1::ItemError {
-            target: Some(v1::item_error::Target::Id(raw.id)),
-            with_descendants: false,
-            error: Some(v1::Error {
-                reason: v1::Reason::Internal.into(),
-                message: error.to_string(),
-                ..Default::default()
-            }),
-        }),
     }
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use superfasttt_proto::connector::v1::{
-    Change, Checkpoint, DocumentEnvelope, Page, Progress, PullResponse, ScopeError, ScopeRemoved, change,
-    pull_response::Kind,
+    Change, Checkpoint, DocumentEnvelope, Page, Progress, PullResponse, RawItem, ScopeError, ScopeRemoved,
+    change, pull_response::Kind,
 };
 use tokio::sync::mpsc;
 use tonic::Status;
@@ -119,7 +119,9 @@ async fn play_generate(generate: Generate, scope: String, responses: &Responses)
             version: generate.version.clone(),
             ..DocumentEnvelope::default()
         };
-        changes.push(Change { kind: Some(change::Kind::Document(document)) });
+        changes.push(Change {
+            kind: Some(if generate.raw { as_raw(document) } else { change::Kind::Document(document) }),
+        });
         let next = number + 1;
         let checkpoint =
             (generate.checkpoint_every > 0 && next % generate.checkpoint_every == 0).then(|| Checkpoint {
@@ -135,6 +137,18 @@ async fn play_generate(generate: Generate, scope: String, responses: &Responses)
         }
     }
     changes.is_empty() || send(responses, Kind::Page(page(scope, changes, None))).await
+}
+
+/// The raw item that Normalize makes a generated document of.
+fn as_raw(document: DocumentEnvelope) -> change::Kind {
+    let data = serde_json::json!({"title": document.title, "content": document.content});
+    change::Kind::Raw(RawItem {
+        id: document.id,
+        version: document.version,
+        schema: "generated/1".to_owned(),
+        data: data.to_string().into(),
+        ..RawItem::default()
+    })
 }
 
 /// Polls for a file while the client is there.

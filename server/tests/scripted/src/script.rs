@@ -1,6 +1,6 @@
 //! What a script can say, and the messages that its parts stand for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -26,6 +26,36 @@ pub struct Script {
     pub checks: Vec<CheckScript>,
     /// The resources of Discover, under each parent's id ("" is the top).
     pub resources: BTreeMap<String, Vec<ResourceScript>>,
+    /// What Normalize does besides reading a raw item's data as a [`Document`].
+    pub normalize: Normalize,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Normalize {
+    /// Stands before each title.
+    pub title_prefix: String,
+    /// Only before the titles of these documents. Empty: of all.
+    pub retitle: BTreeSet<String>,
+    /// Items that become item errors.
+    pub refuse: BTreeSet<String>,
+    /// Nothing is answered before so many items, or the end of the requests, were read.
+    pub answer_after: usize,
+    /// A pause before each answer.
+    pub delay_ms: u64,
+    /// The process ends when this item's turn comes.
+    pub exit_at: Option<String>,
+    /// What happens when an item's turn comes.
+    pub hold: Option<Hold>,
+}
+
+/// At an item, touches one file and waits for another.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hold {
+    pub id: String,
+    pub reached: PathBuf,
+    pub until: PathBuf,
 }
 
 #[derive(Deserialize)]
@@ -201,6 +231,8 @@ pub struct Generate {
     /// A checkpoint with the next document's number as cursor after so many documents; 0 for none.
     pub checkpoint_every: u64,
     pub version: String,
+    /// Raw items that Normalize makes the same documents of.
+    pub raw: bool,
 }
 
 impl Default for Generate {
@@ -213,6 +245,7 @@ impl Default for Generate {
             per_page: 200,
             checkpoint_every: 1000,
             version: "1".to_owned(),
+            raw: false,
         }
     }
 }

@@ -66,6 +66,9 @@ pub struct Create {
     name: String,
     #[command(flatten)]
     settings: Settings,
+    /// Keep raw items, so that a newer connector can make documents anew without the source
+    #[arg(long)]
+    keep_raw: bool,
     /// Do not sync until it is enabled
     #[arg(long)]
     disabled: bool,
@@ -78,7 +81,7 @@ pub struct Create {
 
 /// A changed connection.
 #[derive(Debug, clap::Args)]
-#[group(id = "change", required = true, multiple = true, args = ["name", "set", "set_file", "unset"], args = args::Args::NAMES)]
+#[group(id = "change", required = true, multiple = true, args = ["name", "set", "set_file", "unset", "keep_raw"], args = args::Args::NAMES)]
 pub struct Update {
     /// The connection's name or id
     connection: String,
@@ -92,6 +95,9 @@ pub struct Update {
     unset: Vec<String>,
     #[command(flatten)]
     schedule: args::Args,
+    /// Keep raw items: "true" makes the next sync a full one, "false" removes what is kept
+    #[arg(long, value_name = "BOOL")]
+    keep_raw: Option<bool>,
 }
 
 impl Settings {
@@ -116,6 +122,7 @@ pub async fn create(context: &mut Context, args: Create) -> Result<()> {
         name: args.name,
         settings: (!settings.is_empty()).then(|| settings::to_struct(settings)),
         schedule,
+        keep_raw: args.keep_raw,
         ..Default::default()
     };
     let request = CreateConnectionRequest {
@@ -167,6 +174,10 @@ pub async fn update(context: &mut Context, args: Update) -> Result<()> {
     if !typed.paths.is_empty() {
         changed.schedule = Some(typed.schedule);
         paths.extend(typed.paths);
+    }
+    if let Some(keep_raw) = args.keep_raw {
+        changed.keep_raw = keep_raw;
+        paths.push("keep_raw".to_owned());
     }
     let request =
         UpdateConnectionRequest { connection: Some(changed), update_mask: Some(FieldMask { paths }) };

@@ -1,6 +1,7 @@
 //! `connections`: the configured uses of connectors.
 
 mod change;
+mod renormalize;
 mod show;
 
 use superfasttt_proto::connector::v1::check::Outcome;
@@ -67,6 +68,9 @@ pub enum Command {
     Pause(One),
     /// Follow the schedule again
     Resume(One),
+    /// Make documents anew of kept raw items, without asking the source; or see what that would change
+    #[command(after_help = renormalize::EXAMPLES)]
+    Renormalize(renormalize::Args),
     /// List what can be picked in the settings, such as folders, sites or channels
     Discover {
         /// Which
@@ -103,6 +107,7 @@ pub async fn run(context: &mut Context, command: Command) -> Result<()> {
         Command::Update(args) => change::update(context, args).await,
         Command::Delete { one, yes } => delete(context, one, yes).await,
         Command::Test(one) => test(context, one).await,
+        Command::Renormalize(args) => renormalize::run(context, args).await,
         Command::Discover { one, parent, picker, query } => {
             discover(context, one, parent, picker, query).await
         }

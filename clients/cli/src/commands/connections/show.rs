@@ -47,6 +47,9 @@ pub fn print(context: &mut Context, connection: &Connection) -> Result<()> {
     table.field_if("because", &reason);
     table.field("last success", human::exact(connection.last_success_at.as_ref(), now));
     table.field_if("last run", &connection.last_run);
+    if connection.keep_raw {
+        table.field("raw items", raw_items(connection));
+    }
     table.field("created", human::exact(connection.created_at.as_ref(), now));
     table.field("changed", human::exact(connection.updated_at.as_ref(), now));
     for (key, value) in connection.settings.iter().flat_map(settings::to_json) {
@@ -97,6 +100,19 @@ pub fn table(connections: Vec<Connection>) -> Table {
         ]);
     }
     table
+}
+
+/// That raw items are kept, and what that is good for now.
+fn raw_items(connection: &Connection) -> String {
+    match connection.normalized_by_other_versions.as_slice() {
+        [] => "kept".to_owned(),
+        others => format!(
+            "kept; some documents were made by version {} of the connector (see `connectorctl connections renormalize {} \
+             --preview`)",
+            others.join(", "),
+            connection.name
+        ),
+    }
 }
 
 fn state(connection: &Connection) -> String {

@@ -38,6 +38,8 @@ pub struct Fake {
     pub refusal: Option<Status>,
     /// What the held sweeps of the connection are.
     pub held: Vec<control::HeldSweep>,
+    /// What PreviewRenormalization sends, in order.
+    pub preview: Vec<control::PreviewRenormalizationResponse>,
     /// Every request that matters to a test.
     pub asked: Asked,
     /// How many documents ListDocuments has.
@@ -53,6 +55,8 @@ pub struct Asked {
     pub updates: Mutex<Vec<control::UpdateConnectionRequest>>,
     /// StartSync.
     pub syncs: Mutex<Vec<control::StartSyncRequest>>,
+    /// PreviewRenormalization.
+    pub previews: Mutex<Vec<control::PreviewRenormalizationRequest>>,
     /// WatchDocuments.
     pub watches: Mutex<Vec<control::WatchDocumentsRequest>>,
     /// CommitPosition.

@@ -27,6 +27,29 @@ impl control::sync_service_server::SyncService for Fake {
         Ok(Response::new(control::StartSyncResponse { run, already_running, planned_at }))
     }
 
+    async fn renormalize_connection(
+        &self,
+        request: Request<control::RenormalizeConnectionRequest>,
+    ) -> Answer<control::RenormalizeConnectionResponse> {
+        check(&request.get_ref().connection)?;
+        let run = self.script.first().cloned();
+        Ok(Response::new(control::RenormalizeConnectionResponse {
+            run,
+            already_running: self.already_running,
+        }))
+    }
+
+    type PreviewRenormalizationStream = Answers<control::PreviewRenormalizationResponse>;
+
+    async fn preview_renormalization(
+        &self,
+        request: Request<control::PreviewRenormalizationRequest>,
+    ) -> Answer<Self::PreviewRenormalizationStream> {
+        self.asked.previews.lock().unwrap().push(request.into_inner());
+        let answers = self.preview.clone().into_iter().map(Ok).collect::<Vec<_>>();
+        Ok(Response::new(Box::pin(iter(answers))))
+    }
+
     async fn watch_run(&self, request: Request<control::WatchRunRequest>) -> Answer<Self::WatchRunStream> {
         if request.get_ref().run != RUN {
             return Err(Status::not_found("there is no such run"));
