@@ -29,7 +29,7 @@ static MIGRATIONS: LazyLock<Migrations<'static>> = LazyLock::new(|| {
 });
 
 /// How many migrations there are: the schema's number.
-const SCHEMA: i64 = 3;
+const SCHEMA: i64 = 4;
 
 /// How many reads may go on at once.
 const READERS: usize = 4;

@@ -10,8 +10,8 @@ use crate::store::runs::HeldSweep;
 use crate::store::sync_states::{Listing, ListingMode, ScopeState};
 
 impl Runner {
-    /// Lists everything, also scopes whose listing is under way where it must be `anew`; and once more where a listing of
-    /// an earlier run was gone on with and the source cannot tell what changed since.
+    /// Lists everything, and once more where a listing of an earlier run was gone on with and the source cannot tell what
+    /// changed since.
     pub(super) async fn list_everything(&mut self, anew: bool, synced: Synced) -> Result<(), Stop> {
         let resumed = self.list_all(anew, synced).await?;
         if resumed && !self.context.capabilities.incremental {
@@ -27,7 +27,7 @@ impl Runner {
         Ok(())
     }
 
-    /// Lists every scope. Says whether a listing of an earlier run was gone on with.
+    /// Lists every scope, also those whose listing is under way where it must be `anew`. Says whether a listing of an earlier run was gone on with.
     async fn list_all(&mut self, anew: bool, synced: Synced) -> Result<bool, Stop> {
         let resumes = |state: &ScopeState| resumes(state, ListingMode::Full);
         // One that this run began itself, before it was parked or cut off, is as fresh as the run.
@@ -133,7 +133,9 @@ impl Runner {
             self.confirm_absent(scopes).await?;
         }
         // Answers may have come in scopes that were not asked for, and item errors may have made a listing unreliable.
-        let swept = sweep::sweep(&self.context, complete(self), &mut self.committer.counts).await?;
+        let swept =
+            sweep::sweep(&self.context, complete(self), self.keeping.is_some(), &mut self.committer.counts)
+                .await?;
         for state in swept.states {
             self.committer.scopes.put(state);
         }

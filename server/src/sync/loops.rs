@@ -143,9 +143,9 @@ impl Hash for Names<'_> {
                 Change::Document(document) => {
                     (1, &document.envelope.id, &document.envelope.version).hash(state);
                 }
-                Change::Raw(raw) => (8, &raw.id, &raw.version).hash(state),
-                Change::Unnormalized { raw, .. } => (8, &raw.id, &raw.version).hash(state),
                 Change::Unopened(document) => (2, &document.id, document.hash).hash(state),
+                Change::Raw(raw) => (8, &raw.id, &raw.version).hash(state),
+                Change::Unnormalized { raw, .. } => (9, &raw.id).hash(state),
                 Change::Present { id, version } => (3, id, version).hash(state),
                 Change::Permissions { id, .. } => (4, id).hash(state),
                 Change::Deletion { target, .. } => (5, target).hash(state),

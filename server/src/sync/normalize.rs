@@ -81,9 +81,12 @@ impl Answers {
                 let fault = envelope::accept(&mut document, &self.connector).err();
                 Ok(match fault {
                     None => Ok(document),
-                    Some(Fault::Permissions(fault) | Fault::Other(fault)) => {
-                        Err(ConnectorError::new(Reason::ProtocolViolation, fault))
+                    // What cannot be kept is not known: nobody is let in.
+                    Some(Fault::Permissions(_)) => {
+                        document.permissions = Some(envelope::private());
+                        Ok(document)
                     }
+                    Some(Fault::Other(fault)) => Err(ConnectorError::new(Reason::ProtocolViolation, fault)),
                 })
             }
             Some(normalize_response::Kind::ItemError(ItemError { target, error, .. })) => match target {

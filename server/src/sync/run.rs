@@ -84,10 +84,10 @@ pub struct Runner {
     pub(super) suspects: Arc<Suspects>,
     pub(super) committer: Committer,
     pub(super) scope_errors: Vec<(String, ConnectorError)>,
-    /// How raw items are kept; `None`: they are not.
-    pub(super) keeping: Option<Keeping>,
     /// Scopes whose cursors the source no longer takes, and what it said.
     pub(super) refused: Option<(Vec<String>, ConnectorError)>,
+    /// How raw items are kept; `None`: they are not.
+    pub(super) keeping: Option<Keeping>,
 }
 
 /// A session, whose process is listened to for as long as it is used.
@@ -143,8 +143,8 @@ impl Runner {
             suspects: Arc::default(),
             committer,
             scope_errors,
-            keeping: None,
             refused: None,
+            keeping: None,
         }
     }
 

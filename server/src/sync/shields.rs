@@ -22,11 +22,6 @@ pub struct Shields {
 }
 
 impl Shields {
-    /// Whether nothing is spared.
-    pub fn is_empty(&self) -> bool {
-        self.ids.is_empty() && self.locators.is_empty()
-    }
-
     /// Those of a scope's listing.
     ///
     /// # Errors
@@ -63,6 +58,11 @@ impl Shields {
             }
         }
         Ok(shields)
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty() && self.locators.is_empty() && self.roots.is_empty()
     }
 
     /// Whether a shield lies over this: a document or a container, by its id, what holds it, and its locator (each empty

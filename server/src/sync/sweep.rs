@@ -38,13 +38,15 @@ struct Tally {
     for_settings: bool,
 }
 
-/// Sweeps scopes whose listings are complete. `counts` are the run's; deletions are added to them.
+/// Sweeps scopes whose listings are complete. `counts` are the run's; deletions are added to them. Where it
+/// `keeps_raw` items, those that nothing became of and that the listing did not send are forgotten.
 ///
 /// # Errors
 /// Where the store fails; what was deleted by then is deleted, and the next run goes on.
 pub async fn sweep(
     context: &Arc<RunContext>,
     states: Vec<ScopeState>,
+    keeps_raw: bool,
     counts: &mut RunCounts,
 ) -> Result<Swept> {
     let mut tallies = count(context, &states).await?;
@@ -80,6 +82,10 @@ pub async fn sweep(
                 delete(context, &state, &mut shields, before, counts).await?;
             }
             forget(context, &state, &mut shields).await?;
+            if keeps_raw && shields.is_empty() {
+                let before = Some(state.generation);
+                context.store.forget(context.fence, &state.scope, Vec::new(), Vec::new(), before).await?;
+            }
             swept.held.extend(held.filter(|_| swept.held.len() < MAX_TOLD));
         } else {
             // What waits for a person, or was approved, is not decided by a listing that proves nothing.
@@ -254,14 +260,10 @@ async fn delete(
     Ok(())
 }
 
-/// Forgets containers and raw items that the listing did not name and item errors that it did not meet, but for those under a shield:
+/// Forgets containers that the listing did not name and item errors that it did not meet, but for those under a shield:
 /// the listing did not come there, and what is under a container is only found through it.
 async fn forget(context: &Arc<RunContext>, state: &ScopeState, shields: &mut Shields) -> Result<()> {
     let (store, key, batch) = (&context.store, context.fence.connection, context.limits.sweep_batch);
-    if shields.is_empty() {
-        // Without a document there is no telling what is above a raw item.
-        store.forget_raw_items(context.fence, &state.scope, state.generation).await?;
-    }
     let mut errors = Vec::new();
     if let Some(began) = state.listing_started_at {
         let mut after = 0;
@@ -276,7 +278,7 @@ async fn forget(context: &Arc<RunContext>, state: &ScopeState, shields: &mut Shi
             }
             if !errors.is_empty() {
                 let errors = std::mem::take(&mut errors);
-                store.forget(context.fence, &state.scope, Vec::new(), errors).await?;
+                store.forget(context.fence, &state.scope, Vec::new(), errors, None).await?;
             }
         }
     }
@@ -293,7 +295,7 @@ async fn forget(context: &Arc<RunContext>, state: &ScopeState, shields: &mut Shi
             }
         }
         if !ids.is_empty() {
-            store.forget(context.fence, &state.scope, ids, Vec::new()).await?;
+            store.forget(context.fence, &state.scope, ids, Vec::new(), None).await?;
         }
     }
 }

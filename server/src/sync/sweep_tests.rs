@@ -32,7 +32,7 @@ struct One {
 
 async fn swept(rig: &Rig, state: ScopeState) -> (One, RunCounts) {
     let mut counts = RunCounts::default();
-    let mut swept = sweep(&rig.context, vec![state], &mut counts).await.unwrap();
+    let mut swept = sweep(&rig.context, vec![state], false, &mut counts).await.unwrap();
     let state = swept.states.remove(0);
     assert_eq!(rig.state("").await.unwrap(), state, "what is returned is what is stored");
     (One { state, held: swept.held.pop() }, counts)
@@ -269,7 +269,7 @@ async fn i5_many_small_scopes_that_vanish_together_wait_as_well() {
     let states = listed_scopes(&rig, &scopes).await;
     assert!(would_delete(&rig.context, &states).await.unwrap().is_empty(), "nothing is asked for");
     let mut counts = RunCounts::default();
-    let swept = sweep(&rig.context, states, &mut counts).await.unwrap();
+    let swept = sweep(&rig.context, states, false, &mut counts).await.unwrap();
     assert_eq!((swept.held.len(), counts.deleted, rig.ids().await.len()), (60, 0, 400));
     assert_eq!((swept.held[0].absent, swept.held[0].total), (5, 5));
     let held = swept.states.iter().filter(|state| state.held.is_some()).count();
@@ -282,7 +282,7 @@ async fn i5_many_small_scopes_that_vanish_together_wait_as_well() {
     for state in &mut states {
         (state.generation, state.listing) = (3, Listing::Complete);
     }
-    let swept = sweep(&rig.context, states, &mut counts).await.unwrap();
+    let swept = sweep(&rig.context, states, false, &mut counts).await.unwrap();
     assert_eq!((swept.held.len(), counts.deleted), (58, 10), "only what was approved goes");
 }
 
@@ -294,7 +294,7 @@ async fn i5_a_few_small_scopes_that_vanish_go() {
     let states = listed_scopes(&rig, &scopes).await;
     assert_eq!(would_delete(&rig.context, &states).await.unwrap().len(), 4);
     let mut counts = RunCounts::default();
-    let swept = sweep(&rig.context, states, &mut counts).await.unwrap();
+    let swept = sweep(&rig.context, states, false, &mut counts).await.unwrap();
     assert_eq!((swept.held.len(), counts.deleted, rig.ids().await.len()), (0, 20, 100));
 }
 

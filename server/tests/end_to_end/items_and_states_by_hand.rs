@@ -113,21 +113,25 @@ async fn changes_of_settings_that_meet_are_both_kept() {
     let server = Server::start().await;
     let source = server.source(SCRIPTED, [vec![complete("1")]]).await;
     // Each takes what its mask leaves out from what it read. Without an etag none of them may undo another.
-    let names: Vec<String> = (0..8).map(|number| format!("field_{number}")).collect();
-    let change = |name: String| {
-        let (mut client, id) = (server.client.connections(), source.connection.clone());
-        async move {
-            let value =
-                prost_types::Value { kind: Some(prost_types::value::Kind::StringValue(name.clone())) };
-            let settings = Some(prost_types::Struct { fields: [(name.clone(), value)].into() });
+    let script = source.script.path().display().to_string();
+    for round in 0..10 {
+        let change = |name: &str, value: String| {
+            let (mut client, id) = (server.client.connections(), source.connection.clone());
             let update_mask = Some(prost_types::FieldMask { paths: vec![format!("settings.{name}")] });
+            let value = prost_types::Value { kind: Some(prost_types::value::Kind::StringValue(value)) };
+            let settings = Some(prost_types::Struct { fields: [(name.to_owned(), value)].into() });
             let connection = Some(Connection { id, settings, ..Connection::default() });
-            client.update_connection(UpdateConnectionRequest { connection, update_mask }).await
-        }
-    };
-    for changed in futures::future::join_all(names.iter().cloned().map(change)).await {
-        changed.unwrap();
+            async move { client.update_connection(UpdateConnectionRequest { connection, update_mask }).await }
+        };
+        let (choice, path) = (format!("choice {round}"), format!("{script}?{round}"));
+        let (first, second) =
+            futures::future::join(change("choice", choice.clone()), change("script", path.clone())).await;
+        (first.unwrap(), second.unwrap());
+        let settings = server.client.connection(&source.connection).await.settings.unwrap();
+        let text = |name: &str| match &settings.fields[name].kind {
+            Some(prost_types::value::Kind::StringValue(text)) => text.clone(),
+            other => panic!("{name} is {other:?}"),
+        };
+        assert_eq!((text("choice"), text("script")), (choice, path));
     }
-    let settings = server.client.connection(&source.connection).await.settings.unwrap();
-    assert!(names.iter().all(|name| settings.fields.contains_key(name)), "{settings:?}");
 }

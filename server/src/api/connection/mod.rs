@@ -111,7 +111,7 @@ impl ConnectionService for Api {
         let asked = request.connection.unwrap_or_default();
         let mask = request.update_mask.unwrap_or_default().paths;
         let revision = revision(&asked.etag, "connection.etag")?;
-        let changed = loop {
+        let (changed, raw_epoch) = loop {
             let found = self.connection(&asked.id).await.map_err(|error| match error {
                 ApiError::Invalid(_) => ApiError::field("connection.id", "is required: the server's id"),
                 error => error,
@@ -123,15 +123,12 @@ impl ConnectionService for Api {
                 // Somebody else's change came first. It stays, and this one is made to what it left: whoever loops here
                 // waits for somebody who got on.
                 Err(StoreError::Conflict(_)) if revision.is_none() => {}
-                changed => {
-                    let changed = changed.map_err(ApiError::from)?;
-                    if changed.raw_epoch != found.raw_epoch {
-                        self.scheduler.spawn_trim_raw_items();
-                    }
-                    break changed;
-                }
+                changed => break (changed.map_err(ApiError::from)?, found.raw_epoch),
             }
         };
+        if changed.raw_epoch != raw_epoch {
+            self.scheduler.spawn_trim_raw_items();
+        }
         Ok(Response::new(UpdateConnectionResponse { connection: Some(self.show(&changed).await?) }))
     }
 

@@ -236,9 +236,7 @@ impl ConnectionStore for SqliteStore {
         self.write_fenced(fence, move |tx| {
             let key = fence.connection.0;
             tx.execute("DELETE FROM run_logs WHERE run IN (SELECT id FROM runs WHERE connection = ?1)", [key])?;
-            let tables =
-                ["runs", "item_errors", "sync_states", "shields", "containers", "wanted", "raw_items"];
-            for table in tables {
+            for table in ["runs", "item_errors", "sync_states", "shields", "containers", "raw_items", "wanted"] {
                 tx.execute(&format!("DELETE FROM {table} WHERE connection = ?1"), [key])?;
             }
             tx.execute(

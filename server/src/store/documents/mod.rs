@@ -199,9 +199,9 @@ impl Commit {
             && self.item_errors.is_empty()
             && self.cleared_items.is_empty()
             && self.shields.is_empty()
-            && self.raw_items.is_empty()
             && self.wanted.is_empty()
             && self.answered.is_empty()
+            && self.raw_items.is_empty()
     }
 }
 
@@ -323,12 +323,14 @@ pub trait DocumentStore: Send + Sync {
         limit: usize,
     ) -> Result<Vec<OldContainer>>;
 
-    /// Forgets containers of a scope, and item errors by their keys.
+    /// Forgets containers of a scope, item errors by their keys, and with `raw_before` raw items of the scope that were
+    /// last sent before that listing and of which there is no document.
     async fn forget(
         &self,
         fence: Fence,
         scope: &str,
         containers: Vec<String>,
         item_errors: Vec<i64>,
+        raw_before: Option<i64>,
     ) -> Result<()>;
 }

@@ -245,6 +245,7 @@ impl DocumentStore for SqliteStore {
         scope: &str,
         containers: Vec<String>,
         item_errors: Vec<i64>,
+        raw_before: Option<i64>,
     ) -> Result<()> {
         let scope = scope.to_owned();
         self.write_fenced(fence, move |tx| {
@@ -258,7 +259,10 @@ impl DocumentStore for SqliteStore {
             for error in item_errors {
                 clear.execute(params![key.0, error])?;
             }
-            Ok(())
+            match raw_before {
+                Some(generation) => raw_items::sqlite::remove_older(tx, key, &scope, generation),
+                None => Ok(()),
+            }
         })
         .await
     }

@@ -10,7 +10,7 @@ pub mod sqlite;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use super::{ConnectionKey, Fence, Result};
+use super::{ConnectionKey, Result};
 
 /// What happens to raw items in a commit.
 #[derive(Clone, Debug, PartialEq)]
@@ -107,9 +107,6 @@ pub trait RawItemStore: Send + Sync {
 
     /// The versions of the connector that normalized a connection's last, in order, up to `limit`.
     async fn normalizers(&self, connection: ConnectionKey, limit: usize) -> Result<Vec<String>>;
-
-    /// Removes those of a scope that were last sent before listing `generation`, and of which there is no document.
-    async fn forget_raw_items(&self, fence: Fence, scope: &str, generation: i64) -> Result<()>;
 
     /// Removes up to `limit` that are of an older epoch of any connection. Says how many; 0 when none is left.
     async fn trim_raw_items(&self, limit: usize) -> Result<u64>;

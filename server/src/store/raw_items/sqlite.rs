@@ -6,7 +6,7 @@ use rusqlite::{OptionalExtension, Row, Transaction, named_params, params};
 
 use super::{RawItem, RawItemStore, RawPut, RawWrite};
 use crate::store::sqlite::{micros, time};
-use crate::store::{ConnectionKey, Fence, Result, SqliteStore};
+use crate::store::{ConnectionKey, Result, SqliteStore};
 
 const COLUMNS: &str = "r.id, r.scope, r.generation, r.epoch, r.version, r.content_ref, r.schema, r.permissions, \
      r.normalizer, r.made, r.failed, r.stored_at, r.data";
@@ -81,30 +81,16 @@ impl RawItemStore for SqliteStore {
     async fn normalizers(&self, connection: ConnectionKey, limit: usize) -> Result<Vec<String>> {
         self.read(move |tx| {
             // From one version to the next by the index: there are few, of many items.
-            let lowest = format!("SELECT min(r.normalizer) FROM {KEPT}");
-            let mut next: Option<String> =
-                tx.prepare_cached(&lowest)?.query_row([connection.0], |row| row.get(0))?;
-            let mut higher = tx.prepare_cached(&format!("{lowest} AND r.normalizer > ?2"))?;
-            let mut found = Vec::new();
-            while let Some(version) = next.take_if(|_| found.len() < limit) {
-                next = higher.query_row(params![connection.0, version], |row| row.get(0))?;
+            let sql = format!("SELECT min(r.normalizer) FROM {KEPT} AND (?2 IS NULL OR r.normalizer > ?2)");
+            let mut next = tx.prepare_cached(&sql)?;
+            let mut found: Vec<String> = Vec::new();
+            while found.len() < limit
+                && let Some(version) = next
+                    .query_row(params![connection.0, found.last()], |row| row.get::<_, Option<String>>(0))?
+            {
                 found.push(version);
             }
             Ok(found)
-        })
-        .await
-    }
-
-    async fn forget_raw_items(&self, fence: Fence, scope: &str, generation: i64) -> Result<()> {
-        let scope = scope.to_owned();
-        self.write_fenced(fence, move |tx| {
-            tx.prepare_cached(
-                "DELETE FROM raw_items WHERE connection = ?1 AND scope = ?2 AND made = 0 AND generation < ?3 \
-                 AND NOT EXISTS \
-                 (SELECT 1 FROM documents d WHERE d.connection = ?1 AND d.id = raw_items.id AND d.gone = 0)",
-            )?
-            .execute(params![fence.connection.0, scope, generation])?;
-            Ok(())
         })
         .await
     }
@@ -183,6 +169,21 @@ pub(in crate::store) fn remove_of_document(tx: &Transaction<'_>, document: i64) 
         "DELETE FROM raw_items WHERE (connection, id, scope) = (SELECT connection, id, scope FROM documents WHERE pk = ?1)",
     )?
     .execute([document])?;
+    Ok(())
+}
+
+/// Removes those that a complete listing of their scope did not name, and of which there is no document.
+pub(in crate::store) fn remove_older(
+    tx: &Transaction<'_>,
+    connection: ConnectionKey,
+    scope: &str,
+    generation: i64,
+) -> Result<()> {
+    tx.prepare_cached(
+        "DELETE FROM raw_items WHERE connection = ?1 AND scope = ?2 AND made = 0 AND generation < ?3 AND NOT EXISTS \
+         (SELECT 1 FROM documents d WHERE d.connection = ?1 AND d.id = raw_items.id AND d.gone = 0)",
+    )?
+    .execute(params![connection.0, scope, generation])?;
     Ok(())
 }
 

@@ -24,6 +24,7 @@ use crate::store::{
 const COLUMNS: &str = "r.id, r.connection, c.id, r.state, r.cause, r.work, r.mode, r.created_at, r.started_at, \
      r.ended_at, r.resume_at, r.pulls, r.attempts, r.counts, r.error, r.held_sweeps, r.crashes, r.renormalizes, \
      r.renormalized_to";
+
 /// The runs of a lane that wait.
 type Waiting = Lane<(String, ConnectionKey)>;
 

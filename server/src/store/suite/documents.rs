@@ -264,7 +264,7 @@ pub async fn old_containers_and_errors_are_found_and_forgotten(store: Shared) {
     assert_eq!(after, errors[1..]);
     assert!(store.old_item_errors(connection.key, "b", at(5), 0, 10).await.unwrap().is_empty());
     let containers = vec!["old".to_owned(), "elsewhere".to_owned()];
-    store.forget(fence, "", containers, vec![errors[0].0]).await.unwrap();
+    store.forget(fence, "", containers, vec![errors[0].0], None).await.unwrap();
     assert_eq!(old("", 10).await, [named("older", "")]);
     assert!(store.parent_of(connection.key, "elsewhere").await.unwrap().is_some(), "another scope's stays");
     assert_eq!(store.count_item_errors(connection.key).await.unwrap(), 3);

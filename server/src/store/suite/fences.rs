@@ -37,7 +37,7 @@ pub async fn i3_a_stale_fence_writes_nothing(store: Shared) {
     let refused = [
         ("commit", store.commit(stale, commit, at(1)).await),
         ("bury", store.bury(stale, vec![document], &run.id, progress, at(1)).await),
-        ("forget", store.forget(stale, "", vec!["x".to_owned()], vec![1]).await),
+        ("forget", store.forget(stale, "", vec!["x".to_owned()], vec![1], Some(9)).await),
         ("count_attempts", store.count_attempts(stale, vec!["1".to_owned()]).await),
         ("save_sync_states", store.save_sync_states(stale, vec![other], Some(vec![2])).await),
         ("remove_scope", store.remove_scope(stale, "").await),

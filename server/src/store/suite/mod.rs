@@ -127,6 +127,11 @@ macro_rules! suite {
                 an_error_comes_after_what_it_clears,
                 a_wider_shield_stays_wide,
             }
+            wanted {
+                ids_are_wanted_until_they_are_answered,
+                attempts_count_for_a_version,
+                item_errors_are_tried_again_by_id_alone,
+            }
             raw_items {
                 a_raw_item_is_read_back_as_it_was_put,
                 raw_items_are_read_in_pages_bounded_by_bytes,
@@ -143,11 +148,6 @@ macro_rules! suite {
                 a_re_normalization_is_a_run_of_its_own,
                 a_schedule_is_followed_after_a_re_normalization,
                 a_re_normalization_goes_on_where_it_was,
-            }
-            wanted {
-                ids_are_wanted_until_they_are_answered,
-                attempts_count_for_a_version,
-                item_errors_are_tried_again_by_id_alone,
             }
             consumers {
                 a_consumer_is_made_once_and_keeps_its_filter,

@@ -7,7 +7,8 @@ use crate::store::Fence;
 use crate::store::connections::{Connection, ConnectionChange, NewConnection, Schedule};
 use crate::store::documents::{Commit, DocumentWrite};
 use crate::store::raw_items::{RawItem, RawPut, RawWrite};
-use crate::store::runs::{Queued, Run, RunCounts, RunProgress, Work};
+use crate::store::runs::Work;
+use crate::store::runs::{Queued, Run, RunCounts, RunProgress};
 
 /// A connection that keeps raw items, with a run under way.
 async fn keeping(store: &Shared, name: &str) -> (Connection, Run, Fence) {
@@ -70,9 +71,8 @@ pub async fn a_raw_item_is_read_back_as_it_was_put(store: Shared) {
         permissions: None,
         stored_at: at(5),
     };
-    assert_eq!(all(&store, &connection).await, std::slice::from_ref(&expected));
-    let named = store.raw_items_of(connection.key, vec!["1".into(), "2".into()]).await.unwrap();
-    assert_eq!(named, [expected]);
+    assert_eq!(all(&store, &connection).await, [expected.clone()]);
+    assert_eq!(store.raw_items_of(connection.key, vec!["1".into(), "2".into()]).await.unwrap(), [expected]);
     // The next one takes its place.
     commit(&store, fence, vec![], vec![raw_with("1", |put| put.version = "v2".to_owned())]).await;
     let newer = all(&store, &connection).await;
@@ -150,9 +150,9 @@ pub async fn what_a_listing_did_not_send_goes_where_there_is_no_document(store: 
     };
     let raw_items = vec![failed("with", 1), failed("without", 1), failed("named", 2)];
     commit(&store, fence, puts(&["with"]), raw_items).await;
-    store.forget_raw_items(fence, "other", 2).await.unwrap();
-    assert_eq!(ids(&store, &connection).await.len(), 3, "of another scope");
-    store.forget_raw_items(fence, "", 2).await.unwrap();
+    store.forget(fence, "", Vec::new(), Vec::new(), None).await.unwrap();
+    assert_eq!(ids(&store, &connection).await.len(), 3, "the listing proves nothing");
+    store.forget(fence, "", Vec::new(), Vec::new(), Some(2)).await.unwrap();
     assert_eq!(ids(&store, &connection).await, ["named", "with"]);
 }
 

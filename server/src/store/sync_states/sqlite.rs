@@ -97,7 +97,7 @@ impl SyncStateStore for SqliteStore {
     async fn remove_scope(&self, fence: Fence, scope: &str) -> Result<()> {
         let scope = scope.to_owned();
         self.write_fenced(fence, move |tx| {
-            for table in ["sync_states", "shields", "item_errors", "containers", "wanted", "raw_items"] {
+            for table in ["sync_states", "shields", "item_errors", "containers", "raw_items", "wanted"] {
                 tx.execute(
                     &format!("DELETE FROM {table} WHERE connection = ?1 AND scope = ?2"),
                     params![fence.connection.0, scope],
