@@ -9,6 +9,7 @@ pub mod connections;
 pub mod documents;
 pub mod feed;
 pub mod item_errors;
+pub mod overview;
 pub mod runs;
 mod sqlite;
 mod sqlite_writer;
@@ -27,6 +28,7 @@ pub trait Store:
     + documents::DocumentStore
     + feed::FeedStore
     + item_errors::ItemErrorStore
+    + overview::OverviewStore
     + runs::RunStore
     + sync_states::SyncStateStore
     + Maintenance

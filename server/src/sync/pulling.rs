@@ -10,6 +10,7 @@ use superfasttt_proto::connector::v1::{PullMode, PullRequest, Reason, log_record
 use superfasttt_proto::error::{ConnectorError, reason_info};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument;
 
 use super::commit::PullOutcome;
 use super::outcome::{Treatment, backoff, treatment};
@@ -18,6 +19,7 @@ use super::pull::{self, Reading};
 use super::run::{OpenSession, Runner, Stop};
 use crate::content::{self, Source};
 use crate::store::sync_states::Listing;
+use crate::telemetry;
 
 /// Parts between the stream and the content stage, and between that and the commits.
 const PARTS_AHEAD: usize = 12;
@@ -169,8 +171,21 @@ impl Runner {
         Ok(())
     }
 
-    /// One call of Pull: reader, content stage and commits at once.
+    /// One call of Pull, within its span.
     pub(super) async fn pull(
+        &mut self,
+        mode: PullMode,
+        scopes: Vec<String>,
+        ids: Vec<String>,
+    ) -> Result<PullOutcome, Stop> {
+        let span = telemetry::runs::pull_span(mode);
+        let outcome = self.pull_through(mode, scopes, ids).instrument(span.clone()).await;
+        telemetry::runs::pulled(&span, &self.connection.connector, mode, &outcome);
+        outcome
+    }
+
+    /// Reader, content stage and commits at once.
+    async fn pull_through(
         &mut self,
         mode: PullMode,
         scopes: Vec<String>,
@@ -224,20 +239,20 @@ impl Runner {
         };
         let (parts, staged) = mpsc::channel(PARTS_AHEAD);
         let (ready, pending) = mpsc::channel(PARTS_AHEAD);
-        let _reader = AbortOnDropHandle::new(tokio::spawn(pull::read(
-            reading,
-            messages,
-            context.report.clone(),
-            parts,
-        )));
-        let stage = AbortOnDropHandle::new(tokio::spawn(content::stage(
-            context.store.clone(),
-            context.fence.connection,
-            self.fetcher.clone(),
-            source,
-            staged,
-            ready,
-        )));
+        let _reader = AbortOnDropHandle::new(tokio::spawn(
+            pull::read(reading, messages, context.report.clone(), parts).in_current_span(),
+        ));
+        let stage = AbortOnDropHandle::new(tokio::spawn(
+            content::stage(
+                context.store.clone(),
+                context.fence.connection,
+                self.fetcher.clone(),
+                source,
+                staged,
+                ready,
+            )
+            .in_current_span(),
+        ));
         let outcome = self.committer.run(mode, pending).await;
         if !matches!(&outcome, Ok(PullOutcome { cut: None, .. })) {
             self.session = None;

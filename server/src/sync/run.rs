@@ -282,6 +282,7 @@ impl Runner {
             return Ok(());
         }
         self.committer.counts.item_errors += errors.len() as u64;
+        self.committer.log_errors(&errors);
         let shields = errors.iter().map(|error| Shield {
             scope: error.scope.clone(),
             target: error.target.clone(),

@@ -29,6 +29,7 @@ pub struct Swept {
 ///
 /// # Errors
 /// Where the store fails; what was deleted by then is deleted, and the next run goes on.
+#[tracing::instrument(name = "sync.scope.sweep", level = "debug", skip_all, fields(scope = state.scope))]
 pub async fn sweep(
     context: &Arc<RunContext>,
     mut state: ScopeState,

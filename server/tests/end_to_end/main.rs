@@ -7,6 +7,7 @@
 mod support;
 
 mod a_folder_becomes_a_feed;
+mod connector_health;
 mod content;
 mod control_api;
 mod cursors_and_violations;
@@ -25,7 +26,9 @@ mod i6_tombstones_reach_every_consumer;
 mod i7_permissions;
 mod i8_no_secret_gets_out;
 mod i9_a_throttled_run_holds_no_worker;
+mod metrics;
 mod one_server_per_data_folder;
 mod runs;
 mod schedules;
 mod settings_changes;
+mod traces;
