@@ -12,3 +12,4 @@ pub mod schedule;
 pub mod serve;
 pub mod store;
 pub mod sync;
+pub mod telemetry;

@@ -9,6 +9,7 @@ pub mod connections;
 pub mod documents;
 pub mod feed;
 pub mod item_errors;
+pub mod overview;
 pub mod raw_items;
 pub mod runs;
 mod sqlite;
@@ -29,6 +30,7 @@ pub trait Store:
     + documents::DocumentStore
     + feed::FeedStore
     + item_errors::ItemErrorStore
+    + overview::OverviewStore
     + raw_items::RawItemStore
     + runs::RunStore
     + sync_states::SyncStateStore
