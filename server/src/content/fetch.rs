@@ -59,22 +59,11 @@ pub struct Source {
     pub suspects: Arc<Suspects>,
 }
 
-/// Documents that were being fetched or normalized when the connector crashed, by id. One of them may be why it did.
+/// Documents that were being fetched when the connector crashed, by id. One of them may be why it did.
 #[derive(Debug, Default)]
 pub struct Suspects(Mutex<HashMap<String, u32>>);
 
 impl Suspects {
-    /// Takes note of a document that a crash was in the middle of; says whether it is taken for the cause.
-    pub fn is_cause(&self, id: &str) -> bool {
-        self.note(id) >= MAX_CRASHES
-    }
-
-    /// Whether a document is taken for the cause of crashes.
-    pub fn was_cause(&self, id: &str) -> bool {
-        let crashes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        crashes.get(id).is_some_and(|count| *count >= MAX_CRASHES)
-    }
-
     /// Takes note of a document; says how often that happened to it.
     fn note(&self, id: &str) -> u32 {
         let mut crashes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -84,7 +73,7 @@ impl Suspects {
     }
 }
 
-/// A document that was worked on at so many crashes is taken for their cause, and passed over in this run.
+/// A document that was being fetched at so many crashes is taken for their cause, and passed over in this run.
 const MAX_CRASHES: u32 = 2;
 
 /// Fetches and extracts, for every run of this process together.
@@ -138,7 +127,7 @@ impl Fetcher {
             Ok(fetched) => self.extract(source, envelope, fetched).await,
             Err(error) if reaches_beyond(error.reason) => {
                 let crashed = error.reason == Reason::ConnectorCrashed;
-                if !crashed || !source.suspects.is_cause(&envelope.id) {
+                if !crashed || source.suspects.note(&envelope.id) < MAX_CRASHES {
                     return Err(error);
                 }
                 Text::Failed(error)

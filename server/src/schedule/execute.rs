@@ -20,7 +20,7 @@ use crate::store::runs::{Claim, RunEnd, RunError, RunOutcome, state};
 use crate::store::sync_states::ScopeState;
 use crate::sync::normalize::Normalizer;
 use crate::sync::outcome::{DEFAULT_PARK, Treatment, backoff, fix, treatment};
-use crate::sync::raw_stage::Keeping;
+use crate::sync::raw_stage::{Keeping, PassedOver};
 use crate::sync::renormalize::{InFlight, Renormalizer};
 use crate::sync::report::Report;
 use crate::sync::run::{Finished, Runner, Stop};
@@ -161,7 +161,7 @@ impl Scheduler {
         }
         let keeping = connection.keep_raw.then(|| Keeping {
             normalizer,
-            suspects: Arc::default(),
+            passed_over: PassedOver::default(),
             epoch: connection.raw_epoch,
             in_flight: self.renormalizing(),
         });

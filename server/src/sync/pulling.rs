@@ -278,6 +278,7 @@ impl Runner {
             connection: self.connection.clone(),
             pauses: (context.limits.retry_backoff_initial, context.limits.retry_backoff_max),
             crashes: 0,
+            one_by_one: false,
         });
         let source = Source {
             session,

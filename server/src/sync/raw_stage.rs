@@ -1,8 +1,8 @@
 //! The stage of a pull that asked for raw items: between the stream and the content stage, it puts envelopes in the place
 //! of raw items. Each goes on together with its raw item, so that both are committed at once.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
+use std::collections::{HashSet, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use superfasttt_proto::connector::v1::{RawItem, Reason};
@@ -15,12 +15,11 @@ use super::outcome::backoff;
 use super::port::{Connectors, Session};
 use super::pull::DECODED_FACTOR;
 use super::renormalize::InFlight;
-use crate::content::Suspects;
 use crate::store::connections::Connection;
 use crate::store::item_errors::Target;
 use crate::store::raw_items::RawPut;
 
-/// So many crashes without an answer in between cut the pull: two for each of a few items.
+/// So many crashes without an answer in between cut the pull.
 const MAX_CRASHES: u32 = 6;
 
 /// How a connection keeps raw items.
@@ -28,13 +27,27 @@ const MAX_CRASHES: u32 = 6;
 pub struct Keeping {
     /// How they are normalized.
     pub normalizer: Normalizer,
-    /// What crashes were in the middle of in this run.
-    pub suspects: Arc<Suspects>,
+    /// Items that crash the connector.
+    pub passed_over: PassedOver,
     /// The connection's epoch of keeping them.
     pub epoch: i64,
     /// Bytes of envelopes in flight. Other than the bytes of what was read: nobody waits for these while holding on to
     /// some that have not been passed on.
     pub in_flight: InFlight,
+}
+
+/// Items at which the connector has crashed again and again: in this run it is not asked about them any more.
+#[derive(Clone, Debug, Default)]
+pub struct PassedOver(Arc<Mutex<HashSet<String>>>);
+
+impl PassedOver {
+    fn insert(&self, id: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned());
+    }
+
+    fn contains(&self, id: &str) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(id)
+    }
 }
 
 /// One pull's stage.
@@ -51,6 +64,8 @@ pub struct RawStage {
     pub pauses: (Duration, Duration),
     /// Crashes since the last answer.
     pub crashes: u32,
+    /// There was a crash in the page at hand: whatever is answered is known to have come from that item.
+    pub one_by_one: bool,
 }
 
 /// Runs until `parts` ends or `normalized` is closed. What fails here is passed on as the end of the pull.
@@ -98,6 +113,7 @@ impl RawStage {
     ) -> Result<(), Left> {
         let mut piece = Piece::new(part.scope.clone(), part.message_bytes, part.permits.clone());
         let mut answers = None;
+        self.one_by_one = false;
         let mut changes: VecDeque<Change> = part.changes.into();
         while let Some(change) = changes.pop_front() {
             let Change::Raw(item) = change else {
@@ -128,44 +144,30 @@ impl RawStage {
         normalized.send(Ok(last)).await.map_err(|_| Left::Closed)
     }
 
-    /// The answer about an item, behind which `rest` comes. Where the connector crashes, what is left of the page is asked
-    /// for anew. An item that was the next to be answered at two crashes is taken for their cause, and passed over for the
-    /// run; a few in a row are not the items' fault.
+    /// The answer about an item, behind which `rest` comes. Answers that a crash took away are asked for anew, from then on
+    /// about one item after the other: an item at which the connector crashes twice alone is the cause, and passed over.
     async fn answer(
         &mut self,
         answers: &mut Option<Answers>,
         item: &RawItem,
         rest: &VecDeque<Change>,
     ) -> Result<Normalized, ConnectorError> {
-        let suspects = self.keeping.suspects.clone();
+        let mut alone = 0;
         loop {
-            if suspects.was_cause(&item.id) {
-                let message = "the connector crashed each time it was asked about it";
-                return Ok(Err(ConnectorError::new(Reason::ConnectorCrashed, message)));
-            }
-            let asked = match answers {
-                Some(answers) => answers.next(item).await,
-                None => {
-                    let following = rest.iter().filter_map(|change| match change {
-                        Change::Raw(item) if !suspects.was_cause(&item.id) => Some(RawItem::clone(item)),
-                        _ => None,
-                    });
-                    let items = std::iter::once(item.clone()).chain(following).collect();
-                    match self.keeping.normalizer.begin(&*self.session, items).await {
-                        Ok(begun) => answers.insert(begun).next(item).await,
-                        Err(error) => Err(error),
-                    }
-                }
-            };
+            let asked = self.ask(answers, item, rest).await;
             match asked {
                 Err(error) if error.reason == Reason::ConnectorCrashed => {
                     self.crashes += 1;
                     if self.crashes > MAX_CRASHES {
                         return Err(error);
                     }
-                    suspects.is_cause(&item.id);
                     *answers = None;
+                    alone += u32::from(self.one_by_one);
+                    self.one_by_one = true;
                     self.reopen().await?;
+                    if alone == 2 {
+                        self.keeping.passed_over.insert(&item.id);
+                    }
                 }
                 asked => {
                     self.crashes = 0;
@@ -173,6 +175,35 @@ impl RawStage {
                 }
             }
         }
+    }
+
+    async fn ask(
+        &self,
+        answers: &mut Option<Answers>,
+        item: &RawItem,
+        rest: &VecDeque<Change>,
+    ) -> Result<Normalized, ConnectorError> {
+        if self.keeping.passed_over.contains(&item.id) {
+            let message = "the connector crashed each time it was asked about it";
+            return Ok(Err(ConnectorError::new(Reason::ConnectorCrashed, message)));
+        }
+        if let Some(answers) = answers {
+            return answers.next(item).await;
+        }
+        let following = rest.iter().filter_map(|change| match change {
+            Change::Raw(item) if !self.keeping.passed_over.contains(&item.id) => Some(RawItem::clone(item)),
+            _ => None,
+        });
+        let following = following.filter(|_| !self.one_by_one);
+        let items = std::iter::once(item.clone()).chain(following).collect();
+        let mut begun = self.keeping.normalizer.begin(&*self.session, items).await?;
+        let answer = begun.next(item).await?;
+        if self.one_by_one {
+            begun.end().await?;
+        } else {
+            *answers = Some(begun);
+        }
+        Ok(answer)
     }
 
     /// Finds or starts the connector again, which may be held back for a moment after a crash.

@@ -59,7 +59,7 @@ pub async fn run(context: &mut Context, args: Args) -> Result<()> {
     }
     match (&answer.run, run) {
         (_, Some(run)) => {
-            let ended = sync::wait(context, &run.id, &args.connection).await?;
+            let ended = sync::wait(context, "sync", &run.id, &args.connection).await?;
             sync::finish(context, &ended)
         }
         (Some(run), None) => {

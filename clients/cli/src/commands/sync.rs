@@ -65,10 +65,10 @@ pub async fn run(context: &mut Context, args: Args) -> Result<()> {
     let is_full = |run: &Run| matches!(run.mode(), PullMode::Full | PullMode::Unspecified);
     if args.full && !is_full(&run) {
         note("it is not a full one; a full one is asked for when it has ended");
-        wait(context, &run.id, &args.connection).await?;
+        wait(context, "sync", &run.id, &args.connection).await?;
         run = start(context, &connection, args.full, &args.connection).await?;
     }
-    let ended = wait(context, &run.id, &args.connection).await?;
+    let ended = wait(context, "sync", &run.id, &args.connection).await?;
     finish(context, &ended)
 }
 
@@ -112,19 +112,19 @@ async fn start(context: &Context, connection: &str, full: bool, name: &str) -> R
     Ok(run)
 }
 
-/// Shows a run until it has ended.
+/// Shows a run until it has ended. `what` it is: "sync".
 ///
 /// # Errors
 ///
 /// The server is lost for good, or the person leaves before the run has ended.
-pub async fn wait(context: &Context, run: &str, name: &str) -> Result<Run> {
+pub async fn wait(context: &Context, what: &str, run: &str, name: &str) -> Result<Run> {
     let mut view = RunView::new(name);
     let followed = follow(&context.client, run, &mut view).await;
     view.close();
     match followed? {
         Followed::Ended(run) => Ok(*run),
         Followed::Left => {
-            note(&format!("stopped waiting; it goes on (run {run})"));
+            note(&format!("stopped waiting; the {what} goes on (run {run})"));
             note(&format!("  see it:  connectorctl runs show {run}"));
             note(&format!("  stop it: connectorctl runs cancel {run}"));
             Err(Error::Said)

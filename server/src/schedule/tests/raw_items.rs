@@ -17,6 +17,8 @@ use crate::sync::renormalize::{Difference, DifferenceKind, Preview};
 use crate::sync::testing::{complete, cursor, document};
 
 type Answer = Result<NormalizeResponse, ConnectorError>;
+/// A Normalize that breaks the contract.
+type Faulty = fn(Vec<RawItem>) -> Vec<Answer>;
 
 async fn keeping() -> Engine {
     Engine::with(&["incremental", "full_listing"], |new| new.keep_raw = true).await
@@ -265,7 +267,7 @@ async fn i7_permissions_newer_than_the_item_are_kept() {
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_about_something_else_fails_the_run_and_commits_nothing_past_it() {
-    let cases: [(&str, fn(Vec<RawItem>) -> Vec<Answer>); 5] = [
+    let cases: [(&str, Faulty); 5] = [
         ("another id", |items| items.into_iter().map(|_| answer(DocumentEnvelope::default())).collect()),
         ("an unnamed error", |items| {
             items

@@ -81,7 +81,7 @@ impl Renormalizer {
     pub async fn run(&mut self) -> Result<Finished, Stop> {
         let total = self.context.store.count_raw_items(self.connection.key).await?;
         loop {
-            let _bytes = self.in_flight.batch().await;
+            let bytes = self.in_flight.batch().await;
             let limit = if self.failing.is_some() { 1 } else { BATCH_ITEMS };
             let store = &self.context.store;
             let raws = store.raw_items(self.connection.key, &self.after, limit, BATCH_BYTES).await?;
@@ -93,6 +93,8 @@ impl Renormalizer {
             let session = match self.session().await {
                 Ok(session) => session,
                 Err(error) => {
+                    // Nobody else waits for this one's pauses.
+                    drop(bytes);
                     self.attempts += 1;
                     if self.attempts > self.context.limits.retry_attempts {
                         return Err(error.into());
@@ -108,6 +110,7 @@ impl Renormalizer {
                 self.passed_over = 0;
                 self.commit(renewed).await?;
             }
+            drop(bytes);
             if let Some((raw, error)) = failed {
                 self.failed(raw, error).await?;
             }

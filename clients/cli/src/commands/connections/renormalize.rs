@@ -59,7 +59,7 @@ pub async fn run(context: &mut Context, args: Args) -> Result<()> {
         note(&format!("{}: a re-normalization is under way already", args.connection));
     }
     if args.wait {
-        let ended = sync::wait(context, &run.id, &args.connection).await?;
+        let ended = sync::wait(context, "re-normalization", &run.id, &args.connection).await?;
         return sync::finish(context, &ended);
     }
     if context.out.is_json() {
