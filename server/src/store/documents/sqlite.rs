@@ -11,7 +11,8 @@ use super::{
 use crate::store::runs::RunProgress;
 use crate::store::sqlite::{hash, micros};
 use crate::store::{
-    ConnectionKey, Fence, Result, SqliteStore, feed, item_errors, raw_items, runs, sync_states, wanted,
+    ConnectionKey, Fence, Result, SqliteStore, StoreError, feed, item_errors, raw_items, runs, sync_states,
+    wanted,
 };
 
 /// Documents and containers right under `:id`: `:connection`, `:scope`, `:id` and `:limit` are its parameters.
@@ -379,7 +380,7 @@ fn write_known(
     head: i64,
     now: DateTime<Utc>,
 ) -> Result<()> {
-    tx.prepare_cached(
+    let written = tx.prepare_cached(
         "UPDATE documents SET scope = :scope, gone = 0, generation = :generation, version = :version, \
          content_version = :content_version, content_state = :content_state, extractor = :extractor, \
          text_hash = :text_hash, message_hash = :message_hash, \
@@ -399,6 +400,10 @@ fn write_known(
             FeedEntryKind::Content => 2,
         },
     })?;
+    if written == 0 {
+        // A tombstone that was forgotten since the engine saw it.
+        return Err(StoreError::Conflict("document"));
+    }
     match &put.text {
         TextWrite::Keep => tx
             .prepare_cached("UPDATE document_bodies SET envelope = ?2 WHERE pk = ?1")?
@@ -436,7 +441,7 @@ fn write_containers(tx: &Transaction<'_>, connection: ConnectionKey, commit: &Co
     Ok(())
 }
 
-fn content_state_number(state: ContentState) -> i64 {
+pub(super) fn content_state_number(state: ContentState) -> i64 {
     match state {
         ContentState::None => 0,
         ContentState::Whole => 1,
