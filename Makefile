@@ -64,9 +64,9 @@ test-server: need-cargo need-cc need-postgres ## Only the server: units, the sto
 test-cli: need-cargo need-cc ## Only the command line
 	cargo test --locked -p connectorctl
 
-bench: need-cargo need-cc ## Measure against the bare limits (docs/benchmarks.md)
+bench: need-cargo need-cc ## Measure against the other sides (docs/benchmarks.md); FIGURES="idle claim" for some of them
 	cargo build --release --locked -p connectord -p superfasttt-bench
-	target/release/superfasttt-bench
+	target/release/superfasttt-bench $(FIGURES)
 
 check: check-format check-lint check-contract check-licences ## Format, lint, contract and licences
 
