@@ -133,6 +133,8 @@ impl Celery {
         let mut command = self.program("celery");
         command.args(["-A", "tasks", "worker", "--pool", "prefork", "--concurrency", &processes]);
         command.args(["--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "error"]);
+        // It warns whoever runs it as root.
+        command.stderr(Stdio::null());
         let worker = Group::start(&mut command)?;
         let begun = Instant::now();
         while self.syncs().await? == done {
