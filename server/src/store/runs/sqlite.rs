@@ -11,8 +11,8 @@ use tokio::sync::watch;
 
 use super::fair::{self, Lane, LaneKey, Load};
 use super::{
-    Claim, Claiming, Claims, LogLine, LogPart, MAX_LANES, Queued, Run, RunOutcome, RunProgress, RunStore,
-    StoredLogLine, Work, state,
+    Claim, Claiming, Claims, LogLine, LogPart, Queued, Run, RunOutcome, RunProgress, RunStore, StoredLogLine,
+    Work, lanes_in_a_look, state,
 };
 use crate::schedule::times;
 use crate::store::connections::Schedule;
@@ -485,8 +485,8 @@ fn follow(tx: &Transaction<'_>, connection: ConnectionKey, cause: Trigger, work:
 }
 
 /// The lanes in which runs wait, with as many runs of each as there are places: those behind `after` first, then from
-/// the beginning, [`MAX_LANES`] at most. A lane is found from the one before it by one step in the index, however many
-/// runs wait in it.
+/// the beginning, [`lanes_in_a_look`] at most. A lane is found from the one before it by one step in the index, however
+/// many runs wait in it.
 fn lanes(tx: &Transaction<'_>, after: Option<&LaneKey>, places: usize) -> Result<Vec<Waiting>> {
     let mut next = tx.prepare_cached(
         "SELECT organization, connector FROM runs WHERE state = 1 AND (organization, connector) > (?1, ?2) \
@@ -499,7 +499,7 @@ fn lanes(tx: &Transaction<'_>, after: Option<&LaneKey>, places: usize) -> Result
     let mut lanes = Vec::new();
     let mut at = after.cloned().unwrap_or_default();
     let mut around = after.is_none();
-    while lanes.len() < MAX_LANES {
+    while lanes.len() < lanes_in_a_look(places) {
         let found: Option<LaneKey> =
             next.query_row([&at.0, &at.1], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
         match found {
