@@ -81,7 +81,7 @@ impl Scheduler {
             let written = tokio::select! {
                 biased;
                 () = held.lost() => Err(StoreError::Fenced),
-                written = self.outcomes.write(outcome.clone()) => written,
+                written = self.outcomes.write(outcome.clone(), self.live.count() > 1) => written,
             };
             match written {
                 Ok(()) => {

@@ -29,11 +29,11 @@ impl Outcomes {
         Self { store, clock, waiting: Mutex::default(), turn: tokio::sync::Mutex::default() }
     }
 
-    /// Writes an outcome.
+    /// Writes an outcome; waits a moment for others, where `gather` says that there may be some.
     ///
     /// # Errors
     /// As [`crate::store::runs::RunStore::end_runs`].
-    pub(super) async fn write(&self, outcome: RunOutcome) -> Result<()> {
+    pub(super) async fn write(&self, outcome: RunOutcome, gather: bool) -> Result<()> {
         let (reply, mut answer) = oneshot::channel();
         self.waiting().push((outcome, reply));
         loop {
@@ -42,8 +42,10 @@ impl Outcomes {
             if let Ok(written) = answer.try_recv() {
                 return written;
             }
-            // A transaction costs more than an outcome: those who come a moment later go along.
-            tokio::time::sleep(GATHER).await;
+            if gather {
+                // A transaction costs more than an outcome: those who come a moment later go along.
+                tokio::time::sleep(GATHER).await;
+            }
             let batch: Vec<Waiting> = {
                 let mut waiting = self.waiting();
                 let count = waiting.len().min(BATCH);
