@@ -9,6 +9,8 @@ pub mod connections;
 pub mod documents;
 pub mod feed;
 pub mod item_errors;
+#[cfg(test)]
+pub(crate) mod memory;
 pub mod raw_items;
 pub mod runs;
 mod sqlite;
