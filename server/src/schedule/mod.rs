@@ -13,6 +13,7 @@ mod tests;
 pub mod times;
 mod upkeep;
 
+pub use crate::chance::new_id;
 pub(crate) use execute::capabilities;
 
 use std::collections::BTreeMap;
@@ -225,9 +226,4 @@ impl Scheduler {
             connectors: BTreeMap::new(),
         }
     }
-}
-
-/// A new id: ids are in the order in which they are made.
-pub fn new_id() -> String {
-    uuid::Uuid::now_v7().to_string()
 }
