@@ -15,3 +15,4 @@ pub mod serve;
 mod simulation;
 pub mod store;
 pub mod sync;
+pub mod telemetry;

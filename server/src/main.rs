@@ -1,15 +1,12 @@
 //! connectord: reads arguments and configuration, then serves.
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
-use connectord::config::{
-    Args, Command, Config, ConfigCommand, DEFAULT_FILE, Environment, LogConfig, LogFormat,
-};
+use connectord::config::{Args, Command, Config, ConfigCommand, DEFAULT_FILE, Environment};
+use connectord::telemetry;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -32,15 +29,24 @@ fn main() -> ExitCode {
     if args.command == Some(Command::Config(ConfigCommand::Check)) {
         return print("the configuration can be used\n");
     }
-    start_log(&config.log);
-    if let Err(error) = connectord::process::set_non_dumpable() {
-        tracing::warn!(%error, "other processes of this user may read this one's memory");
-    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error),
     };
-    match runtime.block_on(run(config)) {
+    let entered = runtime.enter();
+    let traces = match telemetry::log::start(&config.log, &config.telemetry) {
+        Ok(traces) => traces,
+        Err(error) => return fail(&error),
+    };
+    drop(entered);
+    if let Err(error) = connectord::process::set_non_dumpable() {
+        tracing::warn!(%error, "other processes of this user may read this one's memory");
+    }
+    let result = runtime.block_on(run(config));
+    if let Some(traces) = traces {
+        traces.end();
+    }
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&format!("{error:#}")),
     }
@@ -65,19 +71,6 @@ async fn run(config: Config) -> anyhow::Result<()> {
         }
     });
     connectord::serve::serve(config, shutdown).await
-}
-
-fn start_log(config: &LogConfig) {
-    // `Config::load` has checked the filter.
-    let filter = EnvFilter::try_new(&config.filter).unwrap_or_default();
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
-    match config.format {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().init(),
-    }
 }
 
 #[expect(clippy::print_stdout, reason = "what a person asked for goes to stdout")]

@@ -11,6 +11,7 @@ use anyhow::{Context, bail};
 use superfasttt_extract::{Pool, PoolConfig};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::api::Api;
 use crate::api::health::Health;
@@ -22,6 +23,8 @@ use crate::content::Fetcher;
 use crate::process::ProcessHost;
 use crate::schedule::Scheduler;
 use crate::store::{SqliteStore, Store};
+use crate::telemetry::metrics;
+use crate::telemetry::scrape::Scrape;
 
 /// The allocator sets a gigabyte aside at its start. In a worker, whose memory is limited, that must be address space
 /// and not memory.
@@ -53,7 +56,7 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let database = config.data.database_path();
     create_private(&database)?;
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&database).await?);
-    let catalog = Catalog::load(&config.connectors.dir)?;
+    let catalog = Catalog::load_without(&config.connectors.dir, config.connectors.disabled())?;
     let _watch = if config.connectors.watch { Some(catalog.watch()) } else { None };
     let host = ProcessHost::new(config.process.clone(), clock.clone(), catalog.clone(), &runtime_dir)?;
     let fetcher = Arc::new(Fetcher::new(extraction_pool(&config.content)?, &config.content, content_dir));
@@ -66,6 +69,9 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Resul
         connectors,
         fetcher.clone(),
     );
+    let collected = metrics::install().context("metrics cannot be collected")?;
+    let scrape = Scrape::new(collected, store.clone(), clock.clone(), catalog.clone(), host.clone());
+    let _upkeep = AbortOnDropHandle::new(tokio::spawn(scrape.clone().upkeep()));
     let api = Api {
         store: store.clone(),
         clock,
@@ -75,7 +81,8 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Resul
         started_at,
     };
     let token = config.server.token.clone();
-    let listener = Listener::bind(config.server.control_listen, api.routes(), health.clone(), token).await?;
+    let address = config.server.control_listen;
+    let listener = Listener::bind(address, api.routes(), scrape.routes(), health.clone(), token).await?;
     let address = listener.local_addr();
     let patience = config.server.drain_timeout;
     let listening = tokio::spawn(listener.serve(shutdown.clone(), patience));

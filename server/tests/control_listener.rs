@@ -7,6 +7,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
+use axum::routing::get;
 use connectord::api::health::Health;
 use connectord::api::listener::{BindError, Listener};
 use connectord::api::not_served::NotServed;
@@ -69,8 +71,10 @@ impl Server {
             .add_service(ActionServiceServer::new(Stuck(Arc::clone(&stuck))));
         let health = Health::starting([SINKS]).await;
         let address = "127.0.0.1:0".parse().unwrap();
-        let listener =
-            Listener::bind(address, routes, health.clone(), token.map(SecretString::from)).await.unwrap();
+        let pages = Router::new().route("/metrics", get(async || "metrics\n"));
+        let listener = Listener::bind(address, routes, pages, health.clone(), token.map(SecretString::from))
+            .await
+            .unwrap();
         let address = listener.local_addr();
         let shutdown = CancellationToken::new();
         let served = tokio::spawn(listener.serve(shutdown.clone(), drain_timeout));
@@ -353,7 +357,8 @@ async fn a_stop_waits_for_calls_no_longer_than_it_was_told() {
 async fn a_taken_port_is_told_with_the_mend() {
     let server = Server::start(None, LONG).await;
     let health = Health::starting([]).await;
-    let error = Listener::bind(server.address, Routes::default(), health, None).await.unwrap_err();
+    let error =
+        Listener::bind(server.address, Routes::default(), Router::new(), health, None).await.unwrap_err();
     assert!(matches!(error, BindError::Taken(_)));
     let expected =
         format!("{} is taken: another connectord runs there, or set server.control_listen", server.address);

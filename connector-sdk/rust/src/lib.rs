@@ -61,6 +61,7 @@ mod service;
 mod sink;
 mod stream;
 pub mod testing;
+mod trace;
 mod values;
 
 pub use checks::Checks;
@@ -72,6 +73,7 @@ pub use manifest::ManifestError;
 pub use request::{Action, Discover, Event, FetchContent, Mode, Pull, SigningSecret, TestConnection};
 pub use serve::{ServeError, ServeOptions, serve, serve_with};
 pub use sink::Sink;
+pub use trace::{TraceParent, TraceParentError};
 pub use values::{Metadata, json_to_struct, struct_to_json};
 
 pub use prost_types::{Struct, Timestamp};

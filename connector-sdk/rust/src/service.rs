@@ -27,6 +27,7 @@ use crate::page::PageLimits;
 use crate::request::{Action, Discover, Event, FetchContent, Mode, Pull, SigningSecret, TestConnection};
 use crate::sink::Sink;
 use crate::stream::{TaskStream, died};
+use crate::trace::{TraceParent, within};
 use crate::values::{json_to_struct, parse_settings, struct_to_json};
 
 /// A change waits no longer than this for its page to fill.
@@ -96,6 +97,7 @@ impl<C: Connector> v1::connector_server::Connector for ConnectorService<C> {
         &self,
         request: Request<v1::TestConnectionRequest>,
     ) -> Result<Response<v1::TestConnectionResponse>, Status> {
+        let trace = TraceParent::of(request.metadata());
         let request = request.into_inner();
         check_revision(request.contract_revision)?;
         let settings = match parse_settings(request.settings) {
@@ -109,7 +111,7 @@ impl<C: Connector> v1::connector_server::Connector for ConnectorService<C> {
         };
         let credential = request.credential.map(Credential::new);
         let call = self.connector.test_connection(TestConnection { settings, credential });
-        Ok(Response::new(guarded(call).await?.into_response()))
+        Ok(Response::new(guarded(within(trace, "test_connection", call)).await?.into_response()))
     }
 
     async fn discover(
@@ -117,6 +119,7 @@ impl<C: Connector> v1::connector_server::Connector for ConnectorService<C> {
         request: Request<v1::DiscoverRequest>,
     ) -> Result<Response<v1::DiscoverResponse>, Status> {
         self.require(self.capabilities.discover, "discover")?;
+        let trace = TraceParent::of(request.metadata());
         let request = request.into_inner();
         check_revision(request.contract_revision)?;
         let page_size = match usize::try_from(request.page_size) {
@@ -133,12 +136,13 @@ impl<C: Connector> v1::connector_server::Connector for ConnectorService<C> {
             page_size,
             page_token: request.page_token,
         });
-        Ok(Response::new(guarded(call).await?))
+        Ok(Response::new(guarded(within(trace, "discover", call)).await?))
     }
 
     type PullStream = BoxStream<PullResponse>;
 
     async fn pull(&self, request: Request<v1::PullRequest>) -> Result<Response<Self::PullStream>, Status> {
+        let trace = TraceParent::of(request.metadata());
         let request = request.into_inner();
         let mode = self.check_pull(&request)?;
         let settings: Arc<C::Settings> = Arc::new(parse_settings(request.settings)?);
@@ -161,7 +165,7 @@ impl<C: Connector> v1::connector_server::Connector for ConnectorService<C> {
             let outlet = Arc::new(Outlet::new(responses, limits, listing));
             let sink =
                 Sink::new(Arc::clone(&connector), settings, (mode, want_raw), Arc::clone(&outlet), cancel);
-            let result = run_pull(&*connector, pull, &sink, &outlet).await;
+            let result = within(trace, "pull", run_pull(&*connector, pull, &sink, &outlet)).await;
             outlet.finish(result).await
         });
         Ok(Response::new(Box::pin(stream)))
@@ -184,6 +188,7 @@ impl<C: Connector> v1::connector_server::Connector for ConnectorService<C> {
         request: Request<v1::FetchContentRequest>,
     ) -> Result<Response<Self::FetchContentStream>, Status> {
         self.require(self.capabilities.fetch_content, "fetch_content")?;
+        let trace = TraceParent::of(request.metadata());
         let request = request.into_inner();
         check_revision(request.contract_revision)?;
         let fetch = FetchContent {
@@ -197,7 +202,7 @@ impl<C: Connector> v1::connector_server::Connector for ConnectorService<C> {
         let connector = Arc::clone(&self.connector);
         let stream = TaskStream::spawn(&self.stopping, |responses, cancel| async move {
             let mut content = ContentWriter::new(responses, cancel, fetch.max_bytes);
-            connector.fetch_content(fetch, &mut content).await?;
+            within(trace, "fetch_content", connector.fetch_content(fetch, &mut content)).await?;
             content.finish().await
         });
         Ok(Response::new(Box::pin(stream)))
@@ -208,6 +213,7 @@ impl<C: Connector> v1::connector_server::Connector for ConnectorService<C> {
         request: Request<v1::HandleEventRequest>,
     ) -> Result<Response<v1::HandleEventResponse>, Status> {
         self.require(self.capabilities.handle_event, "handle_event")?;
+        let trace = TraceParent::of(request.metadata());
         let request = request.into_inner();
         check_revision(request.contract_revision)?;
         let settings = match request.settings {
@@ -223,7 +229,7 @@ impl<C: Connector> v1::connector_server::Connector for ConnectorService<C> {
             body: Bytes::from(request.body),
             signing_secret: SigningSecret(request.signing_secret),
         });
-        Ok(Response::new(guarded(call).await?))
+        Ok(Response::new(guarded(within(trace, "handle_event", call)).await?))
     }
 
     async fn execute(
@@ -231,6 +237,7 @@ impl<C: Connector> v1::connector_server::Connector for ConnectorService<C> {
         request: Request<v1::ExecuteRequest>,
     ) -> Result<Response<v1::ExecuteResponse>, Status> {
         self.require(self.capabilities.execute, "execute")?;
+        let trace = TraceParent::of(request.metadata());
         let request = request.into_inner();
         check_revision(request.contract_revision)?;
         let call = self.connector.execute(Action {
@@ -240,7 +247,7 @@ impl<C: Connector> v1::connector_server::Connector for ConnectorService<C> {
             input: struct_to_json(request.input.unwrap_or_default()),
             idempotency_key: request.idempotency_key,
         });
-        let output = guarded(call).await?;
+        let output = guarded(within(trace, "execute", call)).await?;
         Ok(Response::new(v1::ExecuteResponse { output: Some(json_to_struct(output)) }))
     }
 }

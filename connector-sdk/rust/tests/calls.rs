@@ -9,7 +9,7 @@ use serde_json::json;
 use superfasttt_connector::testing::{
     channel, collect_pull, connect, fetch_content, full_pull, settings_struct,
 };
-use superfasttt_connector::{ConnectorError, ContentHeader, Reason};
+use superfasttt_connector::{ConnectorError, ContentHeader, Reason, TraceParent};
 use superfasttt_proto::connector::v1::{
     DescribeRequest, DiscoverRequest, FetchContentRequest, NormalizeRequest, NormalizeStart, PullMode,
     PullRequest, RawItem, TestConnectionRequest, check::Outcome, connector_client::ConnectorClient,
@@ -226,4 +226,29 @@ async fn bytes_that_are_cut_short_end_with_an_error() {
     let mut client = connect(author).await;
     assert_eq!(fetch_content(&mut client, fetch(0)).await.unwrap_err().reason, Reason::Internal);
     assert_eq!(fetch_content(&mut client, fetch(99)).await.unwrap_err().reason, Reason::SourceUnavailable);
+}
+
+#[tokio::test]
+async fn an_author_sees_the_trace_that_a_call_is_part_of() {
+    const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let (told, mut traces) = mpsc::unbounded_channel();
+    let author = Author::pulling(move |_, _| {
+        let told = told.clone();
+        Box::pin(async move {
+            tokio::task::yield_now().await;
+            told.send(TraceParent::current().map(|trace| trace.to_string())).unwrap();
+            Ok(())
+        })
+    });
+    let mut client = connect(author).await;
+    for (sent, seen) in [(Some(TRACE), Some(TRACE)), (Some("nonsense"), None), (None, None)] {
+        let mut request = tonic::Request::new(full_pull(json!({})));
+        if let Some(sent) = sent {
+            request.metadata_mut().insert("traceparent", sent.parse().unwrap());
+        }
+        let mut stream = client.pull(request).await.unwrap().into_inner();
+        while stream.message().await.unwrap().is_some() {}
+        assert_eq!(traces.recv().await.unwrap().as_deref(), seen);
+    }
+    assert_eq!(TraceParent::current(), None);
 }

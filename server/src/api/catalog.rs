@@ -5,8 +5,8 @@ use std::sync::Arc;
 use superfasttt_proto::control::v1::catalog_service_server::CatalogService;
 use superfasttt_proto::control::v1::connector::State;
 use superfasttt_proto::control::v1::{
-    Connector, ConnectorProcess, GetConnectorRequest, GetConnectorResponse, ListConnectorsRequest,
-    ListConnectorsResponse, ManifestProblem, connector_process,
+    Connector, ConnectorHealth, ConnectorProcess, GetConnectorRequest, GetConnectorResponse,
+    ListConnectorsRequest, ListConnectorsResponse, ManifestProblem, connector_health, connector_process,
 };
 use tonic::{Request, Response, Status};
 
@@ -14,7 +14,7 @@ use super::convert::timestamp;
 use super::error::ApiError;
 use super::{Api, page};
 use crate::catalog::{ConnectorEntry, Runnable};
-use crate::process::{ProcessState, ProcessStatus};
+use crate::process::{HealthState, ProcessState, ProcessStatus};
 use crate::schedule::capabilities;
 use crate::sync::json::to_struct;
 
@@ -68,12 +68,24 @@ impl Api {
                 fix: String::new(),
             });
         }
+        if self.catalog.is_disabled(&entry.id) {
+            state = State::Disabled;
+            problems.insert(
+                0,
+                ManifestProblem {
+                    path: String::new(),
+                    message: "an administrator disabled it".to_owned(),
+                    fix: format!("set connectors.{}.enabled in the server's configuration", entry.id),
+                },
+            );
+        }
         let processes = self.host.status(&entry.id).into_iter().map(process).collect();
         let mut connector = Connector {
             id: entry.id.clone(),
             state: state.into(),
             problems,
             processes,
+            health: Some(health(self.host.health(entry))),
             ..Connector::default()
         };
         if let Some(manifest) = &entry.manifest {
@@ -93,6 +105,21 @@ impl Api {
             connector.name.clone_from(&connector.id);
         }
         connector
+    }
+}
+
+fn health(health: crate::process::ConnectorHealth) -> ConnectorHealth {
+    let state = match health.state {
+        HealthState::NotStarted => connector_health::State::NotStarted,
+        HealthState::Stopped => connector_health::State::Stopped,
+        HealthState::Healthy => connector_health::State::Healthy,
+        HealthState::Unhealthy => connector_health::State::Unhealthy,
+    };
+    ConnectorHealth {
+        state: state.into(),
+        since: health.since.map(timestamp),
+        checked_at: health.checked_at.map(timestamp),
+        last_error: health.last_error.unwrap_or_default(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The control listener: one port for gRPC, gRPC-Web and `/healthz`. A request passes, in this order, the access log,
+//! The control listener: one port for gRPC, gRPC-Web and plain paths such as `/healthz`. A request passes, in this order, the access log,
 //! the guard against web pages, the token, and then goes by its content type to the gRPC services or to the plain
 //! paths. Messages are taken up to 4 MiB, tonic's default and that of every gRPC library.
 
@@ -67,7 +67,7 @@ pub struct Listener {
 
 impl Listener {
     /// Listens on `address` (port 0: any free one) for the control services in `routes`; health and reflection are added
-    /// here. With a `token`, every request but the probes has to show it. Nothing is answered before [`Self::serve`].
+    /// here. `pages` are answered to plain HTTP. With a `token`, every request but the probes has to show it. Nothing is answered before [`Self::serve`].
     ///
     /// # Errors
     ///
@@ -75,6 +75,7 @@ impl Listener {
     pub async fn bind(
         address: SocketAddr,
         routes: Routes,
+        pages: Router,
         health: Health,
         token: Option<SecretString>,
     ) -> Result<Self, BindError> {
@@ -85,7 +86,7 @@ impl Listener {
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let draining = CancellationToken::new();
-        let app = app(routes, &health, token, address, &draining);
+        let app = app(routes, pages, &health, token, address, &draining);
         Ok(Self { listener, address, app, health, draining })
     }
 
@@ -149,6 +150,7 @@ impl Listener {
 
 fn app(
     routes: Routes,
+    pages: Router,
     health: &Health,
     token: Option<SecretString>,
     address: SocketAddr,
@@ -164,6 +166,7 @@ fn app(
     let plain = Router::new()
         .route("/healthz", get(healthz))
         .with_state(health.clone())
+        .merge(pages)
         .fallback(fallback::not_found);
     let by_content_type = tower::service_fn(move |request: Request| {
         let router = if refusal::is_grpc(request.headers()) { grpc.clone() } else { plain.clone() };

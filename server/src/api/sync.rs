@@ -216,6 +216,12 @@ impl Api {
         if connection.disabled {
             return Err(ApiError::Precondition("the connection is disabled: enable it first".to_owned()));
         }
+        if self.catalog.is_disabled(&connection.connector) {
+            let connector = &connection.connector;
+            return Err(ApiError::Precondition(format!(
+                "an administrator disabled connector {connector:?}: set connectors.{connector}.enabled first"
+            )));
+        }
         Ok(connection)
     }
 

@@ -24,6 +24,8 @@ pub struct Catalog {
     version: watch::Sender<u64>,
     /// One scan at a time: two at once could each take the other's result for what was there before.
     scanning: Mutex<()>,
+    /// The ids of connectors that an administrator disabled.
+    disabled: Vec<String>,
 }
 
 impl Catalog {
@@ -33,6 +35,15 @@ impl Catalog {
     ///
     /// The directory itself cannot be listed. What is wrong inside a connector's folder is in its entry.
     pub fn load(root: &Path) -> Result<Arc<Self>, CatalogError> {
+        Self::load_without(root, Vec::new())
+    }
+
+    /// As [`Self::load`], where an administrator disabled some: they are listed, and nothing of them is to be started.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::load`].
+    pub fn load_without(root: &Path, disabled: Vec<String>) -> Result<Arc<Self>, CatalogError> {
         // Absolute, so that a connector started in another folder finds its program.
         let root =
             std::path::absolute(root).map_err(|source| CatalogError { folder: root.to_owned(), source })?;
@@ -41,11 +52,19 @@ impl Catalog {
         for entry in &entries {
             report(entry);
         }
+        for id in &disabled {
+            if entries.iter().any(|entry| entry.id == *id) {
+                tracing::info!(connector.id = %id, "connector is disabled by connectors.{id}.enabled");
+            } else {
+                tracing::warn!(connector.id = %id, "connectors.{id}.enabled disables a connector that is not there");
+            }
+        }
         Ok(Arc::new(Self {
             root,
             entries: RwLock::new(entries),
             version: watch::Sender::new(0),
             scanning: Mutex::new(()),
+            disabled,
         }))
     }
 
@@ -63,6 +82,16 @@ impl Catalog {
     pub fn get(&self, id: &str) -> Option<Arc<ConnectorEntry>> {
         let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
         entries.iter().find(|entry| entry.id == id).cloned()
+    }
+
+    /// The ids of the connectors that an administrator disabled.
+    pub fn disabled(&self) -> &[String] {
+        &self.disabled
+    }
+
+    /// Whether an administrator disabled this connector.
+    pub fn is_disabled(&self, id: &str) -> bool {
+        self.disabled.iter().any(|disabled| disabled == id)
     }
 
     /// A number that grows with each change of the catalogue.

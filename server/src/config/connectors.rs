@@ -1,12 +1,13 @@
-//! Section `connectors`: where the connectors are.
+//! Section `connectors`: where the connectors are, and what is set for one of them by its id.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use super::problem::Checks;
 
-/// Where the connectors are.
+/// Where the connectors are, and what is set for one of them.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ConnectorsConfig {
@@ -14,15 +15,37 @@ pub struct ConnectorsConfig {
     pub dir: PathBuf,
     /// Whether changes are seen without a restart.
     pub watch: bool,
+    /// The sections `connectors.ID`. They are no key of this one.
+    #[serde(skip)]
+    pub by_id: BTreeMap<String, ConnectorConfig>,
+}
+
+/// What is set for one connector.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ConnectorConfig {
+    /// Whether it may be used. A disabled one starts no process and no runs; nothing that is there is lost.
+    pub enabled: bool,
 }
 
 impl Default for ConnectorsConfig {
     fn default() -> Self {
-        Self { dir: PathBuf::from("connectors"), watch: true }
+        Self { dir: PathBuf::from("connectors"), watch: true, by_id: BTreeMap::new() }
+    }
+}
+
+impl Default for ConnectorConfig {
+    fn default() -> Self {
+        Self { enabled: true }
     }
 }
 
 impl ConnectorsConfig {
+    /// The ids of the connectors that are disabled, in order.
+    pub fn disabled(&self) -> Vec<String> {
+        self.by_id.iter().filter(|(_, connector)| !connector.enabled).map(|(id, _)| id.clone()).collect()
+    }
+
     pub(super) fn validate(&self, checks: &mut Checks<'_>) {
         checks.require(!self.dir.as_os_str().is_empty(), "dir", || "it is empty; name a folder".to_owned());
     }

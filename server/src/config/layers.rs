@@ -55,6 +55,14 @@ impl Layers {
                 continue;
             };
             for (key, value) in keys {
+                // A table in a section is a section of its own: `[connectors.filesystem]`.
+                if let toml::Value::Table(keys) = value {
+                    for (inner, value) in keys {
+                        let value = serde_json::to_value(value).unwrap_or(Value::Null);
+                        self.set(&format!("{section}.{key}"), &inner, Written::Typed(value), origin.clone());
+                    }
+                    continue;
+                }
                 // Fails for numbers that JSON lacks (nan, inf); null then fails the key's own type.
                 let value = serde_json::to_value(value).unwrap_or(Value::Null);
                 self.set(&section, &key, Written::Typed(value), origin.clone());
@@ -62,7 +70,8 @@ impl Layers {
         }
     }
 
-    /// Lays environment variables over what is there: `CONNECTORD_SECTION__KEY`.
+    /// Lays environment variables over what is there: `CONNECTORD_SECTION__KEY`, or `CONNECTORD_SECTION__NAME__KEY` for
+    /// a section in a section. A variable's name has no hyphens, and the names of connectors have no underscores.
     pub(super) fn add_environment(
         &mut self,
         variables: impl IntoIterator<Item = (OsString, OsString)>,
@@ -77,6 +86,10 @@ impl Layers {
                     "there is no such variable; write CONNECTORD_SECTION__KEY, with two underscores between";
                 problems.push(ConfigProblem { key: String::new(), message: message.to_owned(), origin });
                 continue;
+            };
+            let (section, key) = match key.split_once("__") {
+                Some((name, key)) => (format!("{section}.{}", name.replace('_', "-")), key),
+                None => (section.to_owned(), key),
             };
             let (section, key) = (section.to_lowercase(), key.to_lowercase());
             match value.into_string() {
@@ -109,9 +122,18 @@ impl Layers {
         setting.map_or(Origin::Default, |setting| setting.origin.clone())
     }
 
-    /// Notes each section that does not exist.
-    pub(super) fn check_sections(&self, known: &[&str], problems: &mut Vec<ConfigProblem>) {
-        for (section, keys) in self.sections.iter().filter(|(name, _)| !known.contains(&name.as_str())) {
+    /// The names of the sections within a section.
+    pub(super) fn names_within(&self, section: &str) -> Vec<String> {
+        let within = |name: &String| name.strip_prefix(section)?.strip_prefix('.').map(str::to_owned);
+        self.sections.keys().filter_map(within).collect()
+    }
+
+    /// Notes each section that does not exist. Those within `open` have names of their own.
+    pub(super) fn check_sections(&self, known: &[&str], open: &str, problems: &mut Vec<ConfigProblem>) {
+        let exists = |name: &str| {
+            known.contains(&name) || name.split_once('.').is_some_and(|(outer, _)| outer == open)
+        };
+        for (section, keys) in self.sections.iter().filter(|(name, _)| !exists(name)) {
             let message = format!("there is no such section{}", did_you_mean(section, known.iter().copied()));
             let origin = keys.values().next().map_or(Origin::Default, |setting| setting.origin.clone());
             problems.push(ConfigProblem { key: section.clone(), message, origin });

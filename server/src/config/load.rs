@@ -8,7 +8,7 @@ use super::layers::Layers;
 use super::problem::{Checks, ConfigError, ConfigProblem, Origin};
 use super::{
     ConnectorsConfig, ContentConfig, DataConfig, DocumentsConfig, LogConfig, ProcessConfig, RunsConfig,
-    ServerConfig, SyncConfig,
+    ServerConfig, SyncConfig, TelemetryConfig,
 };
 
 /// The commented default file: the documentation of every key.
@@ -38,6 +38,8 @@ pub struct Config {
     pub runs: RunsConfig,
     /// What connectord says on stderr.
     pub log: LogConfig,
+    /// Where its traces go.
+    pub telemetry: TelemetryConfig,
 }
 
 impl Config {
@@ -68,9 +70,19 @@ impl Config {
     }
 
     fn from_layers(layers: &Layers, mut problems: Vec<ConfigProblem>) -> Result<Self, ConfigError> {
-        let known =
-            ["server", "data", "connectors", "process", "sync", "content", "documents", "runs", "log"];
-        layers.check_sections(&known, &mut problems);
+        let known = [
+            "server",
+            "data",
+            "connectors",
+            "process",
+            "sync",
+            "content",
+            "documents",
+            "runs",
+            "log",
+            "telemetry",
+        ];
+        layers.check_sections(&known, "connectors", &mut problems);
         let mut config = Self {
             server: layers.section("server", &mut problems),
             data: layers.section("data", &mut problems),
@@ -81,7 +93,12 @@ impl Config {
             documents: layers.section("documents", &mut problems),
             runs: layers.section("runs", &mut problems),
             log: layers.section("log", &mut problems),
+            telemetry: layers.section("telemetry", &mut problems),
         };
+        for id in layers.names_within("connectors") {
+            let connector = layers.section(&format!("connectors.{id}"), &mut problems);
+            config.connectors.by_id.insert(id, connector);
+        }
         config.resolve_token(layers, &mut problems);
         config.validate(layers, &mut problems);
         if problems.is_empty() { Ok(config) } else { Err(ConfigError { problems }) }
@@ -111,6 +128,7 @@ impl Config {
         self.documents.validate(&mut Checks::new("documents", layers, problems));
         self.runs.validate(&mut Checks::new("runs", layers, problems));
         self.log.validate(&mut Checks::new("log", layers, problems));
+        self.telemetry.validate(&mut Checks::new("telemetry", layers, problems));
     }
 }
 

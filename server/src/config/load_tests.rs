@@ -54,6 +54,7 @@ fn the_commented_default_file_names_every_key() {
         ("documents", keys(config.documents)),
         ("runs", keys(config.runs)),
         ("log", keys(config.log)),
+        ("telemetry", keys(config.telemetry)),
     ] {
         let text = DEFAULT_FILE.split(&format!("\n[{section}]\n")).nth(1).expect(section);
         let text = text.split("\n[").next().unwrap();
@@ -86,6 +87,46 @@ fn each_layer_goes_over_the_one_before() {
     assert_eq!(config.process.memory_limit_bytes, ByteSize::mib(512));
     assert_eq!(config.process.start_timeout.as_secs(), 90);
     assert_eq!(load(file, &environment, &[]).unwrap().data.dir, Path::new("environment"));
+}
+
+#[test]
+fn a_connector_has_a_section_of_its_own() {
+    let file =
+        "[connectors]\nwatch = false\n[connectors.google-drive]\nenabled = false\n[connectors.watch]\n";
+    assert!(problems(file, &[]).contains("is not TOML"), "a key and a section of one name");
+    let file = "[connectors]\nwatch = false\n[connectors.google-drive]\nenabled = false\n";
+    let connectors = load(file, &[], &[]).unwrap().connectors;
+    assert_eq!((connectors.watch, connectors.disabled()), (false, vec!["google-drive".to_owned()]));
+    let environment = [
+        ("CONNECTORD_CONNECTORS__GOOGLE_DRIVE__ENABLED", "true"),
+        ("CONNECTORD_CONNECTORS__DIR__ENABLED", "false"),
+        ("CONNECTORD_CONNECTORS__DIR", "elsewhere"),
+    ];
+    let connectors = load(file, &environment, &[]).unwrap().connectors;
+    assert_eq!(
+        (connectors.disabled(), connectors.dir.as_path()),
+        (vec!["dir".to_owned()], Path::new("elsewhere"))
+    );
+
+    let told = problems(
+        "[connectors.a]\nenabled = \"no\"\n[connectors.b]\nenable = true\n[sync.fast]\nx = 1\n",
+        &[("CONNECTORD_SYNC__SLOW__X", "1")],
+    );
+    assert!(told.contains("connectors.a.enabled: \"no\" is not true or false"), "{told}");
+    assert!(told.contains("connectors.b.enable: there is no such key; did you mean enabled?"), "{told}");
+    assert!(
+        told.contains("sync.fast: there is no such section") && told.contains("sync.slow: there is"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_collector_is_named_by_its_address() {
+    let telemetry = |endpoint: &str| problems("", &[("CONNECTORD_TELEMETRY__OTLP_ENDPOINT", endpoint)]);
+    assert!(load("", &[("CONNECTORD_TELEMETRY__OTLP_ENDPOINT", "http://127.0.0.1:4317")], &[]).is_ok());
+    for wrong in ["", "127.0.0.1:4317", "grpc://collector:4317", "https://c:4317", "http://"] {
+        assert!(telemetry(wrong).contains("telemetry.otlp_endpoint: "), "{wrong}");
+    }
 }
 
 #[test]

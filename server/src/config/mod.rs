@@ -19,10 +19,11 @@ mod process;
 mod runs;
 mod server;
 mod sync;
+mod telemetry;
 mod units;
 
 pub use args::{Args, Command, ConfigCommand};
-pub use connectors::ConnectorsConfig;
+pub use connectors::{ConnectorConfig, ConnectorsConfig};
 pub use content::ContentConfig;
 pub use data::DataConfig;
 pub use documents::DocumentsConfig;
@@ -34,4 +35,5 @@ pub use process::{Isolation, ProcessConfig};
 pub use runs::RunsConfig;
 pub use server::ServerConfig;
 pub use sync::SyncConfig;
+pub use telemetry::TelemetryConfig;
 pub use units::ByteSize;

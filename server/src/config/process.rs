@@ -19,6 +19,9 @@ pub struct ProcessConfig {
     /// How long a process without work is kept.
     #[serde(with = "duration")]
     pub idle_timeout: Duration,
+    /// How often each process, and each connector that runs elsewhere, is asked for its health.
+    #[serde(with = "duration")]
+    pub health_interval: Duration,
     /// The pause after a first crash; it doubles with each that follows.
     #[serde(with = "duration")]
     pub restart_backoff_initial: Duration,
@@ -53,6 +56,7 @@ impl Default for ProcessConfig {
             isolation: Isolation::default(),
             start_timeout: Duration::from_secs(20),
             idle_timeout: Duration::from_secs(10 * 60),
+            health_interval: Duration::from_secs(60),
             restart_backoff_initial: Duration::from_secs(1),
             restart_backoff_max: Duration::from_secs(60),
             memory_limit_bytes: ByteSize::mib(1024),
@@ -66,6 +70,7 @@ impl ProcessConfig {
     pub(super) fn validate(&self, checks: &mut Checks<'_>) {
         checks.not_zero("start_timeout", self.start_timeout);
         checks.not_zero("idle_timeout", self.idle_timeout);
+        checks.not_zero("health_interval", self.health_interval);
         checks.backoff("restart_backoff", self.restart_backoff_initial, self.restart_backoff_max);
         checks.require(self.memory_limit_bytes >= ByteSize::mib(16), "memory_limit_bytes", || {
             format!("{} is too little for any program; write at least \"16MiB\"", self.memory_limit_bytes)

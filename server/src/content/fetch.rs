@@ -17,12 +17,14 @@ use superfasttt_proto::error::ConnectorError;
 use tempfile::NamedTempFile;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
 use crate::config::ContentConfig;
 use crate::store::runs::RunCounts;
 use crate::sync::change::{Text, violation};
 use crate::sync::envelope::text_hash;
 use crate::sync::port::Session;
+use crate::telemetry::metrics::CONTENT_DURATION;
 
 /// How much was fetched for a run.
 #[derive(Debug, Default)]
@@ -113,8 +115,10 @@ impl Fetcher {
     ///
     /// # Errors
     /// What is wrong with the connector or the connection: the pull is cut, and goes on before this document.
+    #[tracing::instrument(name = "sync.document.fetch", level = "debug", skip_all, fields(document = envelope.id))]
     pub async fn text(&self, source: &Source, envelope: &DocumentEnvelope) -> Result<Text, ConnectorError> {
         source.totals.fetched.fetch_add(1, Ordering::Relaxed);
+        let began = Instant::now();
         let fetched = tokio::time::timeout(self.timeout, self.bytes(source, envelope)).await;
         let fetched = fetched.unwrap_or_else(|_| {
             let waited = humantime::format_duration(self.timeout);
@@ -123,6 +127,7 @@ impl Fetcher {
                 format!("the content did not arrive within {waited}"),
             ))
         });
+        CONTENT_DURATION.record(["fetch", outcome(fetched.is_ok())], began.elapsed());
         Ok(match fetched {
             Ok(fetched) => self.extract(source, envelope, fetched).await,
             Err(error) if reaches_beyond(error.reason) => {
@@ -142,7 +147,10 @@ impl Fetcher {
     async fn extract(&self, source: &Source, envelope: &DocumentEnvelope, fetched: Fetched) -> Text {
         let media_type = Some(fetched.media_type).filter(|media_type| !media_type.is_empty());
         let hints = Hints { media_type, file_name: Some(file_name(envelope)) };
-        match self.pool.extract(fetched.file.path(), hints).await {
+        let began = Instant::now();
+        let extracted = self.pool.extract(fetched.file.path(), hints).await;
+        CONTENT_DURATION.record(["extract", outcome(extracted.is_ok())], began.elapsed());
+        match extracted {
             Ok(extracted) => {
                 source.totals.text_bytes.fetch_add(extracted.text.len() as u64, Ordering::Relaxed);
                 Text::Known {
@@ -229,6 +237,10 @@ fn reaches_beyond(reason: Reason) -> bool {
             | Reason::RateLimited
             | Reason::QuotaExhausted
     )
+}
+
+fn outcome(is_ok: bool) -> &'static str {
+    if is_ok { "ok" } else { "failed" }
 }
 
 /// A document's bytes.

@@ -8,6 +8,7 @@ use superfasttt_extract::EXTRACTOR_REVISION;
 use superfasttt_proto::error::ConnectorError;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument;
 
 use super::{Fetcher, Source};
 use crate::store::documents::ContentState;
@@ -57,11 +58,12 @@ pub async fn stage(
                 Piece::Due(part, document) => {
                     let place = fetcher.place().await;
                     let (fetcher, source) = (fetcher.clone(), source.clone());
-                    Pending::Fetching(AbortOnDropHandle::new(tokio::spawn(async move {
+                    let fetching = async move {
                         let part = fetch(&fetcher, &source, part, document).await;
                         drop(place);
                         part
-                    })))
+                    };
+                    Pending::Fetching(AbortOnDropHandle::new(tokio::spawn(fetching.in_current_span())))
                 }
             };
             if pending.send(next).await.is_err() {

@@ -16,13 +16,14 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
 use crate::catalog;
+use crate::telemetry::traceparent;
 
 /// How much may be on its way in one stream, and in all streams of a process: enough that a connector need not
 /// wait for each page, and little enough to stay bounded.
 const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 
-/// Puts a process's token on each call. Shows nothing of it.
+/// Puts a process's token, and the trace that the call is part of, on each call. Shows nothing of the token.
 #[derive(Clone, Debug)]
 pub struct BearerToken {
     /// `None` for a remote connector without one.
@@ -48,6 +49,10 @@ impl Interceptor for BearerToken {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
         if let Some(header) = &self.header {
             request.metadata_mut().insert("authorization", header.clone());
+        }
+        // The caller's span is the current one here, so the connector's own hang below it.
+        if let Some(trace) = traceparent::current() {
+            request.metadata_mut().insert(traceparent::TRACEPARENT, trace);
         }
         Ok(request)
     }
@@ -104,18 +109,27 @@ fn windows(endpoint: Endpoint) -> Endpoint {
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
 }
 
+/// Asks for the connector's health; for how long to wait is the caller's to limit.
+///
+/// # Errors
+///
+/// It does not answer, or not what was asked.
+pub(super) async fn is_serving(channel: &Channel, token: &BearerToken) -> Result<bool, Status> {
+    let mut health = HealthClient::new(InterceptedService::new(channel.clone(), token.clone()));
+    let answer = health.check(HealthCheckRequest { service: String::new() }).await?;
+    Ok(answer.get_ref().status() == ServingStatus::Serving)
+}
+
 /// Waits until health says SERVING; for how long is the caller's to limit.
 ///
 /// # Errors
 ///
 /// The connector answered something that waiting does not mend.
 pub(super) async fn wait_until_serving(channel: &Channel, token: &BearerToken) -> Result<(), Status> {
-    let mut health = HealthClient::new(InterceptedService::new(channel.clone(), token.clone()));
     let mut pause = Duration::from_millis(5);
     loop {
-        let request = HealthCheckRequest { service: String::new() };
-        match tokio::time::timeout(Duration::from_secs(5), health.check(request)).await {
-            Ok(Ok(answer)) if answer.get_ref().status() == ServingStatus::Serving => return Ok(()),
+        match tokio::time::timeout(Duration::from_secs(5), is_serving(channel, token)).await {
+            Ok(Ok(true)) => return Ok(()),
             Ok(Err(status)) if is_final(status.code()) => return Err(status),
             // Not listening yet, not serving yet, or busy.
             Ok(Ok(_) | Err(_)) | Err(_) => {}

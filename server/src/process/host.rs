@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::hardening;
+use super::health::{self, ConnectorHealth, Remotes};
 use super::launch::Launcher;
 use super::lease::Lease;
 use super::memory;
@@ -19,7 +20,7 @@ use super::running::StopCause;
 use super::slot::{Slot, SlotKey};
 use super::start::{Stamp, Starter, not_runnable, socket_folder_prefix};
 use super::status::ProcessStatus;
-use crate::catalog::{Catalog, Runnable};
+use crate::catalog::{Catalog, ConnectorEntry, Runnable};
 use crate::clock::SharedClock;
 use crate::config::ProcessConfig;
 
@@ -56,9 +57,10 @@ pub struct ProcessHost {
 }
 
 #[derive(Debug)]
-struct Inner {
-    starter: Arc<Starter>,
-    catalog: Arc<Catalog>,
+pub(super) struct Inner {
+    pub(super) starter: Arc<Starter>,
+    pub(super) catalog: Arc<Catalog>,
+    pub(super) remotes: Remotes,
     slots: Mutex<HashMap<SlotKey, Arc<Slot>>>,
     stopping: CancellationToken,
 }
@@ -85,14 +87,17 @@ impl ProcessHost {
         remove_left_behind(&runtime_dir);
         let look_every = (config.idle_timeout / 4).clamp(Duration::from_millis(10), LOOK_EVERY);
         let launcher = Launcher::start().map_err(HostError::Launcher)?;
+        let health_interval = config.health_interval;
         let starter = Starter::new(config, clock, runtime_dir, run_as, launcher);
         let inner = Arc::new(Inner {
             starter: Arc::new(starter),
             catalog,
+            remotes: Remotes::default(),
             slots: Mutex::default(),
             stopping: CancellationToken::new(),
         });
         tokio::spawn(look_after(Arc::downgrade(&inner), look_every));
+        tokio::spawn(health::check(Arc::downgrade(&inner), health_interval));
         Ok(Self { inner })
     }
 
@@ -118,6 +123,9 @@ impl ProcessHost {
                 format!("there is no connector {connector_id:?}; add its folder to the connectors directory");
             ConnectorError::new(Reason::NotFound, message)
         })?;
+        if inner.catalog.is_disabled(connector_id) {
+            return Err(disabled(connector_id));
+        }
         let manifest = match (&entry.manifest, &entry.runnable) {
             (_, Runnable::NotRunnable(reason)) => return Err(not_runnable(connector_id, reason)),
             (None, _) => return Err(not_runnable(connector_id, "its manifest has problems")),
@@ -159,15 +167,25 @@ impl ProcessHost {
     /// The processes of a connector, those that ended included.
     #[must_use]
     pub fn status(&self, connector_id: &str) -> Vec<ProcessStatus> {
+        let now = self.inner.starter.clock.now();
         let mut statuses: Vec<ProcessStatus> = self
             .inner
             .slots()
             .into_iter()
-            .map(|slot| slot.status())
+            .map(|slot| slot.status(now))
             .filter(|status| status.connector_id == connector_id)
             .collect();
         statuses.sort_by(|a, b| (&a.organization, &a.connection).cmp(&(&b.organization, &b.connection)));
         statuses
+    }
+
+    /// How a connector does: what its processes, or where it runs elsewhere, answer.
+    #[must_use]
+    pub fn health(&self, entry: &ConnectorEntry) -> ConnectorHealth {
+        match &entry.runnable {
+            Runnable::Endpoint(_) => health::of_remote(self.inner.remotes.checked(&entry.id)),
+            Runnable::Command(_) | Runnable::NotRunnable(_) => health::of_processes(&self.status(&entry.id)),
+        }
     }
 
     /// Stops all processes and waits until they have ended: each is asked, and killed after `process.stop_grace`.
@@ -191,7 +209,7 @@ impl Inner {
         Arc::clone(slots.entry(key.clone()).or_insert_with(|| Slot::new(key)))
     }
 
-    fn slots(&self) -> Vec<Arc<Slot>> {
+    pub(super) fn slots(&self) -> Vec<Arc<Slot>> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
@@ -251,6 +269,13 @@ fn remove_left_behind(runtime_dir: &Path) {
             let _ = std::fs::remove_dir_all(item.path());
         }
     }
+}
+
+fn disabled(connector_id: &str) -> ConnectorError {
+    let message = format!(
+        "an administrator disabled connector {connector_id:?}: set connectors.{connector_id}.enabled to use it again"
+    );
+    ConnectorError::new(Reason::AccessDenied, message).with_metadata("connector", connector_id)
 }
 
 fn stopping(connector_id: &str) -> ConnectorError {

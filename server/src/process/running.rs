@@ -19,6 +19,7 @@ use tonic::transport::Channel;
 
 use super::cgroup::Group;
 use super::channel::BearerToken;
+use super::health::Checks;
 use super::output::Output;
 use super::start::Stamp;
 use crate::config::{ByteSize, ProcessConfig};
@@ -40,6 +41,8 @@ pub(super) enum StopCause {
     Shutdown,
     /// It did not become ready.
     NotReady,
+    /// It did not answer its health checks.
+    Unhealthy,
     /// It used more memory than it may.
     Memory { limit_bytes: u64 },
 }
@@ -58,7 +61,7 @@ pub(super) struct Exit {
 impl Exit {
     /// Whether it ended in a way that it should not.
     pub(super) fn is_crash(&self) -> bool {
-        matches!(self.cause, None | Some(StopCause::Memory { .. }))
+        matches!(self.cause, None | Some(StopCause::Memory { .. } | StopCause::Unhealthy))
     }
 
     /// How it ended, in words that go on after its name.
@@ -68,8 +71,18 @@ impl Exit {
             Some(StopCause::Memory { limit_bytes }) => {
                 format!("went over its memory limit of {} and was killed", ByteSize::bytes(*limit_bytes))
             }
+            Some(StopCause::Unhealthy) => "did not answer its health checks and was stopped".to_owned(),
             Some(StopCause::Shutdown) => "was stopped because the server stops".to_owned(),
             Some(StopCause::Idle | StopCause::Replaced | StopCause::NotReady) => "was stopped".to_owned(),
+        }
+    }
+
+    /// The word for a crash in metrics.
+    pub(super) fn cause_name(&self) -> &'static str {
+        match self.cause {
+            Some(StopCause::Memory { .. }) => "memory",
+            Some(StopCause::Unhealthy) => "unhealthy",
+            _ => "crashed",
         }
     }
 
@@ -97,6 +110,8 @@ pub(super) struct Running {
     pub(super) started_at: DateTime<Utc>,
     /// The process here; `None` for a remote connector.
     pub(super) process: Option<Arc<Process>>,
+    /// What its health checks brought.
+    pub(super) checks: Checks,
     leases: AtomicUsize,
     last_used: Mutex<Instant>,
     /// No lease is given any more; it ends with the last one.
@@ -131,6 +146,7 @@ impl Running {
             stamp,
             started_at,
             process,
+            checks: Checks::answered(started_at),
             leases: AtomicUsize::new(0),
             last_used: Mutex::new(Instant::now()),
             retired: AtomicBool::new(false),

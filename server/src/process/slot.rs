@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use rand::Rng;
 use superfasttt_proto::connector::v1::Reason;
 use superfasttt_proto::error::ConnectorError;
@@ -14,6 +15,7 @@ use super::start::{Stamp, Starter};
 use super::status::{ProcessState, ProcessStatus};
 use crate::catalog::ConnectorEntry;
 use crate::config::{Isolation, ProcessConfig};
+use crate::telemetry::metrics::{CONNECTOR_FAILURES, CONNECTOR_RESTARTS};
 
 /// Who shares a process.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -137,7 +139,10 @@ impl Slot {
     ) -> Result<Lease, ConnectorError> {
         {
             let mut state = self.state();
-            state.restarts += u64::from(state.failures > 0);
+            if state.failures > 0 {
+                state.restarts += 1;
+                CONNECTOR_RESTARTS.add([&self.key.connector_id], 1);
+            }
             state.enter(ProcessState::Starting);
         }
         let started = starter.start(entry, stamp, |pid| self.state().starting_pid = Some(pid)).await;
@@ -157,6 +162,7 @@ impl Slot {
             }
             Err(error) => {
                 tracing::warn!(connector.id = %self.key.connector_id, "{}", error.message);
+                CONNECTOR_FAILURES.add([&self.key.connector_id, "not_started"], 1);
                 self.failed(ProcessState::Failed, error.message.clone(), &starter.config);
                 Err(error)
             }
@@ -205,6 +211,7 @@ impl Slot {
         }
         let error = exit.error(&self.key.connector_id);
         tracing::warn!(connector.id = %self.key.connector_id, "{}", error.message);
+        CONNECTOR_FAILURES.add([&self.key.connector_id, exit.cause_name()], 1);
         self.failed(ProcessState::Backoff, error.message, config);
     }
 
@@ -242,18 +249,28 @@ impl Slot {
         state.running.is_none() && state.phase != ProcessState::Starting && state.changed.elapsed() > after
     }
 
-    pub(super) fn status(&self) -> ProcessStatus {
+    /// What runs here now.
+    pub(super) fn running(&self) -> Option<Arc<Running>> {
+        self.state().running.clone()
+    }
+
+    pub(super) fn status(&self, now: DateTime<Utc>) -> ProcessStatus {
         let state = self.state();
+        let checked = state.running.as_ref().map(|running| running.checks.now());
+        let changed = TimeDelta::from_std(state.changed.elapsed()).unwrap_or_default();
         let process = state.running.as_ref().and_then(|running| running.process.as_ref());
         ProcessStatus {
             connector_id: self.key.connector_id.clone(),
             organization: self.key.organization.clone(),
             connection: self.key.connection.clone(),
             state: state.phase,
+            unhealthy: checked.as_ref().is_some_and(|checked| checked.failures > 0),
+            since: checked.as_ref().map_or(now - changed, |checked| checked.since),
+            checked_at: checked.as_ref().map(|checked| checked.at),
             pid: process.map(|process| process.pid).or(state.starting_pid),
             started_at: state.running.as_ref().map(|running| running.started_at),
             restarts: state.restarts,
-            last_error: state.last_error.clone(),
+            last_error: checked.and_then(|checked| checked.last_error).or_else(|| state.last_error.clone()),
             resident_bytes: process
                 .map_or(0, |process| process.resident_bytes.load(std::sync::atomic::Ordering::Relaxed)),
         }

@@ -68,7 +68,7 @@ impl PartialEq for Stamp {
 #[derive(Debug)]
 pub(super) struct Starter {
     pub(super) config: ProcessConfig,
-    clock: SharedClock,
+    pub(super) clock: SharedClock,
     runtime_dir: PathBuf,
     run_as: Option<RunAs>,
     launcher: Launcher,

@@ -13,13 +13,19 @@ pub struct ProcessStatus {
     pub connection: Option<String>,
     /// How it does.
     pub state: ProcessState,
+    /// It runs, and did not answer its last health check.
+    pub unhealthy: bool,
+    /// Since when it does as it does.
+    pub since: DateTime<Utc>,
+    /// When its health was last asked for; `None` while there is no process.
+    pub checked_at: Option<DateTime<Utc>>,
     /// The process id; `None` while there is no process here.
     pub pid: Option<u32>,
     /// When it was started; `None` while there is no process.
     pub started_at: Option<DateTime<Utc>>,
     /// How often it was started again after it failed.
     pub restarts: u64,
-    /// Why it last failed; `None`: it never did.
+    /// Why it last failed, or did not answer; `None`: it never did.
     pub last_error: Option<String>,
     /// How much memory it and its children use, as last measured; 0: not measured.
     pub resident_bytes: u64,

@@ -25,6 +25,7 @@ use crate::sync::renormalize::{InFlight, Renormalizer};
 use crate::sync::report::Report;
 use crate::sync::run::{Finished, Runner, Stop};
 use crate::sync::{RunContext, json};
+use crate::telemetry::runs::Watched;
 
 /// A run in which this process crashed so often in a row is not begun again.
 const MAX_CRASHES: u32 = 10;
@@ -38,7 +39,9 @@ impl Scheduler {
     pub(super) async fn execute(self: &Arc<Self>, claim: Claim) {
         let (id, connection_id, fence) = (claim.run.id.clone(), claim.run.connection_id.clone(), claim.fence);
         let held = self.held.hold(fence);
-        let report = Arc::new(Report::new(claim.run.clone(), self.clock.clone()));
+        let report =
+            Arc::new(Report::new(claim.run.clone(), &claim.connection.connector, self.clock.clone()));
+        let _watched = Watched::begin(&claim, report.clone(), self.clock.clone());
         let _live = self.live.enter(&id, report.clone());
         let context = Arc::new(RunContext {
             store: self.store.clone(),

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Scheduler;
 use crate::store::{Fence, StoreError};
+use crate::telemetry::metrics::{GaugeGuard, LEASE_RENEWALS, LEASES_HELD, LEASES_LOST};
 
 /// How often lost claims are looked for where no word of a change came.
 const LOOK: Duration = Duration::from_millis(500);
@@ -29,6 +30,7 @@ pub(super) struct HeldClaim {
     held: Arc<Held>,
     fence: Fence,
     lost: CancellationToken,
+    _shown: GaugeGuard,
 }
 
 impl Held {
@@ -36,7 +38,7 @@ impl Held {
     pub(super) fn hold(self: &Arc<Self>, fence: Fence) -> HeldClaim {
         let lost = CancellationToken::new();
         self.claims().insert(fence, lost.clone());
-        HeldClaim { held: self.clone(), fence, lost }
+        HeldClaim { held: self.clone(), fence, lost, _shown: LEASES_HELD.enter([]) }
     }
 
     fn fences(&self) -> Vec<Fence> {
@@ -47,7 +49,10 @@ impl Held {
 
     fn lose(&self, lost: &[Fence]) {
         let claims = self.claims();
-        lost.iter().filter_map(|fence| claims.get(fence)).for_each(CancellationToken::cancel);
+        for claim in lost.iter().filter_map(|fence| claims.get(fence)).filter(|claim| !claim.is_cancelled()) {
+            LEASES_LOST.add([], 1);
+            claim.cancel();
+        }
     }
 
     fn claims(&self) -> std::sync::MutexGuard<'_, HashMap<Fence, CancellationToken>> {
@@ -106,7 +111,11 @@ impl Scheduler {
         if fences.is_empty() {
             return Ok(());
         }
-        let lost = self.store.renew_leases(fences, self.config.sync.lease, self.clock.now()).await?;
+        let count = fences.len() as u64;
+        let lost = self.store.renew_leases(fences, self.config.sync.lease, self.clock.now()).await;
+        let lost = lost.inspect_err(|_| LEASE_RENEWALS.add(["failed"], count))?;
+        LEASE_RENEWALS.add(["ok"], count - lost.len() as u64);
+        LEASE_RENEWALS.add(["lost"], lost.len() as u64);
         self.held.lose(&lost);
         Ok(())
     }

@@ -16,13 +16,13 @@ mod upkeep;
 pub use crate::chance::new_id;
 pub(crate) use execute::capabilities;
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 use crate::catalog::Catalog;
 use crate::clock::SharedClock;
@@ -34,6 +34,8 @@ use crate::store::{Store, StoreError};
 use crate::sync::Limits;
 use crate::sync::port::Connectors;
 use crate::sync::report::LiveRuns;
+use crate::telemetry;
+use crate::telemetry::metrics::RUNS_TAKEN_OVER;
 use leases::Held;
 use outcomes::Outcomes;
 
@@ -123,6 +125,7 @@ impl Scheduler {
     pub async fn run(self: Arc<Self>) -> Result<(), StoreError> {
         // What an earlier process left: of a store that is shared, only what nobody else works on.
         let requeued = self.store.take_over(!self.store.is_shared(), self.clock.now()).await?;
+        RUNS_TAKEN_OVER.add([], requeued);
         if requeued > 0 {
             tracing::info!(runs = requeued, "runs that were cut off are gone on with");
         }
@@ -164,6 +167,7 @@ impl Scheduler {
         if self.store.is_shared() {
             let requeued = self.store.take_over(false, self.clock.now()).await?;
             if requeued > 0 {
+                RUNS_TAKEN_OVER.add([], requeued);
                 tracing::warn!(runs = requeued, "a replica fell silent; its runs are gone on with");
             }
         }
@@ -208,7 +212,8 @@ impl Scheduler {
                 let place = self.places.clone().try_acquire_owned();
                 let scheduler = self.clone();
                 self.tasks.spawn(async move {
-                    scheduler.execute(claim).await;
+                    let span = telemetry::runs::span(&claim);
+                    scheduler.execute(claim).instrument(span).await;
                     drop(place);
                     scheduler.wake.notify_one();
                 });
@@ -223,7 +228,8 @@ impl Scheduler {
             total: sync.max_runs,
             per_organization: sync.max_runs_per_organization,
             per_connector: sync.max_runs_per_connector,
-            connectors: BTreeMap::new(),
+            // Nothing of a disabled connector is begun; what is queued waits.
+            connectors: self.catalog.disabled().iter().map(|id| (id.clone(), 0)).collect(),
         }
     }
 }

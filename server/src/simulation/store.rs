@@ -22,6 +22,7 @@ use crate::store::documents::{
 };
 use crate::store::feed::{Consumer, FeedBounds, FeedFilter, FeedPage, FeedRow, FeedStore, ReadLimit, Texts};
 use crate::store::item_errors::{ItemErrorFilter, ItemErrorStore, Shield, StoredItemError, Target};
+use crate::store::overview::{Overview, OverviewStore};
 use crate::store::raw_items::{RawItem, RawItemStore};
 use crate::store::runs::{
     Claiming, Claims, LogPart, Queued, Run, RunOutcome, RunProgress, RunStore, StoredLogLine, Work,
@@ -271,6 +272,13 @@ with_faults! { WantedStore {}
     fn count_attempts(fence: Fence, ids: Vec<String>) -> ();
     fn retry_item_errors(connection: ConnectionKey, errors: Vec<i64>) -> Retried;
     fn leftovers(connection: ConnectionKey) -> Leftovers;
+}
+
+#[async_trait]
+impl OverviewStore for FaultyStore {
+    async fn overview(&self, disabled: &[String], now: DateTime<Utc>) -> Result<Overview> {
+        self.call("overview", || self.world.store.overview(disabled, now)).await
+    }
 }
 
 impl Store for FaultyStore {}

@@ -11,6 +11,7 @@ pub mod feed;
 pub mod item_errors;
 #[cfg(test)]
 pub(crate) mod memory;
+pub mod overview;
 pub mod raw_items;
 pub mod runs;
 mod sqlite;
@@ -31,6 +32,7 @@ pub trait Store:
     + documents::DocumentStore
     + feed::FeedStore
     + item_errors::ItemErrorStore
+    + overview::OverviewStore
     + raw_items::RawItemStore
     + runs::RunStore
     + sync_states::SyncStateStore

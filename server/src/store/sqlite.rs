@@ -13,6 +13,7 @@ use tokio::sync::{Semaphore, watch};
 
 use super::sqlite_writer::Writer;
 use super::{Fence, Maintenance, Result, Store, StoreError};
+use crate::telemetry::operation::{operation_of, timed};
 
 /// The migrations, in order. Each has its way back.
 static MIGRATIONS: LazyLock<Migrations<'static>> = LazyLock::new(|| {
@@ -120,7 +121,7 @@ impl SqliteStore {
         &self,
         work: impl FnOnce(&Transaction<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        self.writer.write(work, |_| {}).await
+        timed(operation_of(&work), self.writer.write(work, |_| {})).await
     }
 
     /// As [`Self::write`], and says that runs have changed.
@@ -129,7 +130,8 @@ impl SqliteStore {
         work: impl FnOnce(&Transaction<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let changes = self.run_changes.clone();
-        self.writer.write(work, move |_| changes.send_modify(|count| *count += 1)).await
+        let tell = move |_: &T| changes.send_modify(|count| *count += 1);
+        timed(operation_of(&work), self.writer.write(work, tell)).await
     }
 
     /// As [`Self::write`], and only while `fence` is the newest claim of its connection.
@@ -138,11 +140,12 @@ impl SqliteStore {
         fence: Fence,
         work: impl FnOnce(&Transaction<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        self.write(move |transaction| {
+        let operation = operation_of(&work);
+        let fenced = move |transaction: &Transaction<'_>| {
             check(transaction, fence)?;
             work(transaction)
-        })
-        .await
+        };
+        timed(operation, self.writer.write(fenced, |_| {})).await
     }
 
     /// As [`Self::write_fenced`], for work that may move the feed and returns its head beside its value. Readers are
@@ -153,6 +156,7 @@ impl SqliteStore {
         work: impl FnOnce(&Transaction<'_>) -> Result<(T, i64)> + Send + 'static,
     ) -> Result<T> {
         let readers = self.feed_head.clone();
+        let operation = operation_of(&work);
         let fenced = move |transaction: &Transaction<'_>| {
             check(transaction, fence)?;
             work(transaction)
@@ -164,12 +168,19 @@ impl SqliteStore {
                 moved
             });
         };
-        let (value, _) = self.writer.write(fenced, tell).await?;
+        let (value, _) = timed(operation, self.writer.write(fenced, tell)).await?;
         Ok(value)
     }
 
     /// Runs `work` on a snapshot of the database.
     pub(super) async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        timed(operation_of(&work), self.read_snapshot(work)).await
+    }
+
+    async fn read_snapshot<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Transaction<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {

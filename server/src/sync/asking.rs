@@ -109,6 +109,7 @@ impl Runner {
             return Ok(());
         }
         self.committer.counts.item_errors += errors.len() as u64;
+        self.committer.log_errors(&errors);
         let named = |error: &ItemError| match &error.target {
             Target::Id(id) => Some(id.clone()),
             Target::Locator(_) | Target::Unnamed => None,

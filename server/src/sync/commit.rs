@@ -27,6 +27,7 @@ use crate::store::raw_items::RawWrite;
 use crate::store::runs::{RunCounts, RunProgress};
 use crate::store::sync_states::ScopeState;
 use crate::store::wanted::Leftovers;
+use crate::telemetry::metrics::ITEM_ERRORS;
 
 /// How long checkpoints without a change may wait to be written: so much is asked for again after a crash.
 const UNSAVED_AT_MOST: Duration = Duration::from_secs(10);
@@ -642,13 +643,15 @@ impl Committer {
         }
     }
 
-    fn log_errors(&self, errors: &[ItemError]) {
+    /// Tells of items that could not be read.
+    pub(super) fn log_errors(&self, errors: &[ItemError]) {
         for error in errors {
             let item = match &error.target {
                 Target::Id(name) | Target::Locator(name) => name.clone(),
                 Target::Unnamed => String::new(),
             };
             let reason = reason_info(error.reason);
+            ITEM_ERRORS.add([&self.connector, reason.name], 1);
             let fields = [
                 ("item", item),
                 ("scope", error.scope.clone()),

@@ -7,13 +7,17 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument;
 
 use super::RunContext;
 use super::scopes::Scopes;
 use crate::store::StoreError;
 use crate::store::documents::Commit;
 use crate::store::runs::RunCounts;
+use crate::telemetry::metrics::COMMIT_DURATION;
+use crate::telemetry::operation::store_outcome;
 
 /// Ids, by their hashes: a clash costs a moment's wait, and saves a copy of each id.
 #[derive(Debug, Default)]
@@ -67,13 +71,17 @@ impl InFlight {
         before: Standing,
         permits: Vec<Arc<OwnedSemaphorePermit>>,
     ) -> Self {
-        let task = tokio::spawn(async move {
+        let committing = async move {
             let counts = commit.progress.counts;
-            context.store.commit(context.fence, commit, now).await?;
+            let began = Instant::now();
+            let committed = context.store.commit(context.fence, commit, now).await;
+            COMMIT_DURATION.record([context.report.connector(), store_outcome(&committed)], began.elapsed());
+            committed?;
             drop(permits);
             context.report.counts(counts);
             Ok(())
-        });
+        };
+        let task = tokio::spawn(committing.instrument(tracing::debug_span!("sync.run.commit")));
         Self { ids, before, task: AbortOnDropHandle::new(task) }
     }
 

@@ -12,6 +12,7 @@ use superfasttt_proto::error::{ConnectorError, reason_info};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument;
 
 use super::commit::PullOutcome;
 use super::outcome::{Treatment, backoff, treatment};
@@ -26,6 +27,7 @@ use crate::schedule::times;
 use crate::store::connections::{Connection, Schedule};
 use crate::store::runs::RunCounts;
 use crate::store::sync_states::{Listing, ListingMode};
+use crate::telemetry;
 
 /// Parts between the stream and the content stage, and between that and the commits.
 const PARTS_AHEAD: usize = 12;
@@ -222,8 +224,21 @@ impl Runner {
         Ok(())
     }
 
-    /// One call of Pull: reader, content stage and commits at once.
+    /// One call of Pull, within its span.
     pub(super) async fn pull(
+        &mut self,
+        mode: PullMode,
+        group: &Group,
+        ids: Vec<String>,
+    ) -> Result<PullOutcome, Stop> {
+        let span = telemetry::runs::pull_span(mode);
+        let outcome = self.pull_through(mode, group, ids).instrument(span.clone()).await;
+        telemetry::runs::pulled(&span, &self.connection.connector, mode, &outcome);
+        outcome
+    }
+
+    /// Reader, content stage and commits at once.
+    async fn pull_through(
         &mut self,
         mode: PullMode,
         group: &Group,
@@ -289,25 +304,26 @@ impl Runner {
         };
         let (parts, mut staged) = mpsc::channel(PARTS_AHEAD);
         let (ready, pending) = mpsc::channel(PARTS_AHEAD);
-        let _reader = AbortOnDropHandle::new(tokio::spawn(pull::read(
-            reading,
-            messages,
-            context.report.clone(),
-            parts,
-        )));
+        let _reader = AbortOnDropHandle::new(tokio::spawn(
+            pull::read(reading, messages, context.report.clone(), parts).in_current_span(),
+        ));
         let _raw_stage = raw_stage.map(|stage| {
             let (normalized, parts) = mpsc::channel(PARTS_AHEAD);
             let raw = std::mem::replace(&mut staged, parts);
-            AbortOnDropHandle::new(tokio::spawn(raw_stage::stage(stage, raw, normalized)))
+            let normalizing = raw_stage::stage(stage, raw, normalized).in_current_span();
+            AbortOnDropHandle::new(tokio::spawn(normalizing))
         });
-        let stage = AbortOnDropHandle::new(tokio::spawn(content::stage(
-            context.store.clone(),
-            context.fence.connection,
-            self.fetcher.clone(),
-            source,
-            staged,
-            ready,
-        )));
+        let stage = AbortOnDropHandle::new(tokio::spawn(
+            content::stage(
+                context.store.clone(),
+                context.fence.connection,
+                self.fetcher.clone(),
+                source,
+                staged,
+                ready,
+            )
+            .in_current_span(),
+        ));
         self.committer.yields_at = self.yields_at(mode);
         let (before, began) = (self.committer.counts, Instant::now());
         let outcome = self.committer.run(mode, pending).await;

@@ -10,6 +10,7 @@ use super::change::cut;
 use super::port::StderrLine;
 use crate::clock::SharedClock;
 use crate::store::runs::{LogLine, Run, RunCounts};
+use crate::telemetry;
 
 /// Lines that wait to be written; more are counted.
 const MAX_WAITING_LINES: usize = 1_000;
@@ -33,14 +34,21 @@ pub struct Report {
     lines: Mutex<(Vec<LogLine>, u64)>,
     /// Many lines wait.
     many: Notify,
+    /// The connector's id.
+    connector: String,
     clock: SharedClock,
 }
 
 impl Report {
-    /// Begins to tell of a run.
-    pub fn new(run: Run, clock: SharedClock) -> Self {
+    /// Begins to tell of a run of this connector.
+    pub fn new(run: Run, connector: &str, clock: SharedClock) -> Self {
         let live = watch::Sender::new(LiveRun { run, progress: None });
-        Self { live, lines: Mutex::default(), many: Notify::new(), clock }
+        Self { live, lines: Mutex::default(), many: Notify::new(), connector: connector.to_owned(), clock }
+    }
+
+    /// The connector's id.
+    pub fn connector(&self) -> &str {
+        &self.connector
     }
 
     /// The run as it is now.
@@ -60,7 +68,10 @@ impl Report {
 
     /// Tells what was done so far.
     pub fn counts(&self, counts: RunCounts) {
-        self.update(|run| run.counts = counts);
+        self.update(|run| {
+            telemetry::runs::moved_on(&self.connector, &run.counts, &counts);
+            run.counts = counts;
+        });
     }
 
     /// Tells how far the connector is.

@@ -43,6 +43,7 @@ struct Tally {
 ///
 /// # Errors
 /// Where the store fails; what was deleted by then is deleted, and the next run goes on.
+#[tracing::instrument(name = "sync.scopes.sweep", level = "debug", skip_all, fields(scopes = states.len()))]
 pub async fn sweep(
     context: &Arc<RunContext>,
     states: Vec<ScopeState>,

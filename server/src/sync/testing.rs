@@ -50,7 +50,7 @@ impl Rig {
             capabilities,
             limits,
             clock: shared_clock.clone(),
-            report: Arc::new(Report::new(run, shared_clock)),
+            report: Arc::new(Report::new(run, "demo", shared_clock)),
         };
         Self { store, connection, context: Arc::new(context), _folder: folder }
     }

@@ -126,7 +126,8 @@ async fn changes_of_settings_that_meet_are_both_kept() {
         let (choice, path) = (format!("choice {round}"), format!("{script}?{round}"));
         let (first, second) =
             futures::future::join(change("choice", choice.clone()), change("script", path.clone())).await;
-        (first.unwrap(), second.unwrap());
+        first.unwrap();
+        second.unwrap();
         let settings = server.client.connection(&source.connection).await.settings.unwrap();
         let text = |name: &str| match &settings.fields[name].kind {
             Some(prost_types::value::Kind::StringValue(text)) => text.clone(),

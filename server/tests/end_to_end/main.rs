@@ -7,6 +7,7 @@
 mod support;
 
 mod a_folder_becomes_a_feed;
+mod connector_health;
 mod content;
 mod control_api;
 mod cursors_and_violations;
@@ -26,9 +27,11 @@ mod i7_permissions;
 mod i8_no_secret_gets_out;
 mod i9_a_throttled_run_holds_no_worker;
 mod items_and_states_by_hand;
+mod metrics;
 mod one_server_per_data_folder;
 mod raw_items;
 mod renormalize;
 mod runs;
 mod schedules;
 mod settings_changes;
+mod traces;

@@ -7,10 +7,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::Value;
 use superfasttt_connector::json_to_struct;
 use superfasttt_proto::connector::v1::{DocumentEnvelope, Reason};
+use superfasttt_proto::control::v1::catalog_service_client::CatalogServiceClient;
 use superfasttt_proto::control::v1::connection_service_client::ConnectionServiceClient;
 use superfasttt_proto::control::v1::document_service_client::DocumentServiceClient;
 use superfasttt_proto::control::v1::sync_service_client::SyncServiceClient;
 use superfasttt_proto::control::v1::*;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
@@ -39,6 +42,7 @@ type Authorized = InterceptedService<Channel, Authorize>;
 /// Calls one server.
 #[derive(Clone)]
 pub struct Client {
+    address: String,
     channel: Channel,
     authorize: Authorize,
 }
@@ -48,7 +52,24 @@ impl Client {
     pub fn new(address: &str, token: Option<String>) -> Self {
         let channel = Endpoint::from_shared(format!("http://{address}")).unwrap().connect_lazy();
         let authorize = Authorize(token.map(|token| format!("Bearer {token}").parse().unwrap()));
-        Self { channel, authorize }
+        Self { address: address.to_owned(), channel, authorize }
+    }
+
+    /// Asks for a page over plain HTTP, with these header lines. Returns the status and the body.
+    pub async fn http(&self, path: &str, headers: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(&self.address).await.unwrap();
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: {}\r\n{headers}Connection: close\r\n\r\n", self.address);
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    }
+
+    /// The generated client.
+    pub fn catalog(&self) -> CatalogServiceClient<Authorized> {
+        CatalogServiceClient::with_interceptor(self.channel.clone(), self.authorize.clone())
     }
 
     /// The generated client.

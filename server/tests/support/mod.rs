@@ -51,6 +51,19 @@ pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     .await;
 }
 
+/// Waits until asking brings something.
+pub async fn until_async<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    within(what, async {
+        loop {
+            if let Some(answer) = ask().await {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await
+}
+
 /// Waits until a file exists.
 pub async fn until_exists(path: &Path) {
     until(&format!("the file {}", path.display()), || path.exists()).await;

@@ -105,6 +105,13 @@ impl Server {
         assert!(status.success(), "it stopped with {status}");
     }
 
+    /// Sets `CONNECTORD_<key>` from the next start on.
+    pub fn set(&mut self, key: &str, value: impl ToString) {
+        let name = format!("CONNECTORD_{key}");
+        self.variables.retain(|(known, _)| *known != name);
+        self.variables.push((name, value.to_string()));
+    }
+
     /// Starts it again on the same data.
     pub async fn restart(&mut self) {
         (self.child, self.client) = launch(self.folder.path(), &self.variables).await;
@@ -191,8 +198,10 @@ async fn launch(folder: &Path, variables: &[(String, String)]) -> (Child, Client
         address = said
             .lines()
             .find(|line| line.contains("connectord is serving"))
-            .and_then(|line| line.split_once("address="))
-            .and_then(|(_, rest)| rest.split_whitespace().next().map(str::to_owned));
+            // As text or as JSON.
+            .and_then(|line| line.split_once("address"))
+            .map(|(_, rest)| rest.trim_start_matches(|letter: char| !letter.is_ascii_digit()))
+            .and_then(|rest| rest.split([' ', '"', '\n']).next().map(str::to_owned));
         address.is_some()
     })
     .await;

@@ -2,7 +2,8 @@
 
 use superfasttt_proto::connector::v1::Capabilities;
 use superfasttt_proto::control::v1::{
-    Connector, ConnectorProcess, GetConnectorRequest, ListConnectorsRequest,
+    Connector, ConnectorHealth, ConnectorProcess, GetConnectorRequest, ListConnectorsRequest,
+    connector_health,
 };
 
 use crate::context::Context;
@@ -60,6 +61,7 @@ async fn list(context: &mut Context) -> Result<()> {
             Column::whole("ID"),
             Column::text("NAME"),
             Column::whole("STATE"),
+            Column::whole("HEALTH"),
             Column::text("AUTH"),
             Column::text("VERSION"),
             Column::text("DESCRIPTION"),
@@ -67,6 +69,7 @@ async fn list(context: &mut Context) -> Result<()> {
         let mut table = Table::list(&columns).without_header(!first);
         for connector in connectors {
             let state = state(&connector);
+            let health = connector.health.unwrap_or_default();
             // What is wrong with it matters more than what it would be.
             let about =
                 connector.problems.first().map_or(connector.description, |problem| problem.message.clone());
@@ -74,6 +77,7 @@ async fn list(context: &mut Context) -> Result<()> {
                 connector.id,
                 connector.name,
                 state,
+                health_state(&health),
                 human::or_dash(&connector.auth_type),
                 human::or_dash(&connector.version),
                 about,
@@ -95,6 +99,7 @@ async fn show(context: &mut Context, connector: String) -> Result<()> {
     table.field("id", &connector.id);
     table.field("name", &connector.name);
     table.field("state", state(&connector));
+    table.field("health", health_line(&connector.health.clone().unwrap_or_default()));
     table.field_if("description", &connector.description);
     table.field_if("category", &connector.category);
     table.field_if("version", &connector.version);
@@ -117,6 +122,29 @@ async fn show(context: &mut Context, connector: String) -> Result<()> {
 
 fn state(connector: &Connector) -> String {
     word(connector.state().as_str_name(), "STATE_")
+}
+
+fn health_state(health: &ConnectorHealth) -> String {
+    match health.state() {
+        // A server of before the checks does not say.
+        connector_health::State::Unspecified => human::or_dash(""),
+        state => word(state.as_str_name(), "STATE_"),
+    }
+}
+
+fn health_line(health: &ConnectorHealth) -> String {
+    let mut parts = vec![health_state(health)];
+    if health.since.is_some() {
+        parts.push(format!("since {}", human::relative(health.since.as_ref(), human::now())));
+    }
+    if health.checked_at.is_some() {
+        parts.push(format!("last asked {}", human::relative(health.checked_at.as_ref(), human::now())));
+    }
+    if !health.last_error.is_empty() {
+        let when = if health.state() == connector_health::State::Unhealthy { "" } else { "before: " };
+        parts.push(format!("{when}{}", health.last_error));
+    }
+    parts.join(", ")
 }
 
 fn capabilities(can: Capabilities) -> String {

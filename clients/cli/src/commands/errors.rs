@@ -60,7 +60,7 @@ async fn retry(context: &mut Context, args: Retry) -> Result<()> {
     tell_left(&answer);
     // One that was under way may have passed the items: another one follows it, which nobody can name yet.
     if args.wait && !answer.already_running {
-        let ended = sync::wait(context, &run.id, &args.connection).await?;
+        let ended = sync::wait(context, "retry", &run.id, &args.connection).await?;
         return sync::finish(context, &ended);
     }
     if context.out.is_json() {

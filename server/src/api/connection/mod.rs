@@ -322,6 +322,17 @@ impl Api {
         {
             shown.next_run_full = true;
         }
+        if self.catalog.is_disabled(&stored.connector) && stored.deleting_at.is_none() && !stored.disabled {
+            shown.set_state(connection::State::Disabled);
+            (shown.next_run_at, shown.next_run_full) = (None, false);
+            shown.set_next_run_trigger(run::Trigger::Unspecified);
+            shown.next_run_reason.clear();
+            shown.status_message = format!(
+                "an administrator disabled its connector in the server's configuration \
+                 (connectors.{}.enabled): nothing is lost, and it goes on once the connector is enabled",
+                stored.connector
+            );
+        }
         // Without a manifest nobody knows which settings are secret.
         let settings = Value::Object(stored.settings.clone());
         if let Some(manifest) = manifest.as_ref().filter(|_| stored.keep_raw) {

@@ -8,6 +8,7 @@ mod connections;
 pub(crate) mod documents;
 mod feed;
 mod item_errors;
+mod overview;
 mod raw_items;
 mod runs;
 mod sync_states;

@@ -11,6 +11,7 @@ mod feed;
 mod fences;
 mod item_errors;
 mod model;
+mod overview;
 mod raw_items;
 mod run_logs;
 mod runs;
@@ -155,6 +156,9 @@ macro_rules! suite {
                 a_consumer_is_made_once_and_keeps_its_filter,
                 a_position_is_kept,
                 consumers_are_listed_in_pages_and_forgotten,
+            }
+            overview {
+                what_waits_is_counted_but_for_disabled_connectors,
             }
             model {
                 i2_random_commits_equal_a_simple_model,

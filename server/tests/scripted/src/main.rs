@@ -93,6 +93,7 @@ impl Connector for Scripted {
     type PullStream = ReceiverStream<Result<v1::PullResponse, Status>>;
 
     async fn pull(&self, request: Request<v1::PullRequest>) -> Result<Response<Self::PullStream>, Status> {
+        let trace = traceparent(&request);
         let request = request.into_inner();
         let file = ScriptFile::of(request.settings.as_ref()).map_err(refused)?;
         let states = request
@@ -106,6 +107,7 @@ impl Connector for Scripted {
             "states": states.collect::<Vec<_>>(),
             "ids": request.ids,
             "want_raw": request.want_raw,
+            "traceparent": trace,
         });
         let earlier = file.record("pull", facts).map_err(refused)?;
         let mut pulls = file.read().map_err(refused)?.pulls;
@@ -135,6 +137,7 @@ impl Connector for Scripted {
         &self,
         request: Request<v1::FetchContentRequest>,
     ) -> Result<Response<Self::FetchContentStream>, Status> {
+        let trace = traceparent(&request);
         let request = request.into_inner();
         let file = ScriptFile::of(request.settings.as_ref()).map_err(refused)?;
         let facts = json!({
@@ -142,6 +145,7 @@ impl Connector for Scripted {
             "content_ref": request.content_ref,
             "version": request.version,
             "max_bytes": request.max_bytes,
+            "traceparent": trace,
         });
         file.record("fetch_content", facts).map_err(refused)?;
         let content = file.read().map_err(refused)?.content.remove(&request.content_ref);
@@ -164,6 +168,11 @@ impl Connector for Scripted {
     ) -> Result<Response<v1::ExecuteResponse>, Status> {
         Ok(Response::new(v1::ExecuteResponse { output: request.into_inner().input }))
     }
+}
+
+/// The trace that a call is part of, as the server sent it.
+fn traceparent<T>(request: &Request<T>) -> Option<String> {
+    request.metadata().get("traceparent")?.to_str().ok().map(str::to_owned)
 }
 
 fn refused(error: anyhow::Error) -> Status {
