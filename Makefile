@@ -11,7 +11,8 @@ DENY_VERSION := 0.20.2
 BUF_AGAINST ?= main
 
 .PHONY: help run build connectors test test-rust test-contract test-sdk test-extract test-connectors test-server test-cli \
-	test-run bench check check-format check-lint check-contract check-licences clean need-cargo need-cc need-python need-postgres
+	test-run simulate bench check check-format check-lint check-contract check-licences clean need-cargo need-cc need-python \
+	need-postgres
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -63,6 +64,12 @@ test-server: need-cargo need-cc need-postgres ## Only the server: units, the sto
 
 test-cli: need-cargo need-cc ## Only the command line
 	cargo test --locked -p connectorctl
+
+# How many histories, and from which seed on.
+SEEDS ?= 20000
+FIRST ?= 0
+simulate: need-cargo need-cc ## Live through many more histories of the engine than `make test` (docs/simulation.md)
+	SIMULATION_SEEDS=$(SEEDS) SIMULATION_FIRST_SEED=$(FIRST) cargo test --locked -p connectord --lib simulation
 
 bench: need-cargo need-cc ## Measure against the bare limits (docs/benchmarks.md)
 	cargo build --release --locked -p connectord -p superfasttt-bench

@@ -13,6 +13,7 @@ mod tests;
 pub mod times;
 mod upkeep;
 
+pub use crate::chance::new_id;
 pub(crate) use execute::capabilities;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -231,9 +232,4 @@ impl Scheduler {
             connectors: self.catalog.disabled().iter().map(|id| (id.clone(), 0)).collect(),
         }
     }
-}
-
-/// A new id: ids are in the order in which they are made.
-pub fn new_id() -> String {
-    uuid::Uuid::now_v7().to_string()
 }
