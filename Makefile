@@ -11,7 +11,7 @@ DENY_VERSION := 0.20.2
 BUF_AGAINST ?= main
 
 .PHONY: help run build connectors test test-rust test-contract test-sdk test-extract test-connectors test-server test-cli \
-	test-run simulate bench check check-format check-lint check-contract check-licences clean need-cargo need-cc need-python
+	test-run simulate bench check check-format check-lint check-contract check-licences clean need-cargo need-cc need-python need-postgres
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -36,7 +36,7 @@ test: test-rust test-run ## Run every test but benchmarks and soaks
 
 # One selection of packages for all of them: with each crate by itself, shared dependencies would be built again and
 # again with other features.
-test-rust: need-cargo need-cc ## Every crate: units, the store's suite, SDK, formats, connectors, command line, real binaries
+test-rust: need-cargo need-cc need-postgres ## Every crate: units, the store's suite, SDK, formats, connectors, command line, real binaries
 	cargo build --locked --workspace
 	cargo test --locked --workspace
 
@@ -57,7 +57,7 @@ test-extract: need-cargo need-cc ## Only text extraction, each format and the ho
 test-connectors: need-cargo need-cc ## Only the connectors, on real sources
 	cargo test --locked $(CONNECTORS:%=-p connector-%)
 
-test-server: need-cargo need-cc ## Only the server: units, the store's suite, and the real binaries
+test-server: need-cargo need-cc need-postgres ## Only the server: units, the store's suite, and the real binaries
 	cargo build --locked -p scripted-connector $(CONNECTORS:%=-p connector-%)
 	cargo test --locked -p scripted-connector -p connectord
 
@@ -113,3 +113,7 @@ need-cc:
 
 need-python:
 	@python3 -c 'import venv, ensurepip' 2>/dev/null || { echo "python3 with venv is missing: apt-get install python3-venv"; exit 1; }
+
+need-postgres:
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || \
+	  { echo "PostgreSQL 15 or newer is missing, which the tests start for themselves: apt-get install postgresql-15"; exit 1; }

@@ -22,7 +22,7 @@ use crate::config::{Config, ContentConfig};
 use crate::content::Fetcher;
 use crate::process::ProcessHost;
 use crate::schedule::Scheduler;
-use crate::store::{SqliteStore, Store};
+use crate::store::{PostgresStore, SqliteStore, Store};
 use crate::telemetry::metrics;
 use crate::telemetry::scrape::Scrape;
 
@@ -53,9 +53,7 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Resul
         .with_context(|| format!("{} cannot be kept from other users", content_dir.display()))?;
 
     let health = Health::starting(Api::SERVICES).await;
-    let database = config.data.database_path();
-    create_private(&database)?;
-    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&database).await?);
+    let store = open_store(&config).await?;
     let catalog = Catalog::load_without(&config.connectors.dir, config.connectors.disabled())?;
     let _watch = if config.connectors.watch { Some(catalog.watch()) } else { None };
     let host = ProcessHost::new(config.process.clone(), clock.clone(), catalog.clone(), &runtime_dir)?;
@@ -105,6 +103,19 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     store.close().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Opens PostgreSQL where it is configured, else the file in the data folder.
+async fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
+    let store: Arc<dyn Store> = if config.database.url.is_some() {
+        Arc::new(PostgresStore::open(&config.database).await?)
+    } else {
+        let database = config.data.database_path();
+        create_private(&database)?;
+        Arc::new(SqliteStore::open(&database).await?)
+    };
+    tracing::info!(store = store.kind(), "the store is open");
+    Ok(store)
 }
 
 /// One connectord at a time works on a data folder: the embedded store has one writer. One that was just killed may

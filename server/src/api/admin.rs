@@ -20,7 +20,7 @@ impl AdminService for Api {
         _request: Request<GetServerInfoRequest>,
     ) -> Result<Response<GetServerInfoResponse>, Status> {
         let bounds = self.store.feed_bounds().await.map_err(ApiError::from)?;
-        let head = Position::After { epoch: bounds.epoch, offset: bounds.head, known_to: bounds.head };
+        let head = Position::after(&bounds, bounds.head, bounds.head);
         Ok(Response::new(GetServerInfoResponse {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             store: self.store.kind().to_owned(),
@@ -43,12 +43,13 @@ impl AdminService for Api {
         let mut consumers = Vec::with_capacity(listed.items.len());
         for consumer in listed.items {
             let position = consumer.position.parse().unwrap_or(Position::Beginning);
-            let offset = lag_offset(position, bounds);
+            let offset = lag_offset(position, &bounds);
             let lag = self.store.feed_lag(consumer.filter.clone(), offset).await.map_err(ApiError::from)?;
             consumers.push(Consumer {
                 name: consumer.name,
                 position: consumer.position,
-                lag,
+                lag: lag.entries,
+                oldest_unread_at: lag.since.map(timestamp),
                 connection: consumer.filter.connection,
                 organization: consumer.filter.organization,
                 committed_at: consumer.committed_at.map(timestamp),

@@ -16,7 +16,7 @@ use super::{Api, page};
 use crate::documents::{Batch, Position, Watch, entry_position, lag_offset};
 use crate::store::ConnectionKey;
 use crate::store::documents::ContentState;
-use crate::store::feed::{FeedFilter, FeedRow, ReadLimit, Texts};
+use crate::store::feed::{FeedBounds, FeedFilter, FeedRow, ReadLimit, Texts};
 
 /// The field number of `DocumentEnvelope.content`.
 const CONTENT_FIELD: u32 = 3;
@@ -36,8 +36,8 @@ impl DocumentService for Api {
         let connection = self.connection(&request.connection).await?;
         let row = self.store.document(connection.key, &request.document).await.map_err(ApiError::from)?;
         let row = row.ok_or_else(|| ApiError::not_found("document", &request.document))?;
-        let epoch = self.store.feed_bounds().await.map_err(ApiError::from)?.epoch;
-        Ok(Response::new(GetDocumentResponse { entry: Some(entry(row, epoch, -1, false)) }))
+        let bounds = self.store.feed_bounds().await.map_err(ApiError::from)?;
+        Ok(Response::new(GetDocumentResponse { entry: Some(entry(row, &bounds, -1, false)) }))
     }
 
     async fn list_documents(
@@ -58,8 +58,8 @@ impl DocumentService for Api {
             Some(last) if more => page::token(&filters, &last),
             _ => String::new(),
         };
-        let epoch = self.store.feed_bounds().await.map_err(ApiError::from)?.epoch;
-        let entries = rows.into_iter().map(|row| entry(row, epoch, -1, false)).collect();
+        let bounds = self.store.feed_bounds().await.map_err(ApiError::from)?;
+        let entries = rows.into_iter().map(|row| entry(row, &bounds, -1, false)).collect();
         Ok(Response::new(ListDocumentsResponse { entries, next_page_token }))
     }
 
@@ -136,12 +136,10 @@ impl DocumentService for Api {
         check_consumer(&request.consumer)?;
         let position = parse(&request.position)?;
         let bounds = self.store.feed_bounds().await.map_err(ApiError::from)?;
-        let given = match position {
-            Position::Beginning => return Err(ApiError::field("position", "is required").into()),
-            Position::After { epoch, offset, .. } => epoch == bounds.epoch && offset <= bounds.head,
-            Position::InSnapshot { epoch } => epoch == bounds.epoch,
-        };
-        if !given {
+        if position == Position::Beginning {
+            return Err(ApiError::field("position", "is required").into());
+        }
+        if !position.is_of(&bounds) {
             return Err(ApiError::field("position", "is not one that this feed has given").into());
         }
         let consumer = self
@@ -154,10 +152,10 @@ impl DocumentService for Api {
             })?;
         let lag = self
             .store
-            .feed_lag(consumer.filter, lag_offset(position, bounds))
+            .feed_lag(consumer.filter, lag_offset(position, &bounds))
             .await
             .map_err(ApiError::from)?;
-        Ok(Response::new(CommitPositionResponse { position: consumer.position, lag }))
+        Ok(Response::new(CommitPositionResponse { position: consumer.position, lag: lag.entries }))
     }
 }
 
@@ -194,9 +192,9 @@ fn after(key: &str) -> Result<(ConnectionKey, String), ApiError> {
 }
 
 fn message(batch: Batch) -> WatchDocumentsResponse {
-    let (epoch, known_to, in_snapshot) = (batch.epoch, batch.known_to, batch.in_snapshot);
+    let (bounds, known_to, in_snapshot) = (&batch.bounds, batch.known_to, batch.in_snapshot);
     WatchDocumentsResponse {
-        entries: batch.rows.into_iter().map(|row| entry(row, epoch, known_to, in_snapshot)).collect(),
+        entries: batch.rows.into_iter().map(|row| entry(row, bounds, known_to, in_snapshot)).collect(),
         snapshot_begin: batch.snapshot_begin,
         snapshot_end: batch.snapshot_end,
         position: batch.position,
@@ -204,7 +202,7 @@ fn message(batch: Batch) -> WatchDocumentsResponse {
 }
 
 /// An entry for a reader who knows every text that changed up to `known_to`.
-fn entry(row: FeedRow, epoch: i64, known_to: i64, in_snapshot: bool) -> FeedEntry {
+fn entry(row: FeedRow, bounds: &FeedBounds, known_to: i64, in_snapshot: bool) -> FeedEntry {
     let kind = if row.gone {
         feed_entry::Kind::Tombstone(Tombstone { id: row.id })
     } else {
@@ -213,7 +211,7 @@ fn entry(row: FeedRow, epoch: i64, known_to: i64, in_snapshot: bool) -> FeedEntr
     FeedEntry {
         organization: row.organization,
         connection: row.connection,
-        position: entry_position(epoch, row.offset, known_to, in_snapshot),
+        position: entry_position(bounds, row.offset, known_to, in_snapshot),
         content_unchanged: !row.gone && row.content_offset <= known_to,
         content_length: row.text_bytes,
         content_stale: row.content_state == ContentState::Stale,

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use super::layers::ENV_PREFIX;
 
 /// The variables that hold secrets.
-const SECRETS: [&str; 1] = ["CONNECTORD_SERVER__TOKEN"];
+const SECRETS: [&str; 2] = ["CONNECTORD_SERVER__TOKEN", "CONNECTORD_DATABASE__URL"];
 
 /// The variables `CONNECTORD_…` as they were at start. Shows no values.
 #[derive(Clone, Default)]

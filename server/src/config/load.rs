@@ -7,8 +7,8 @@ use super::environment::Environment;
 use super::layers::Layers;
 use super::problem::{Checks, ConfigError, ConfigProblem, Origin};
 use super::{
-    ConnectorsConfig, ContentConfig, DataConfig, DocumentsConfig, LogConfig, ProcessConfig, RunsConfig,
-    ServerConfig, SyncConfig, TelemetryConfig,
+    ConnectorsConfig, ContentConfig, DataConfig, DatabaseConfig, DocumentsConfig, LogConfig, ProcessConfig,
+    RunsConfig, ServerConfig, SyncConfig, TelemetryConfig,
 };
 
 /// The commented default file: the documentation of every key.
@@ -24,6 +24,8 @@ pub struct Config {
     pub server: ServerConfig,
     /// Where it keeps what must outlive it.
     pub data: DataConfig,
+    /// PostgreSQL, where it is used.
+    pub database: DatabaseConfig,
     /// Where the connectors are.
     pub connectors: ConnectorsConfig,
     /// How connectors are run.
@@ -73,6 +75,7 @@ impl Config {
         let known = [
             "server",
             "data",
+            "database",
             "connectors",
             "process",
             "sync",
@@ -86,6 +89,7 @@ impl Config {
         let mut config = Self {
             server: layers.section("server", &mut problems),
             data: layers.section("data", &mut problems),
+            database: layers.section("database", &mut problems),
             connectors: layers.section("connectors", &mut problems),
             process: layers.section("process", &mut problems),
             sync: layers.section("sync", &mut problems),
@@ -100,6 +104,7 @@ impl Config {
             config.connectors.by_id.insert(id, connector);
         }
         config.resolve_token(layers, &mut problems);
+        config.resolve_database_url(layers, &mut problems);
         config.validate(layers, &mut problems);
         if problems.is_empty() { Ok(config) } else { Err(ConfigError { problems }) }
     }
@@ -117,10 +122,24 @@ impl Config {
         }
     }
 
+    fn resolve_database_url(&mut self, layers: &Layers, problems: &mut Vec<ConfigProblem>) {
+        let both = self.database.url.is_some() && self.database.url_file.is_some();
+        let result = if both {
+            Err("database.url is given as well; keep one of the two".to_owned())
+        } else {
+            self.database.read_url_file()
+        };
+        if let Err(message) = result {
+            let origin = layers.origin("database", "url_file");
+            problems.push(ConfigProblem { key: "database.url_file".to_owned(), message, origin });
+        }
+    }
+
     fn validate(&self, layers: &Layers, problems: &mut Vec<ConfigProblem>) {
         // A value of the wrong type was noted already and stands at its default here, which passes.
         self.server.validate(&mut Checks::new("server", layers, problems));
         self.data.validate(&mut Checks::new("data", layers, problems));
+        self.database.validate(&mut Checks::new("database", layers, problems));
         self.connectors.validate(&mut Checks::new("connectors", layers, problems));
         self.process.validate(&mut Checks::new("process", layers, problems));
         self.sync.validate(&mut Checks::new("sync", layers, problems));

@@ -5,7 +5,7 @@ use clap::{CommandFactory, Parser};
 use secrecy::ExposeSecret;
 
 use super::*;
-use crate::config::{ByteSize, Command, ConfigCommand, Isolation};
+use crate::config::{ByteSize, Command, ConfigCommand, Isolation, SslMode};
 
 /// Loads a file's text below an environment and arguments.
 fn load(file: &str, environment: &[(&str, &str)], args: &[&str]) -> Result<Config, ConfigError> {
@@ -228,6 +228,45 @@ fn secrets_are_never_shown() {
     // Also where it is written as something that no token can be.
     assert!(!problems("[server]\ntoken = 123456", &[]).contains("123456"));
     assert!(!problems("[server]\ntoken = [\"hunter2\"]", &[]).contains("hunter2"));
+}
+
+#[test]
+fn the_database_comes_as_a_value_or_from_a_file_and_is_never_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("url");
+    fs::write(&path, "postgres://me:hunter2@db/x?sslmode=require&connect_timeout=3\n").unwrap();
+    let path = path.to_str().unwrap();
+    let config = load("", &[("CONNECTORD_DATABASE__URL_FILE", path)], &[]).unwrap();
+    let target = config.database.target().unwrap();
+    assert_eq!(target.sslmode, SslMode::Require);
+    assert_eq!(target.url.expose_secret(), "postgres://me:hunter2@db/x?connect_timeout=3");
+    assert!(!format!("{config:?}{target:?}").contains("hunter2"));
+    assert!(!serde_json::to_string(&config.database).unwrap().contains("hunter2"));
+    let url = |url| ("CONNECTORD_DATABASE__URL", url);
+    assert!(
+        problems("", &[("CONNECTORD_DATABASE__URL_FILE", path), url("postgres://db/x")]).contains("keep one")
+    );
+    for (wrong, told) in [
+        ("mysql://me:hunter2@db/x", "does not begin with postgres://"),
+        ("postgres://me:hunter2@db/x?sslmode=hunter2", "none of disable, prefer, require, verify-full"),
+        ("postgres://me:hunter2@db:port/x", "database.url: it is no URL of a database"),
+        (
+            "postgres://me:hunter2@db/x?sslrootcert=/ca.pem",
+            "certificates are checked only with sslmode verify-full",
+        ),
+    ] {
+        let problems = problems("", &[url(wrong)]);
+        assert!(problems.contains(told) && !problems.contains("hunter2"), "{problems}");
+    }
+    let keys = [url("postgres://db/x?sslmode=disable"), ("CONNECTORD_DATABASE__SSLMODE", "verify-full")];
+    let config = load("", &keys, &[]).unwrap();
+    assert_eq!(
+        config.database.target().unwrap().sslmode,
+        SslMode::VerifyFull,
+        "the key comes before the URL"
+    );
+    assert!(problems("[database]\nmax_connections = 1", &[]).contains("write at least 2"));
+    assert!(problems("[database]\nlock_timeout = \"0s\"", &[]).contains("it is zero"));
 }
 
 #[test]

@@ -80,10 +80,10 @@ impl ServerConfig {
 }
 
 /// For `#[serde(with = "secret")]`: a value that is read but never written out, nor quoted in an error.
-mod secret {
+pub(super) mod secret {
     use super::{Deserialize, SecretString, Serializer};
 
-    pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(
+    pub(in crate::config) fn deserialize<'de, D: serde::Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Option<SecretString>, D::Error> {
         match serde_json::Value::deserialize(deserializer)? {
@@ -92,7 +92,7 @@ mod secret {
         }
     }
 
-    pub(super) fn serialize<S: Serializer>(
+    pub(in crate::config) fn serialize<S: Serializer>(
         _: &Option<SecretString>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {

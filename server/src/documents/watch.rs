@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::Position;
-use crate::store::feed::{FeedBounds, FeedFilter, FeedRow, ReadLimit, Texts};
+use crate::store::feed::{FeedBounds, FeedFilter, FeedPage, FeedRow, ReadLimit, Texts};
 use crate::store::{Result, Store};
 
 /// A reader for whom nothing comes is told its position each time that so many entries passed by.
@@ -20,8 +20,8 @@ pub struct Watch {
     limit: ReadLimit,
     /// Where the reader stands; each read decides whether it can be gone on from.
     position: Position,
-    /// The head when the snapshot under way began: tombstones up to there are of before it.
-    snapshot: Option<i64>,
+    /// The snapshot under way.
+    snapshot: Option<Snapshot>,
     /// Up to where it has read.
     offset: i64,
     /// Texts that changed up to here are known to the reader: there it was last caught up.
@@ -30,8 +30,17 @@ pub struct Watch {
     told_to: i64,
 }
 
+/// A snapshot under way.
+#[derive(Clone, Copy)]
+struct Snapshot {
+    /// The head when it began: tombstones up to there are of before it.
+    began_at: i64,
+    /// Where it has got to.
+    reached: Position,
+}
+
 /// Entries for the reader.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, PartialEq)]
 pub struct Batch {
     /// In order.
     pub rows: Vec<FeedRow>,
@@ -45,8 +54,8 @@ pub struct Batch {
     pub position: String,
     /// Nothing lies behind them for now.
     pub caught_up: bool,
-    /// The feed's epoch.
-    pub epoch: i64,
+    /// The feed's bounds as they were in the same moment.
+    pub bounds: FeedBounds,
     /// They are part of a snapshot.
     pub in_snapshot: bool,
 }
@@ -63,7 +72,7 @@ impl Watch {
         let changes = store.feed_changes();
         let (offset, known_to) = match position {
             Position::After { offset, known_to, .. } => (offset, known_to),
-            Position::Beginning | Position::InSnapshot { .. } => (0, 0),
+            Position::Beginning | Position::InSnapshot => (0, 0),
         };
         let told_to = offset;
         Self { store, changes, filter, texts, limit, position, snapshot: None, offset, known_to, told_to }
@@ -97,56 +106,65 @@ impl Watch {
             let texts = if self.texts { Texts::ChangedAfter(known_to) } else { Texts::Omit };
             let page = self.store.read_feed(self.filter.clone(), self.offset, texts, self.limit).await?;
             // The bounds are of the same moment as the rows: tombstones cannot be forgotten in between.
-            if self.goes_on(page.bounds) {
+            if self.goes_on(&page.bounds) {
                 break (page, known_to);
             }
-            self.snapshot = Some(page.bounds.head);
+            self.snapshot = Some(Snapshot { began_at: page.bounds.head, reached: Position::Beginning });
             self.offset = 0;
             snapshot_begin = true;
         };
-        let epoch = page.bounds.epoch;
-        let mut batch = Batch { epoch, known_to, snapshot_begin, rows: page.rows, ..Batch::default() };
-        batch.in_snapshot = self.snapshot.is_some();
-        batch.caught_up = page.caught_up;
-        self.offset = page.read_to;
-        if let Some(began_at) = self.snapshot {
-            batch.rows.retain(|row| !row.gone || row.offset > began_at);
-            batch.snapshot_end = page.caught_up;
+        let FeedPage { mut rows, read_to, caught_up, bounds } = page;
+        let in_snapshot = self.snapshot.is_some();
+        if let Some(snapshot) = self.snapshot {
+            rows.retain(|row| !row.gone || row.offset > snapshot.began_at);
         }
-        if page.caught_up {
+        self.offset = read_to;
+        if caught_up {
             // Only now has it met every document: before, some may have moved on from behind it to before it.
             self.known_to = self.offset;
             self.snapshot = None;
         }
-        self.position = match self.snapshot {
-            Some(_) => Position::InSnapshot { epoch },
-            None => Position::After { epoch, offset: self.offset, known_to: self.known_to },
+        let reached = Position::after(&bounds, self.offset, self.known_to);
+        self.position = match &mut self.snapshot {
+            Some(snapshot) => {
+                snapshot.reached = reached;
+                Position::InSnapshot
+            }
+            None => reached,
         };
-        batch.position = self.position.to_string();
-        Ok(batch)
+        Ok(Batch {
+            rows,
+            known_to,
+            snapshot_begin,
+            snapshot_end: in_snapshot && caught_up,
+            position: self.position.to_string(),
+            caught_up,
+            bounds,
+            in_snapshot,
+        })
     }
 
-    /// Whether a read in these bounds goes on from what was read before, with nothing forgotten in between.
-    fn goes_on(&self, bounds: FeedBounds) -> bool {
+    /// Whether a read in these bounds goes on from what was read before, with nothing forgotten in between, and in the
+    /// same feed: a backup may have been restored under it.
+    fn goes_on(&self, bounds: &FeedBounds) -> bool {
         match self.snapshot {
             // Tombstones of documents that the snapshot has shown must not be missed.
-            Some(began_at) => bounds.floor <= began_at.max(self.offset),
+            Some(Snapshot { began_at, reached }) => {
+                reached.is_of(bounds) && bounds.floor <= began_at.max(self.offset)
+            }
             None => self.position.resume(bounds).is_some(),
         }
     }
 }
 
 /// The position of one entry, for a reader that has the texts up to `known_to` (negative: none).
-pub fn entry_position(epoch: i64, offset: i64, known_to: i64, in_snapshot: bool) -> String {
-    if in_snapshot {
-        Position::InSnapshot { epoch }.to_string()
-    } else {
-        Position::After { epoch, offset, known_to: known_to.clamp(0, offset) }.to_string()
-    }
+pub fn entry_position(bounds: &FeedBounds, offset: i64, known_to: i64, in_snapshot: bool) -> String {
+    let position = if in_snapshot { Position::InSnapshot } else { Position::after(bounds, offset, known_to) };
+    position.to_string()
 }
 
 /// Where a consumer at `position` stands as an offset, for its lag; one that needs a snapshot has everything before it.
-pub fn lag_offset(position: Position, bounds: FeedBounds) -> i64 {
+pub fn lag_offset(position: Position, bounds: &FeedBounds) -> i64 {
     position.resume(bounds).unwrap_or(0)
 }
 

@@ -116,7 +116,7 @@ async fn from_the_beginning_everything_comes_in_batches() {
     assert_eq!((nothing.rows.len(), nothing.caught_up, &nothing.position), (0, true, &second.position));
     let mut again = feed.watch(&second.position);
     assert!(again.next(true).await.unwrap().rows.is_empty());
-    let mut from_an_entry = feed.watch(&entry_position(first.epoch, first.rows[0].offset, 0, false));
+    let mut from_an_entry = feed.watch(&entry_position(&first.bounds, first.rows[0].offset, 0, false));
     assert_eq!(ids(&from_an_entry.next(true).await.unwrap()), ["3", "1"]);
 }
 
@@ -181,11 +181,12 @@ async fn i6_a_reader_behind_forgotten_tombstones_gets_the_present_state() {
 async fn a_position_of_another_history_or_beyond_the_head_gets_a_snapshot() {
     let feed = Feed::new().await;
     feed.put(&["1"]).await;
-    let epoch = feed.store.feed_bounds().await.unwrap().epoch;
+    let bounds = feed.store.feed_bounds().await.unwrap();
+    let history = bounds.histories.at(1);
     for position in [
-        Position::After { epoch: epoch + 1, offset: 1, known_to: 1 },
-        Position::After { epoch, offset: 2, known_to: 2 },
-        Position::InSnapshot { epoch },
+        Position::After { history: history + 1, offset: 1, known_to: 1 },
+        Position::After { history, offset: 2, known_to: 2 },
+        Position::InSnapshot,
     ] {
         let batch = feed.watch(&position.to_string()).next(false).await.unwrap();
         assert!(batch.snapshot_begin && batch.snapshot_end, "{position}");
@@ -196,8 +197,7 @@ async fn a_position_of_another_history_or_beyond_the_head_gets_a_snapshot() {
 #[tokio::test]
 async fn a_snapshot_of_nothing_begins_and_ends() {
     let feed = Feed::new().await;
-    let epoch = feed.store.feed_bounds().await.unwrap().epoch;
-    let position = Position::InSnapshot { epoch }.to_string();
+    let position = Position::InSnapshot.to_string();
     let batch = feed.watch(&position).next(false).await.unwrap();
     assert!(
         batch.snapshot_begin && batch.snapshot_end && batch.rows.is_empty(),
@@ -209,11 +209,10 @@ async fn a_snapshot_of_nothing_begins_and_ends() {
 async fn a_snapshot_that_was_cut_off_begins_again() {
     let feed = Feed::new().await;
     feed.put(&["1", "2", "3"]).await;
-    let epoch = feed.store.feed_bounds().await.unwrap().epoch;
-    let mut watch = feed.watch(&Position::InSnapshot { epoch }.to_string());
+    let mut watch = feed.watch(&Position::InSnapshot.to_string());
     let first = watch.next(true).await.unwrap();
     assert!(first.snapshot_begin && !first.snapshot_end);
-    let entry = entry_position(first.epoch, first.rows[1].offset, first.known_to, first.in_snapshot);
+    let entry = entry_position(&first.bounds, first.rows[1].offset, first.known_to, first.in_snapshot);
     for position in [first.position.as_str(), entry.as_str()] {
         let again = feed.watch(position).next(true).await.unwrap();
         assert!(again.snapshot_begin);
@@ -225,8 +224,7 @@ async fn a_snapshot_that_was_cut_off_begins_again() {
 async fn documents_that_change_while_a_snapshot_runs_are_right_at_its_end() {
     let feed = Feed::new().await;
     feed.put(&["1", "2", "3", "4", "5"]).await;
-    let epoch = feed.store.feed_bounds().await.unwrap().epoch;
-    let mut watch = feed.watch(&Position::InSnapshot { epoch }.to_string());
+    let mut watch = feed.watch(&Position::InSnapshot.to_string());
     let mut reader = Reader::default();
     reader.take(watch.next(true).await.unwrap());
     // Shown and gone; shown and changed; not shown and changed; not shown and gone; new.
@@ -253,8 +251,7 @@ async fn documents_that_change_while_a_snapshot_runs_are_right_at_its_end() {
 async fn i6_a_snapshot_in_which_tombstones_are_forgotten_begins_again() {
     let feed = Feed::new().await;
     feed.put(&["1", "2", "3", "4"]).await;
-    let epoch = feed.store.feed_bounds().await.unwrap().epoch;
-    let mut watch = feed.watch(&Position::InSnapshot { epoch }.to_string());
+    let mut watch = feed.watch(&Position::InSnapshot.to_string());
     let mut reader = Reader::default();
     reader.take(watch.next(true).await.unwrap());
     // The reader has 1 already, and pauses for longer than tombstones are kept.
@@ -281,7 +278,7 @@ async fn i7_a_text_is_given_to_who_passed_its_offset_after_the_document_moved_on
     let mut watch = feed.watch(&reader.position);
     let first = watch.next(true).await.unwrap();
     assert_eq!(ids(&first), ["b", "c"]);
-    let entry = entry_position(first.epoch, first.rows[1].offset, first.known_to, first.in_snapshot);
+    let entry = entry_position(&first.bounds, first.rows[1].offset, first.known_to, first.in_snapshot);
     reader.take(first);
     // In the same watch, in a new one from the batch's position, and in one from the last entry's.
     let mut others = [feed.watch(&reader.position), feed.watch(&entry)];
@@ -305,7 +302,7 @@ async fn a_reader_for_whom_nothing_comes_still_moves_on() {
     write(&feed.store, feed.fence, many).await;
     let batch = watch.next(false).await.unwrap();
     let head = feed.store.feed_bounds().await.unwrap();
-    assert_eq!(batch.position, entry_position(head.epoch, head.head, head.head, false));
+    assert_eq!(batch.position, entry_position(&head, head.head, head.head, false));
 }
 
 /// Random changes, a reader that reads a little, restarts, or catches up in between, and tombstones that are forgotten.

@@ -20,7 +20,9 @@ use crate::store::connections::{
 use crate::store::documents::{
     Absent, Child, Commit, DocumentKey, DocumentStore, Generation, OldContainer, StoredDocument,
 };
-use crate::store::feed::{Consumer, FeedBounds, FeedFilter, FeedPage, FeedRow, FeedStore, ReadLimit, Texts};
+use crate::store::feed::{
+    Consumer, FeedBounds, FeedFilter, FeedLag, FeedPage, FeedRow, FeedStore, ReadLimit, Texts,
+};
 use crate::store::item_errors::{ItemErrorFilter, ItemErrorStore, Shield, StoredItemError, Target};
 use crate::store::overview::{Overview, OverviewStore};
 use crate::store::raw_items::{RawItem, RawItemStore};
@@ -202,7 +204,7 @@ with_faults! { FeedStore {
     fn commit_position(name: &str, position: String, now: DateTime<Utc>) -> Consumer;
     fn consumers(after: &str, limit: usize) -> Listed<Consumer>;
     fn delete_consumer(name: &str) -> bool;
-    fn feed_lag(filter: FeedFilter, offset: i64) -> u64;
+    fn feed_lag(filter: FeedFilter, offset: i64) -> FeedLag;
     fn trim_tombstones(before: DateTime<Utc>, limit: usize) -> u64;
 }
 

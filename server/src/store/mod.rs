@@ -12,6 +12,7 @@ pub mod item_errors;
 #[cfg(test)]
 pub(crate) mod memory;
 pub mod overview;
+pub mod postgres;
 pub mod raw_items;
 pub mod runs;
 mod sqlite;
@@ -19,8 +20,11 @@ mod sqlite_writer;
 #[cfg(test)]
 pub(crate) mod suite;
 pub mod sync_states;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod wanted;
 
+pub use postgres::PostgresStore;
 pub use sqlite::SqliteStore;
 
 use async_trait::async_trait;

@@ -26,11 +26,13 @@ static MIGRATIONS: LazyLock<Migrations<'static>> = LazyLock::new(|| {
             .down(include_str!("migrations/sqlite/0003_items.down.sql")),
         M::up(include_str!("migrations/sqlite/0004_raw.up.sql"))
             .down(include_str!("migrations/sqlite/0004_raw.down.sql")),
+        M::up(include_str!("migrations/sqlite/0005_feed.up.sql"))
+            .down(include_str!("migrations/sqlite/0005_feed.down.sql")),
     ])
 });
 
 /// How many migrations there are: the schema's number.
-const SCHEMA: i64 = 4;
+const SCHEMA: i64 = 5;
 
 /// How many reads may go on at once.
 const READERS: usize = 4;
@@ -99,7 +101,7 @@ impl SqliteStore {
                 return Err(StoreError::TooNew { found, known: SCHEMA });
             }
             MIGRATIONS.to_latest(&mut writer).map_err(|error| StoreError::Database(error.to_string()))?;
-            let head = super::feed::sqlite::begin_epoch(&mut writer)?;
+            let head = super::feed::sqlite::begin_history(&mut writer)?;
             let readers =
                 (0..READERS).map(|_| connect(&path, READER_CACHE_KIB)).collect::<Result<Vec<_>>>()?;
             Ok(Self {

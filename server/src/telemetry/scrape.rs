@@ -24,7 +24,6 @@ use crate::catalog::Catalog;
 use crate::clock::SharedClock;
 use crate::documents::{Position, lag_offset};
 use crate::process::{HealthState, ProcessHost, ProcessState};
-use crate::store::feed::{ReadLimit, Texts};
 use crate::store::{Result, Store};
 
 /// How long what was read of the store is good for.
@@ -139,15 +138,10 @@ impl Inner {
         FEED_HEAD.set([], bounds.head.unsigned_abs());
         let consumers = self.store.consumers("", MAX_CONSUMERS).await?.items;
         for consumer in &consumers {
-            let offset = lag_offset(consumer.position.parse().unwrap_or(Position::Beginning), bounds);
-            let limit = ReadLimit { rows: 1, bytes: 1 };
-            let next = self.store.read_feed(consumer.filter.clone(), offset, Texts::Omit, limit).await?;
-            let waits = next.rows.first().map_or(TimeDelta::zero(), |row| now - row.committed_at);
-            let lag = match next.rows.first() {
-                Some(_) => self.store.feed_lag(consumer.filter.clone(), offset).await?,
-                None => 0,
-            };
-            CONSUMER_LAG.set([&consumer.name], lag);
+            let offset = lag_offset(consumer.position.parse().unwrap_or(Position::Beginning), &bounds);
+            let lag = self.store.feed_lag(consumer.filter.clone(), offset).await?;
+            let waits = lag.since.map_or(TimeDelta::zero(), |since| now - since);
+            CONSUMER_LAG.set([&consumer.name], lag.entries);
             CONSUMER_LAG_SECONDS.set_float([&consumer.name], seconds(waits));
         }
         let shown: Vec<String> = consumers.into_iter().map(|consumer| consumer.name).collect();

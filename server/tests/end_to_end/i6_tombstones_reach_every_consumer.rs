@@ -77,10 +77,10 @@ async fn i6_a_position_that_leads_nowhere_gets_the_whole_state() {
     source.script.next_pulls([vec![deletion("a"), checkpoint("2")]]);
     server.client.sync_well(&source.connection).await;
     let position = server.client.feed("").await.position;
-    let (epoch, offset) = position.split_once('-').unwrap();
-    let other_epoch = format!("{:x}-{offset}", i64::from_str_radix(epoch, 16).unwrap() + 1);
-    let beyond = format!("{epoch}-{:x}", i64::from_str_radix(offset, 16).unwrap() + 1);
-    for position in [other_epoch, beyond] {
+    let (history, offset) = position.split_once('-').unwrap();
+    let of_another = format!("{:x}-{offset}", i64::from_str_radix(history, 16).unwrap() + 1);
+    let beyond = format!("{history}-{:x}", i64::from_str_radix(offset, 16).unwrap() + 1);
+    for position in [of_another, beyond] {
         let feed = server.client.feed(&position).await;
         assert!(feed.snapshot_begun && feed.snapshot_ended, "at {position}");
         assert_eq!(feed.told(), ["b"], "the state has no tombstones");

@@ -31,6 +31,7 @@ mod metrics;
 mod one_server_per_data_folder;
 mod raw_items;
 mod renormalize;
+mod replicas_share_a_database;
 mod runs;
 mod schedules;
 mod settings_changes;

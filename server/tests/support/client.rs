@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::Value;
 use superfasttt_connector::json_to_struct;
 use superfasttt_proto::connector::v1::{DocumentEnvelope, Reason};
+use superfasttt_proto::control::v1::admin_service_client::AdminServiceClient;
 use superfasttt_proto::control::v1::catalog_service_client::CatalogServiceClient;
 use superfasttt_proto::control::v1::connection_service_client::ConnectionServiceClient;
 use superfasttt_proto::control::v1::document_service_client::DocumentServiceClient;
@@ -85,6 +86,11 @@ impl Client {
     /// The generated client.
     pub fn documents_service(&self) -> DocumentServiceClient<Authorized> {
         DocumentServiceClient::with_interceptor(self.channel.clone(), self.authorize.clone())
+    }
+
+    /// The generated client.
+    pub fn admin(&self) -> AdminServiceClient<Authorized> {
+        AdminServiceClient::with_interceptor(self.channel.clone(), self.authorize.clone())
     }
 
     /// A connection that only syncs when it is told to. Returns its id.

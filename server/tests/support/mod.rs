@@ -7,6 +7,7 @@
 
 mod binaries;
 mod client;
+pub mod postgres;
 mod script;
 mod server;
 

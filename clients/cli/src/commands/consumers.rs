@@ -75,6 +75,7 @@ async fn list(context: &mut Context) -> Result<()> {
         let columns = [
             Column::whole("NAME"),
             Column::number("BEHIND"),
+            Column::text("SINCE"),
             Column::text("COMMITTED"),
             Column::text("CONNECTION"),
             Column::text("ORGANISATION"),
@@ -86,6 +87,10 @@ async fn list(context: &mut Context) -> Result<()> {
             table.row([
                 consumer.name,
                 human::count(consumer.lag),
+                match &consumer.oldest_unread_at {
+                    Some(since) => human::relative(Some(since), now),
+                    None => String::new(),
+                },
                 human::relative(consumer.committed_at.as_ref(), now),
                 if connection.is_empty() { "all".to_owned() } else { connection.clone() },
                 if consumer.organization.is_empty() { "all".to_owned() } else { consumer.organization },

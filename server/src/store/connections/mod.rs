@@ -1,5 +1,6 @@
 //! Connections: the configured uses of connectors by organisations.
 
+pub(in crate::store) mod postgres;
 pub mod schedule;
 pub mod sqlite;
 

@@ -1,5 +1,7 @@
 //! Documents as the engine keeps them, and the one transaction in which a page of a run becomes true.
 
+pub(in crate::store) mod postgres;
+mod postgres_write;
 pub mod sqlite;
 
 use async_trait::async_trait;

@@ -449,7 +449,7 @@ fn write_containers(tx: &Transaction<'_>, connection: ConnectionKey, commit: &Co
     Ok(())
 }
 
-fn content_state_number(state: ContentState) -> i64 {
+pub(super) fn content_state_number(state: ContentState) -> i64 {
     match state {
         ContentState::None => 0,
         ContentState::Whole => 1,

@@ -1,10 +1,15 @@
 //! The feed as the store gives it: documents in the order of their newest offset, and the consumers that read it.
 
+mod histories;
+pub(in crate::store) mod postgres;
 pub mod sqlite;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use tokio::sync::watch;
+
+pub use histories::{Histories, History};
+pub(in crate::store) use histories::{MAX_HISTORIES, new_number};
 
 use super::documents::ContentState;
 use super::{ConnectionKey, Result};
@@ -13,10 +18,10 @@ use super::{ConnectionKey, Result};
 pub const MAX_INLINE_TEXT_BYTES: u64 = 1024 * 1024;
 
 /// What there is between the oldest tombstone that is kept and the newest change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FeedBounds {
-    /// Which history this is: offsets of another one mean nothing here.
-    pub epoch: i64,
+    /// Which offsets belong to which history: an offset of another one means nothing here.
+    pub histories: Histories,
     /// The newest offset that was given.
     pub head: i64,
     /// Tombstones up to this offset are forgotten.
@@ -105,6 +110,15 @@ pub struct Consumer {
     pub committed_at: Option<DateTime<Utc>>,
 }
 
+/// How far behind a reader is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FeedLag {
+    /// How many entries it has not read.
+    pub entries: u64,
+    /// When the first of them was committed. `None`: there is none.
+    pub since: Option<DateTime<Utc>>,
+}
+
 /// What the store does with the feed.
 #[async_trait]
 pub trait FeedStore: Send + Sync {
@@ -153,8 +167,8 @@ pub trait FeedStore: Send + Sync {
     /// Forgets a consumer. Says whether there was one.
     async fn delete_consumer(&self, name: &str) -> Result<bool>;
 
-    /// How many entries lie after `offset`.
-    async fn feed_lag(&self, filter: FeedFilter, offset: i64) -> Result<u64>;
+    /// What lies after `offset`.
+    async fn feed_lag(&self, filter: FeedFilter, offset: i64) -> Result<FeedLag>;
 
     /// Forgets tombstones committed before `before`, up to `limit`, and connections of which nothing else was left.
     async fn trim_tombstones(&self, before: DateTime<Utc>, limit: usize) -> Result<u64>;

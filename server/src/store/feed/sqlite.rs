@@ -6,7 +6,8 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, named_params, pa
 use tokio::sync::watch;
 
 use super::{
-    Consumer, FeedBounds, FeedFilter, FeedPage, FeedRow, FeedStore, MAX_INLINE_TEXT_BYTES, ReadLimit, Texts,
+    Consumer, FeedBounds, FeedFilter, FeedLag, FeedPage, FeedRow, FeedStore, Histories, History,
+    MAX_HISTORIES, MAX_INLINE_TEXT_BYTES, ReadLimit, Texts, new_number,
 };
 use crate::store::documents::sqlite::content_state;
 use crate::store::sqlite::{micros, time};
@@ -46,7 +47,8 @@ impl FeedStore for SqliteStore {
                 ":offset": offset, ":texts_after": texts_after(texts), ":max_text": MAX_INLINE_TEXT_BYTES,
                 ":connection": filter.connection, ":organization": filter.organization,
             })?;
-            let mut page = FeedPage { rows: Vec::new(), read_to: bounds.head, caught_up: true, bounds };
+            let head = bounds.head;
+            let mut page = FeedPage { rows: Vec::new(), read_to: head, caught_up: true, bounds };
             let mut bytes = 0;
             while let Some(row) = rows.next()? {
                 let row = read(row)?;
@@ -54,11 +56,11 @@ impl FeedStore for SqliteStore {
                 page.read_to = row.offset;
                 page.rows.push(row);
                 if page.rows.len() >= limit.rows || bytes >= limit.bytes {
-                    page.caught_up = page.read_to >= bounds.head;
+                    page.caught_up = page.read_to >= head;
                     return Ok(page);
                 }
             }
-            page.read_to = bounds.head.max(offset);
+            page.read_to = head.max(offset);
             Ok(page)
         })
         .await
@@ -172,16 +174,21 @@ impl FeedStore for SqliteStore {
         self.write(move |tx| Ok(tx.execute("DELETE FROM consumers WHERE name = ?1", [name])? > 0)).await
     }
 
-    async fn feed_lag(&self, filter: FeedFilter, offset: i64) -> Result<u64> {
+    async fn feed_lag(&self, filter: FeedFilter, offset: i64) -> Result<FeedLag> {
         self.read(move |tx| {
-            let sql = format!(
-                "SELECT count(*) FROM documents d JOIN connections c ON c.pk = d.connection \
+            let from = format!(
+                "FROM documents d JOIN connections c ON c.pk = d.connection \
                  WHERE d.feed_offset > :offset AND {MATCHES}"
             );
             let values = named_params! {
                 ":offset": offset, ":connection": filter.connection, ":organization": filter.organization,
             };
-            Ok(tx.prepare_cached(&sql)?.query_row(values, |row| row.get(0))?)
+            let sql = format!("SELECT count(*) {from}");
+            let entries = tx.prepare_cached(&sql)?.query_row(values, |row| row.get(0))?;
+            let sql = format!("SELECT d.committed_at {from} ORDER BY d.feed_offset LIMIT 1");
+            let since: Option<i64> =
+                tx.prepare_cached(&sql)?.query_row(values, |row| row.get(0)).optional()?;
+            Ok(FeedLag { entries, since: since.map(time) })
         })
         .await
     }
@@ -212,14 +219,27 @@ impl FeedStore for SqliteStore {
     }
 }
 
-/// Gives a new database its epoch; returns the head.
-pub(in crate::store) fn begin_epoch(connection: &mut Connection) -> Result<i64> {
+/// Begins a new history behind the head; returns the head. One that nothing was written in gives way to it.
+pub(in crate::store) fn begin_history(connection: &mut Connection) -> Result<i64> {
     let tx = connection.transaction()?;
-    if meta(&tx, "feed_epoch")? == 0 {
-        let epoch = i64::from(rand::random::<u32>()) + 1;
-        set_meta(&tx, "feed_epoch", epoch)?;
-    }
     let head = head(&tx)?;
+    tx.execute(
+        "INSERT OR REPLACE INTO feed_histories (from_offset, number) VALUES (?1, ?2)",
+        [head + 1, new_number()],
+    )?;
+    // The oldest that are too many become one, which is none of them.
+    let joined = tx.execute(
+        "DELETE FROM feed_histories WHERE from_offset > (SELECT min(from_offset) FROM feed_histories) \
+         AND from_offset <= (SELECT from_offset FROM feed_histories ORDER BY from_offset DESC LIMIT 1 OFFSET ?1)",
+        [MAX_HISTORIES - 1],
+    )?;
+    if joined > 0 {
+        tx.execute(
+            "UPDATE feed_histories SET number = ?1 \
+             WHERE from_offset = (SELECT min(from_offset) FROM feed_histories)",
+            [new_number()],
+        )?;
+    }
     tx.commit()?;
     Ok(head)
 }
@@ -235,7 +255,11 @@ pub(in crate::store) fn set_head(tx: &Transaction<'_>, head: i64) -> Result<()> 
 }
 
 fn bounds(tx: &Transaction<'_>) -> Result<FeedBounds> {
-    Ok(FeedBounds { epoch: meta(tx, "feed_epoch")?, head: head(tx)?, floor: meta(tx, "feed_floor")? })
+    let histories = tx
+        .prepare_cached("SELECT from_offset, number FROM feed_histories")?
+        .query_map([], |row| Ok(History { from_offset: row.get(0)?, number: row.get(1)? }))?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    Ok(FeedBounds { histories: Histories::new(histories), head: head(tx)?, floor: meta(tx, "feed_floor")? })
 }
 
 /// A fact about the installation; 0 where it was never written.

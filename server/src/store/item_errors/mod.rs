@@ -1,5 +1,6 @@
 //! Items that could not be read, and the shields that they put over what a listing did not name.
 
+pub(in crate::store) mod postgres;
 pub mod sqlite;
 
 use std::collections::BTreeMap;

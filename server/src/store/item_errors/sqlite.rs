@@ -167,7 +167,7 @@ pub(in crate::store) fn shield(
     Ok(())
 }
 
-fn encode(target: &Target) -> String {
+pub(super) fn encode(target: &Target) -> String {
     match target {
         Target::Id(id) => format!("i{id}"),
         Target::Locator(locator) => format!("l{locator}"),
@@ -175,7 +175,7 @@ fn encode(target: &Target) -> String {
     }
 }
 
-fn decode(target: &str) -> Target {
+pub(super) fn decode(target: &str) -> Target {
     match target.split_at_checked(1) {
         Some(("i", id)) => Target::Id(id.to_owned()),
         Some(("l", locator)) => Target::Locator(locator.to_owned()),

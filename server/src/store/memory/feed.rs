@@ -7,7 +7,8 @@ use tokio::sync::watch;
 use super::documents::DocumentRow;
 use super::{Data, MemoryStore};
 use crate::store::feed::{
-    Consumer, FeedBounds, FeedFilter, FeedPage, FeedRow, FeedStore, MAX_INLINE_TEXT_BYTES, ReadLimit, Texts,
+    Consumer, FeedBounds, FeedFilter, FeedLag, FeedPage, FeedRow, FeedStore, MAX_INLINE_TEXT_BYTES,
+    ReadLimit, Texts,
 };
 use crate::store::{ConnectionKey, Listed, Result, StoreError};
 
@@ -18,7 +19,7 @@ impl FeedStore for MemoryStore {
     }
 
     async fn feed_bounds(&self) -> Result<FeedBounds> {
-        self.read(|data| data.bounds).await
+        self.read(Data::bounds).await
     }
 
     async fn read_feed(
@@ -29,19 +30,20 @@ impl FeedStore for MemoryStore {
         limit: ReadLimit,
     ) -> Result<FeedPage> {
         self.read(|data| {
-            let bounds = data.bounds;
-            let mut page = FeedPage { rows: Vec::new(), read_to: bounds.head, caught_up: true, bounds };
+            let bounds = data.bounds();
+            let head = bounds.head;
+            let mut page = FeedPage { rows: Vec::new(), read_to: head, caught_up: true, bounds };
             let mut bytes = 0;
             for row in data.feed_after(offset).filter_map(|row| data.feed_row(row, &filter, texts)) {
                 bytes += size(&row);
                 page.read_to = row.offset;
                 page.rows.push(row);
                 if page.rows.len() >= limit.rows || bytes >= limit.bytes {
-                    page.caught_up = page.read_to >= bounds.head;
+                    page.caught_up = page.read_to >= head;
                     return page;
                 }
             }
-            page.read_to = bounds.head.max(offset);
+            page.read_to = head.max(offset);
             page
         })
         .await
@@ -117,10 +119,12 @@ impl FeedStore for MemoryStore {
         self.write(|data| Ok(data.consumers.remove(name).is_some())).await
     }
 
-    async fn feed_lag(&self, filter: FeedFilter, offset: i64) -> Result<u64> {
+    async fn feed_lag(&self, filter: FeedFilter, offset: i64) -> Result<FeedLag> {
         self.read(|data| {
             let rows = data.feed_after(offset);
-            rows.filter_map(|row| data.feed_row(row, &filter, Texts::Omit)).count() as u64
+            let mut rows = rows.filter_map(|row| data.feed_row(row, &filter, Texts::Omit));
+            let since = rows.next().map(|row| row.committed_at);
+            FeedLag { entries: u64::from(since.is_some()) + rows.count() as u64, since }
         })
         .await
     }
@@ -148,7 +152,7 @@ impl FeedStore for MemoryStore {
 impl Data {
     /// The feed's bounds now.
     pub(crate) fn bounds(&self) -> FeedBounds {
-        self.bounds
+        self.bounds.clone()
     }
 
     fn feed_after(&self, offset: i64) -> impl Iterator<Item = &DocumentRow> {

@@ -1,5 +1,6 @@
 //! How much waits in the whole installation: what operators watch.
 
+mod postgres;
 pub mod sqlite;
 
 use async_trait::async_trait;

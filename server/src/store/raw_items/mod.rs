@@ -5,6 +5,7 @@
 //! Each is of an epoch of its connection, which counts up when keeping is switched on or off. Those of an older one are
 //! in none of the answers; [`RawItemStore::trim_raw_items`] removes them, a little at a time.
 
+pub(in crate::store) mod postgres;
 pub mod sqlite;
 
 use async_trait::async_trait;

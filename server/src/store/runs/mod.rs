@@ -1,6 +1,10 @@
 //! Runs: executions of a sync, and their logs.
 
 pub mod fair;
+pub(in crate::store) mod postgres;
+mod postgres_claims;
+mod postgres_logs;
+mod postgres_outcomes;
 pub mod sqlite;
 pub mod state;
 

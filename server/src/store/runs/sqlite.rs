@@ -578,7 +578,7 @@ pub(in crate::store) fn trigger(number: i32) -> Trigger {
 }
 
 /// Where in its lane a run waits: what somebody asked for comes first.
-fn turn(trigger: Trigger) -> i32 {
+pub(super) fn turn(trigger: Trigger) -> i32 {
     i32::from(matches!(trigger, Trigger::Schedule | Trigger::Retry))
 }
 

@@ -1,9 +1,9 @@
 //! Documents as the engine sees them: stored, absent, found by locator and below containers.
 
 use super::support::*;
-use crate::store::Fence;
 use crate::store::documents::{Commit, ContainerPut, ContentState, DocumentWrite, Generation, TextWrite};
-use crate::store::item_errors::Target;
+use crate::store::item_errors::{ItemError, Shield, Target};
+use crate::store::{Fence, StoreError};
 
 async fn contain(store: &Shared, fence: Fence, containers: &[(&str, &str, &str)]) {
     let containers = containers.iter().map(|(id, parent, scope)| ContainerPut {
@@ -268,4 +268,71 @@ pub async fn old_containers_and_errors_are_found_and_forgotten(store: Shared) {
     assert_eq!(old("", 10).await, [named("older", "")]);
     assert!(store.parent_of(connection.key, "elsewhere").await.unwrap().is_some(), "another scope's stays");
     assert_eq!(store.count_item_errors(connection.key).await.unwrap(), 3);
+}
+
+pub async fn whatever_a_source_sends_comes_back(store: Shared) {
+    let (connection, run, fence) = running(&store, "docs").await;
+    // Letters that databases are known to stumble over, and the longest keys that the engine lets through.
+    let id = "nul \0 and mark \u{10FFFD}0 '; -- %_\\";
+    let long = |letter: &str| letter.repeat(4096 / letter.len());
+    let put = put_with(id, |put| {
+        put.parent_id = "\0".to_owned();
+        put.locator = long("é");
+        put.version = "\0\u{10FFFD}".to_owned();
+        put.text = TextWrite::Set(Some("text \0 text".to_owned()));
+        put.text_bytes = 11;
+    });
+    let container = ContainerPut {
+        id: long("i")[..1024].to_owned(),
+        scope: String::new(),
+        parent_id: long("p")[..1024].to_owned(),
+        name: long("n"),
+        locator: long("l"),
+        generation: 1,
+    };
+    let mut error = item_error(Target::Locator(long("x")));
+    error.message = "what \0 happened".to_owned();
+    let unnamed = ItemError { target: Target::Unnamed, message: long("m").repeat(4), ..error.clone() };
+    let commit = Commit {
+        run: run.id,
+        documents: vec![put],
+        containers: vec![container.clone()],
+        item_errors: vec![error.clone(), unnamed.clone()],
+        shields: vec![Shield { scope: String::new(), target: error.target.clone(), with_descendants: true }],
+        ..Commit::default()
+    };
+    store.commit(fence, commit, at(1)).await.unwrap();
+    assert_eq!(stored(&store, &connection, id).await.version, "\0\u{10FFFD}");
+    assert_eq!(store.text(connection.key, id).await.unwrap(), Some(Some("text \0 text".to_owned())));
+    assert_eq!(listed(&store).await, [id]);
+    assert_eq!(store.id_of_locator(connection.key, "", &long("é")).await.unwrap().as_deref(), Some(id));
+    let children = store.children(connection.key, "", "\0", 10).await.unwrap();
+    assert_eq!(children.into_iter().map(|child| child.id).collect::<Vec<_>>(), [id]);
+    assert_eq!(
+        store.id_of_locator(connection.key, "", &long("l")).await.unwrap(),
+        Some(container.id.clone())
+    );
+    assert_eq!(store.parent_of(connection.key, &container.id).await.unwrap(), Some(container.parent_id));
+    let errors = store.item_errors(connection.key, Default::default(), None, 10).await.unwrap().items;
+    let errors: Vec<_> = errors.into_iter().map(|stored| stored.error).collect();
+    assert_eq!(errors, [unnamed, error.clone()]);
+    assert_eq!(store.shields(connection.key, "").await.unwrap()[0].target, error.target);
+}
+
+pub async fn a_tombstone_that_was_forgotten_meanwhile_is_no_document_to_write_to(store: Shared) {
+    let (connection, run, fence) = running(&store, "docs").await;
+    write(&store, fence, puts(&["1"])).await;
+    let alive = stored(&store, &connection, "1").await;
+    write(&store, fence, vec![DocumentWrite::Gone(alive.key)]).await;
+    let gone = stored(&store, &connection, "1").await;
+    // The engine has seen the tombstone and brings the document back; in between the tombstone is forgotten.
+    assert_eq!(store.trim_tombstones(at(100), 10).await.unwrap(), 1);
+    let commit = Commit { run: run.id, documents: vec![new_text(&gone, "back")], ..Commit::default() };
+    let refused = store.commit(fence, commit, at(101)).await;
+    assert!(matches!(refused, Err(StoreError::Conflict("document"))), "{refused:?}");
+    assert_eq!(
+        store.connection_totals(connection.key).await.unwrap().documents,
+        0,
+        "none is lost in silence"
+    );
 }

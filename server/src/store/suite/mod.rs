@@ -13,6 +13,7 @@ mod item_errors;
 mod model;
 mod overview;
 mod raw_items;
+mod restored;
 mod run_logs;
 mod runs;
 pub(crate) mod support;
@@ -93,6 +94,8 @@ macro_rules! suite {
                 a_locator_is_found_within_its_scope,
                 what_is_right_under_something_comes_in_order,
                 a_container_knows_its_parent,
+                whatever_a_source_sends_comes_back,
+                a_tombstone_that_was_forgotten_meanwhile_is_no_document_to_write_to,
                 old_containers_and_errors_are_found_and_forgotten,
             }
             commits {
@@ -111,6 +114,7 @@ macro_rules! suite {
                 a_long_text_is_not_in_an_entry,
                 i6_the_floor_follows_trimmed_tombstones,
                 lag_counts_matching_entries,
+                lag_in_time_is_that_of_the_oldest_entry_not_read,
                 a_commit_wakes_readers,
                 a_commit_whose_caller_left_still_wakes_readers,
                 reads_that_are_given_up_cost_nothing,
@@ -183,6 +187,7 @@ mod backends {
     use std::sync::Arc;
 
     use crate::store::memory::MemoryStore;
+    use crate::store::testing::Database;
     use crate::store::{SqliteStore, Store};
 
     pub async fn sqlite() -> (Arc<dyn Store>, tempfile::TempDir) {
@@ -194,7 +199,15 @@ mod backends {
     pub async fn memory() -> (Arc<dyn Store>, ()) {
         (Arc::new(MemoryStore::new(false)), ())
     }
+
+    pub async fn postgres() -> (Arc<dyn Store>, Database) {
+        let database = Database::new().await;
+        (Arc::new(database.open().await), database)
+    }
 }
 
 suite!(sqlite);
 suite!(memory);
+suite!(postgres);
+restored::restored!(sqlite_restored, restored::SqliteFile);
+restored::restored!(postgres_restored, restored::PostgresCopy);

@@ -1,5 +1,6 @@
 //! Where each scope of a connection stands: its cursor of changes, and the listing that is under way.
 
+pub(in crate::store) mod postgres;
 pub mod sqlite;
 
 use async_trait::async_trait;

@@ -168,7 +168,7 @@ pub(in crate::store) fn save(
     Ok(())
 }
 
-fn listing_number(listing: Listing) -> i64 {
+pub(super) fn listing_number(listing: Listing) -> i64 {
     match listing {
         Listing::None => 0,
         Listing::UnderWay => 1,

@@ -2,6 +2,7 @@
 //! are written with the page that named them and go with the page that answers them, so that no crash loses one
 //! although a cursor has passed it.
 
+pub(in crate::store) mod postgres;
 pub mod sqlite;
 
 use async_trait::async_trait;

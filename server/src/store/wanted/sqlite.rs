@@ -121,7 +121,7 @@ pub(in crate::store) fn answered(tx: &Transaction<'_>, connection: ConnectionKey
     Ok(())
 }
 
-fn number(why: Why) -> i64 {
+pub(super) fn number(why: Why) -> i64 {
     match why {
         Why::Present => 1,
         Why::Retry => 2,

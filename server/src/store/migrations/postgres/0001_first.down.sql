@@ -1,0 +1,11 @@
+DROP TABLE consumers;
+DROP TABLE containers;
+DROP TABLE document_bodies;
+DROP TABLE documents;
+DROP TABLE shields;
+DROP TABLE sync_states;
+DROP TABLE item_errors;
+DROP TABLE run_logs;
+DROP TABLE runs;
+DROP TABLE connections;
+DROP TABLE meta;
