@@ -59,8 +59,8 @@ test-connectors: need-cargo need-cc ## Only the connectors, on real sources
 	cargo test --locked $(CONNECTORS:%=-p connector-%)
 
 test-server: need-cargo need-cc need-postgres ## Only the server: units, the store's suite, and the real binaries
-	cargo build --locked -p scripted-connector $(CONNECTORS:%=-p connector-%)
-	cargo test --locked -p scripted-connector -p connectord
+	cargo build --locked -p scripted-connector -p ledger-connector $(CONNECTORS:%=-p connector-%)
+	cargo test --locked -p scripted-connector -p ledger-connector -p connectord
 
 test-cli: need-cargo need-cc ## Only the command line
 	cargo test --locked -p connectorctl

@@ -122,9 +122,9 @@ impl FeedStore for MemoryStore {
     async fn feed_lag(&self, filter: FeedFilter, offset: i64) -> Result<FeedLag> {
         self.read(|data| {
             let rows = data.feed_after(offset);
-            let mut rows = rows.filter_map(|row| data.feed_row(row, &filter, Texts::Omit)).peekable();
-            let since = rows.peek().map(|row| row.committed_at);
-            FeedLag { entries: rows.count() as u64, since }
+            let mut rows = rows.filter_map(|row| data.feed_row(row, &filter, Texts::Omit));
+            let since = rows.next().map(|row| row.committed_at);
+            FeedLag { entries: u64::from(since.is_some()) + rows.count() as u64, since }
         })
         .await
     }

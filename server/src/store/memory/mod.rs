@@ -21,8 +21,7 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 use super::documents::{ContainerPut, DocumentKey};
-use super::feed::{Consumer, FeedBounds};
-use super::feed::{Histories, History};
+use super::feed::{Consumer, FeedBounds, Histories, History};
 use super::item_errors::{StoredItemError, Target};
 use super::raw_items::RawItem;
 use super::sync_states::ScopeState;
@@ -70,10 +69,11 @@ pub(crate) struct Data {
 impl MemoryStore {
     /// An empty store. `shared`: as one that several replicas work on.
     pub fn new(shared: bool) -> Self {
-        let history = History { from_offset: 1, number: 1 };
+        // Nothing restores a backup of it: there is one history.
+        let histories = Histories::new(vec![History { from_offset: 1, number: 1 }]);
         let data = Data {
             closed: false,
-            bounds: FeedBounds { histories: Histories::new(vec![history]), head: 0, floor: 0 },
+            bounds: FeedBounds { histories, head: 0, floor: 0 },
             last_key: 0,
             connections: BTreeMap::new(),
             documents: BTreeMap::new(),
