@@ -11,7 +11,8 @@ DENY_VERSION := 0.20.2
 BUF_AGAINST ?= main
 
 .PHONY: help run build connectors test test-rust test-contract test-sdk test-extract test-connectors test-server test-cli \
-	test-run simulate bench check check-format check-lint check-contract check-licences clean need-cargo need-cc need-python need-postgres
+	test-run simulate bench check check-format check-lint check-contract check-licences clean need-cargo need-cc need-python \
+	need-postgres
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -58,8 +59,8 @@ test-connectors: need-cargo need-cc ## Only the connectors, on real sources
 	cargo test --locked $(CONNECTORS:%=-p connector-%)
 
 test-server: need-cargo need-cc need-postgres ## Only the server: units, the store's suite, and the real binaries
-	cargo build --locked -p scripted-connector $(CONNECTORS:%=-p connector-%)
-	cargo test --locked -p scripted-connector -p connectord
+	cargo build --locked -p scripted-connector -p ledger-connector $(CONNECTORS:%=-p connector-%)
+	cargo test --locked -p scripted-connector -p ledger-connector -p connectord
 
 test-cli: need-cargo need-cc ## Only the command line
 	cargo test --locked -p connectorctl

@@ -384,8 +384,7 @@ fn write_known(
     head: i64,
     now: DateTime<Utc>,
 ) -> Result<()> {
-    let known = tx
-        .prepare_cached(
+    let written = tx.prepare_cached(
         "UPDATE documents SET scope = :scope, gone = 0, generation = :generation, version = :version, \
          content_version = :content_version, content_state = :content_state, extractor = :extractor, \
          text_hash = :text_hash, message_hash = :message_hash, \
@@ -407,7 +406,7 @@ fn write_known(
             FeedEntryKind::Content => 2,
         },
     })?;
-    if known == 0 {
+    if written == 0 {
         // It was a tombstone, and was forgotten meanwhile: what was planned for it would be lost without a word, or be
         // written over a document that was given its key since.
         return Err(StoreError::Conflict("document"));

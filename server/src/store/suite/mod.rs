@@ -196,18 +196,18 @@ mod backends {
         (Arc::new(store), folder)
     }
 
-    pub async fn memory() -> (Arc<dyn Store>, ()) {
-        (Arc::new(MemoryStore::new(false)), ())
-    }
-
     pub async fn postgres() -> (Arc<dyn Store>, Database) {
         let database = Database::new().await;
         (Arc::new(database.open().await), database)
     }
+
+    pub async fn memory() -> (Arc<dyn Store>, ()) {
+        (Arc::new(MemoryStore::new(false)), ())
+    }
 }
 
 suite!(sqlite);
-suite!(memory);
 suite!(postgres);
+suite!(memory);
 restored::restored!(sqlite_restored, restored::SqliteFile);
 restored::restored!(postgres_restored, restored::PostgresCopy);
