@@ -387,6 +387,8 @@ impl Reading {
         for (id, item) in items.by_ref().take(size) {
             id.clone_into(&mut last);
             if source.bad_folders.contains(&item.folder) {
+                // It may have become so since the folders were told.
+                changes.push(cannot_read_under(&item.folder));
                 continue;
             }
             changes.push(if item.bad { cannot_read(id) } else { document(id, item) });

@@ -54,7 +54,7 @@ impl History {
     }
 
     async fn begin(seed: u64) -> Self {
-        let shared = seed % 4 != 0;
+        let shared = !seed.is_multiple_of(4);
         let world = World::new(seed, shared);
         let onlooker = Arc::downgrade(&world);
         world.store.let_look_on(Box::new(move |data, fence| {

@@ -171,10 +171,8 @@ fn faults(data: &Data, connection: &Connection, source: &Source, exactly: bool) 
         let state = states.iter().find(|state| state.scope == document.scope);
         let absent = state.is_some_and(|state| document.generation < state.generation);
         let may_stay = absent && (!exactly || !source.kind.full_listing);
-        if !source.items.contains_key(&document.id)
-            && !may_stay
-            && !(excused(data, key, source, &document.scope, &document.id) && !exactly)
-        {
+        let excused = !exactly && excused(data, key, source, &document.scope, &document.id);
+        if !(source.items.contains_key(&document.id) || may_stay || excused) {
             faults.push(format!("{} is there, and not in the source", document.id));
         }
     }
