@@ -11,7 +11,7 @@ DENY_VERSION := 0.20.2
 BUF_AGAINST ?= main
 
 .PHONY: help run build connectors test test-rust test-contract test-sdk test-extract test-connectors test-server test-cli \
-	test-run simulate bench check check-format check-lint check-contract check-licences clean need-cargo need-cc need-python \
+	test-run simulate chaos bench check check-format check-lint check-contract check-licences clean need-cargo need-cc need-python \
 	need-postgres
 
 help: ## Say what there is
@@ -71,9 +71,17 @@ FIRST ?= 0
 simulate: need-cargo need-cc ## Live through many more histories of the engine than `make test` (docs/simulation.md)
 	SIMULATION_SEEDS=$(SEEDS) SIMULATION_FIRST_SEED=$(FIRST) cargo test --locked -p connectord --lib simulation
 
-bench: need-cargo need-cc ## Measure against the bare limits (docs/benchmarks.md)
+# How many connections, and for how long.
+CHAOS_CONNECTIONS ?= 2000
+CHAOS_SECONDS ?= 120
+chaos: need-cargo need-cc need-postgres ## Storms over real processes, longer than those of `make test`
+	cargo build --locked -p scripted-connector -p ledger-connector $(CONNECTORS:%=-p connector-%)
+	CHAOS_CONNECTIONS=$(CHAOS_CONNECTIONS) CHAOS_SECONDS=$(CHAOS_SECONDS) \
+	  cargo test --locked -p connectord --test end_to_end chaos:: -- --test-threads=1 --nocapture
+
+bench: need-cargo need-cc ## Measure against the other sides (docs/benchmarks.md); FIGURES="idle claim" for some of them
 	cargo build --release --locked -p connectord -p superfasttt-bench
-	target/release/superfasttt-bench
+	target/release/superfasttt-bench $(FIGURES)
 
 check: check-format check-lint check-contract check-licences ## Format, lint, contract and licences
 

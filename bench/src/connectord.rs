@@ -1,5 +1,5 @@
-//! connectord as a process of its own, with a fresh data folder beside the programs that were built, and what the
-//! benchmark asks of it.
+//! connectord as a process of its own, with a fresh data folder beside the programs that were built. `calls` has what
+//! the benchmark asks of it.
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
@@ -10,14 +10,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use superfasttt_connector::testing::settings_struct;
-use superfasttt_proto::control::v1::connection_service_client::ConnectionServiceClient;
-use superfasttt_proto::control::v1::document_service_client::DocumentServiceClient;
-use superfasttt_proto::control::v1::run::State;
-use superfasttt_proto::control::v1::sync_service_client::SyncServiceClient;
-use superfasttt_proto::control::v1::{
-    Connection, CreateConnectionRequest, Run, StartSyncRequest, WatchDocumentsRequest, WatchRunRequest,
-};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use tonic::transport::{Channel, Endpoint};
@@ -25,7 +17,7 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
-use crate::source::{MANIFEST, Settings};
+use crate::source::MANIFEST;
 
 /// How long connectord may take to serve.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
@@ -38,7 +30,7 @@ pub struct Programs {
     /// The connector, and the server of bare streams.
     pub source: PathBuf,
     /// Where data folders are made: the same file system for both sides, and a disk.
-    folder: PathBuf,
+    pub folder: PathBuf,
 }
 
 impl Programs {
@@ -65,7 +57,7 @@ impl Programs {
     ///
     /// # Errors
     /// Where the file system refuses.
-    pub fn folder(&self, connectors: usize) -> anyhow::Result<TempDir> {
+    pub fn new_folder(&self, connectors: usize) -> anyhow::Result<TempDir> {
         let folder = tempfile::Builder::new().prefix("bench-").tempdir_in(&self.folder)?;
         for number in 0..connectors {
             let id = if number == 0 { "bench-source".to_owned() } else { format!("bench-source-{number}") };
@@ -87,17 +79,29 @@ pub struct Connectord {
     process: Child,
     id: u32,
     address: SocketAddr,
-    channel: Channel,
+    pub(crate) channel: Channel,
     /// From the start of the process until it served.
     pub started_in: Duration,
 }
 
 impl Connectord {
-    /// Starts it in a folder that [`Programs::folder`] made, and waits until health says SERVING.
+    /// Starts it in a folder that [`Programs::new_folder`] made, and waits until health says SERVING.
     ///
     /// # Errors
     /// Where it does not come to serve.
     pub async fn start(programs: &Programs, folder: &Path) -> anyhow::Result<Self> {
+        Self::start_with(programs, folder, &[]).await
+    }
+
+    /// As [`Self::start`], with this in its environment too.
+    ///
+    /// # Errors
+    /// Where it does not come to serve.
+    pub async fn start_with(
+        programs: &Programs,
+        folder: &Path,
+        environment: &[(&str, String)],
+    ) -> anyhow::Result<Self> {
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let log_path = folder.join("connectord.log");
         let log = fs::File::create(&log_path)?;
@@ -112,6 +116,7 @@ impl Connectord {
             .env("CONNECTORD_SERVER__CONTROL_LISTEN", address.to_string())
             .env("CONNECTORD_SERVER__PUBLIC_LISTEN", "127.0.0.1:0")
             .env("CONNECTORD_LOG__FILTER", "warn")
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .current_dir(folder)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -138,56 +143,6 @@ impl Connectord {
     /// Its URL.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
-    }
-
-    /// Makes the connection and syncs it for the first time.
-    ///
-    /// # Errors
-    /// Where the sync does not succeed with all of its documents.
-    pub async fn first_sync(&self, settings: &Settings) -> anyhow::Result<(String, Synced)> {
-        let connection = Connection {
-            connector: "bench-source".to_owned(),
-            name: "bench".to_owned(),
-            settings: Some(settings_struct(serde_json::to_value(settings)?)),
-            ..Default::default()
-        };
-        let request = CreateConnectionRequest { connection: Some(connection), ..Default::default() };
-        let created = ConnectionServiceClient::new(self.channel.clone()).create_connection(request).await?;
-        let connection = created.into_inner().connection.context("it was made")?;
-        let synced = self.sync(&connection.id).await?;
-        ensure!(
-            synced.created == settings.documents,
-            "the sync of {} documents made {}",
-            settings.documents,
-            synced.created
-        );
-        Ok((connection.id, synced))
-    }
-
-    /// Syncs in full: waits for the run that goes on, or starts one.
-    ///
-    /// # Errors
-    /// Where it does not succeed.
-    pub async fn sync(&self, connection: &str) -> anyhow::Result<Synced> {
-        let mut client = SyncServiceClient::new(self.channel.clone());
-        let cpu_before = self.cpu_time()?;
-        let request = StartSyncRequest { connection: connection.to_owned(), full: true, at: None };
-        let started = client.start_sync(request).await?.into_inner().run.context("a sync is a run")?;
-        let mut states = client.watch_run(WatchRunRequest { run: started.id }).await?.into_inner();
-        let mut last = None;
-        while let Some(state) = states.message().await? {
-            last = state.run;
-        }
-        let cpu = self.cpu_time()?.saturating_sub(cpu_before);
-        Synced::new(&last.context("a watched run is told of")?, cpu)
-    }
-
-    /// Reads the feed from its beginning to its end; says how many entries it has.
-    ///
-    /// # Errors
-    /// Where the feed breaks.
-    pub async fn read_feed(&self) -> anyhow::Result<u64> {
-        read_feed(self.channel.clone()).await
     }
 
     /// The most memory that it ever held.
@@ -225,49 +180,6 @@ impl Connectord {
         ensure!(status.success(), "connectord ended with {status}");
         Ok(())
     }
-}
-
-/// What a run did, and how long it took.
-#[derive(Clone, Copy, Debug)]
-pub struct Synced {
-    /// Documents that it made.
-    pub created: u64,
-    /// Documents that it saw unchanged.
-    pub unchanged: u64,
-    /// From its start to its end, as connectord has it.
-    pub duration: Duration,
-    /// The processor time that connectord used, the connector not counted.
-    pub cpu: Duration,
-}
-
-impl Synced {
-    fn new(run: &Run, cpu: Duration) -> anyhow::Result<Self> {
-        if run.state() != State::Succeeded {
-            let error = run.error.as_ref().map_or("", |error| &error.message);
-            bail!("the run ended as {}: {error}", run.state().as_str_name());
-        }
-        let counts = run.counts.unwrap_or_default();
-        let (started, ended) =
-            run.started_at.zip(run.ended_at).context("a run that ended has both its times")?;
-        let micros =
-            |time: superfasttt_connector::Timestamp| time.seconds * 1_000_000 + i64::from(time.nanos) / 1000;
-        let duration = Duration::from_micros((micros(ended) - micros(started)).try_into()?);
-        Ok(Self { created: counts.created, unchanged: counts.unchanged, duration, cpu })
-    }
-}
-
-/// Reads a feed to its end, decodes it and drops it; says how many entries it has.
-///
-/// # Errors
-/// Where it breaks.
-pub async fn read_feed(channel: Channel) -> anyhow::Result<u64> {
-    let request = WatchDocumentsRequest { until_caught_up: true, ..Default::default() };
-    let mut messages = DocumentServiceClient::new(channel).watch_documents(request).await?.into_inner();
-    let mut entries = 0;
-    while let Some(message) = messages.message().await? {
-        entries += message.entries.len() as u64;
-    }
-    Ok(entries)
 }
 
 async fn is_serving(address: SocketAddr, channel: &Channel) -> bool {

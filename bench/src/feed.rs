@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use crate::bare_stream::BareServer;
-use crate::connectord::{Connectord, Programs, read_feed};
+use crate::calls::read_feed;
+use crate::connectord::{Connectord, Programs};
 use crate::report::{Ratio, Repetition, progress};
 use crate::source::Settings;
 
@@ -12,7 +13,7 @@ use crate::source::Settings;
 /// # Errors
 /// Where a side fails.
 pub async fn measure(programs: &Programs, documents: u64, repetitions: usize) -> anyhow::Result<Ratio> {
-    let folder = programs.folder(1)?;
+    let folder = programs.new_folder(1)?;
     let connectord = Connectord::start(programs, folder.path()).await?;
     connectord.first_sync(&Settings::new(documents)).await?;
     let mut measured = Vec::new();
@@ -32,8 +33,8 @@ pub async fn measure(programs: &Programs, documents: u64, repetitions: usize) ->
         let cpu = connectord.cpu_time()?.saturating_sub(cpu_before);
         anyhow::ensure!(received == documents, "the feed brought {received} of {documents} documents");
         measured.push(Repetition::new(documents, took, bare_took, cpu));
-        progress("feed", measured.last());
+        progress("feed", "documents", measured.last());
     }
     connectord.stop().await?;
-    Ok(Ratio::new("feed", "tonic stream of the same messages over TCP", 0.6, documents, measured))
+    Ok(Ratio::new("feed", "tonic stream of the same messages over TCP", "documents", 0.6, measured))
 }

@@ -6,22 +6,32 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, ValueEnum};
+use superfasttt_bench::cluster::Cluster;
 use superfasttt_bench::connectord::Programs;
+use superfasttt_bench::database::Database;
 use superfasttt_bench::machine::Machine;
-use superfasttt_bench::report::{Report, note};
-use superfasttt_bench::{feed, ingest, memory, start, unchanged};
+use superfasttt_bench::report::{Report, Skipped, note};
+use superfasttt_bench::{claim, feed, growth, idle, ingest, memory, postgres, replicas, start, unchanged};
 
 /// Measures connectord against the bare limit of the machine it runs on.
 #[derive(Debug, Parser)]
 #[command(name = "superfasttt-bench", version)]
 struct Args {
-    /// What to measure
-    #[arg(value_enum, default_value = "all")]
-    figure: Figure,
+    /// What to measure; everything, where nothing is named
+    #[arg(value_enum)]
+    figures: Vec<Figure>,
 
-    /// How many documents, instead of 200,000 (memory: 1,000,000 against a tenth of them)
+    /// On which store, of the figures that are about both
+    #[arg(long, value_enum, default_value = "both")]
+    store: Stores,
+
+    /// How many documents, instead of 200,000 (memory: 1,000,000 against a tenth of them; growth: 1,000,000)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     documents: Option<u64>,
+
+    /// How many connections: claim instead of 1,000,000, idle instead of 4,000
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    connections: Option<u64>,
 
     /// How often each ratio is measured; the median counts
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..))]
@@ -46,18 +56,34 @@ struct Args {
 
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
 enum Figure {
-    /// Every figure
-    All,
     /// Documents into the feed, against a bulk upsert of the same rows
     Ingest,
     /// A full pull of unchanged documents, against a stream of the same messages
     Unchanged,
     /// The feed to a client, against a stream of the same messages
     Feed,
+    /// Incremental runs that find nothing, against the same as tasks of Celery
+    Idle,
+    /// One claim with a million connections, against one with a thousand
+    Claim,
+    /// A change of a thousand documents of many, against one of few
+    Growth,
+    /// Two replicas on one PostgreSQL, against one
+    Replicas,
     /// Peak memory of many documents against few
     Memory,
     /// From the start of the process to SERVING
     Start,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+enum Stores {
+    /// Both
+    Both,
+    /// SQLite alone
+    Sqlite,
+    /// PostgreSQL alone
+    Postgres,
 }
 
 fn main() -> ExitCode {
@@ -84,13 +110,21 @@ fn main() -> ExitCode {
 
 async fn measure(args: &Args) -> anyhow::Result<Report> {
     let programs = Programs::find(args.connectord.clone())?;
-    let wants = |figure| args.figure == Figure::All || args.figure == figure;
+    let wants = |figure| args.figures.is_empty() || args.figures.contains(&figure);
     let documents = args.documents.unwrap_or(200_000);
     let repetitions = args.repetitions.into();
     let machine = Machine::this();
-    let mut report =
-        Report { date: args.date.clone(), machine, ratios: Vec::new(), memory: None, start: None };
-    if wants(Figure::Ingest) {
+    let mut report = Report {
+        date: args.date.clone(),
+        machine,
+        ratios: Vec::new(),
+        growths: Vec::new(),
+        skipped: Vec::new(),
+        memory: None,
+        start: None,
+    };
+    let sqlite = args.store != Stores::Postgres;
+    if wants(Figure::Ingest) && sqlite {
         report.ratios.push(ingest::measure(&programs, documents, repetitions).await?);
     }
     if wants(Figure::Unchanged) {
@@ -99,6 +133,18 @@ async fn measure(args: &Args) -> anyhow::Result<Report> {
     if wants(Figure::Feed) {
         report.ratios.push(feed::measure(&programs, documents, repetitions).await?);
     }
+    let connections = args.connections.unwrap_or(1_000_000);
+    if wants(Figure::Claim) && sqlite {
+        report.growths.extend(claim::measure_sqlite(&programs, connections).await?);
+    }
+    let held = args.documents.unwrap_or(1_000_000);
+    if wants(Figure::Growth) && sqlite {
+        report.growths.push(growth::measure(&programs, held, None).await?);
+    }
+    if [Figure::Ingest, Figure::Idle, Figure::Claim, Figure::Growth, Figure::Replicas].into_iter().any(wants)
+    {
+        with_postgres(args, &programs, &mut report).await?;
+    }
     if wants(Figure::Memory) {
         report.memory = Some(memory::measure(&programs, args.documents.unwrap_or(1_000_000)).await?);
     }
@@ -106,6 +152,52 @@ async fn measure(args: &Args) -> anyhow::Result<Report> {
         report.start = Some(start::measure(&programs).await?);
     }
     Ok(report)
+}
+
+/// The figures that need PostgreSQL, on either side.
+async fn with_postgres(args: &Args, programs: &Programs, report: &mut Report) -> anyhow::Result<()> {
+    let wants = |figure| args.figures.is_empty() || args.figures.contains(&figure);
+    let repetitions = args.repetitions.into();
+    let cluster = match postgres::start() {
+        Ok(cluster) => cluster,
+        Err(missing) => {
+            report.skipped.push(Skipped::new("everything on PostgreSQL, and idle syncs", missing));
+            return Ok(());
+        }
+    };
+    if wants(Figure::Idle) {
+        let connections = args.connections.unwrap_or(4_000).try_into()?;
+        let stores = (args.store != Stores::Postgres, args.store != Stores::Sqlite);
+        match idle::measure(programs, &cluster, stores, connections, repetitions).await? {
+            Ok(ratios) => report.ratios.extend(ratios),
+            Err(skipped) => report.skipped.push(skipped),
+        }
+    }
+    if args.store == Stores::Sqlite {
+        return Ok(());
+    }
+    if wants(Figure::Ingest) {
+        let documents = args.documents.unwrap_or(200_000);
+        let ratio = ingest::measure_postgres(programs, &cluster, documents, repetitions).await?;
+        report.ratios.push(ratio);
+    }
+    if wants(Figure::Claim) {
+        let connections = args.connections.unwrap_or(1_000_000);
+        report.growths.extend(claim::measure_postgres(&cluster, connections).await?);
+    }
+    if wants(Figure::Growth) {
+        let databases = [growth_database(&cluster, "few").await?, growth_database(&cluster, "many").await?];
+        let documents = args.documents.unwrap_or(1_000_000);
+        report.growths.push(growth::measure(programs, documents, Some(databases)).await?);
+    }
+    if wants(Figure::Replicas) {
+        report.ratios.push(replicas::measure(programs, &cluster, repetitions).await?);
+    }
+    Ok(())
+}
+
+async fn growth_database(cluster: &Cluster, name: &str) -> anyhow::Result<Database> {
+    Ok(Database::Postgres(postgres::create(cluster, name).await?))
 }
 
 /// Gives out the report; says whether the process succeeds.

@@ -52,7 +52,7 @@ pub async fn measure(programs: &Programs, documents: u64) -> anyhow::Result<Memo
 }
 
 async fn peak(programs: &Programs, documents: u64) -> anyhow::Result<u64> {
-    let folder = programs.folder(1)?;
+    let folder = programs.new_folder(1)?;
     let connectord = Connectord::start(programs, folder.path()).await?;
     let mib = |bytes: u64| bytes / (1024 * 1024);
     let (connection, _) = connectord.first_sync(&Settings::new(documents)).await?;

@@ -17,8 +17,12 @@ pub struct Report {
     pub date: Option<String>,
     /// On what.
     pub machine: Machine,
-    /// The rates, each against its bare side.
+    /// The rates, each against its other side.
     pub ratios: Vec<Ratio>,
+    /// The times of little against the times of much.
+    pub growths: Vec<Growth>,
+    /// What could not be measured here.
+    pub skipped: Vec<Skipped>,
     /// Peak memory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<Memory>,
@@ -27,19 +31,19 @@ pub struct Report {
     pub start: Option<Start>,
 }
 
-/// A rate against its bare side.
+/// A rate against that of another side.
 #[derive(Clone, Debug, Serialize)]
 pub struct Ratio {
     /// What is measured.
-    pub name: &'static str,
-    /// What the bare side is.
+    pub name: String,
+    /// What the other side is.
     pub bare: &'static str,
-    /// How many documents each repetition has.
-    pub documents: u64,
-    /// Documents a second, of connectord: the median.
-    pub documents_per_s: f64,
-    /// Documents a second, of the bare side: the median.
-    pub bare_documents_per_s: f64,
+    /// What is counted: "documents", "syncs".
+    pub unit: &'static str,
+    /// How many of them a second, by connectord: the median.
+    pub per_s: f64,
+    /// How many of them a second, by the other side: the median.
+    pub bare_per_s: f64,
     /// The median of the repetitions' ratios.
     pub ratio: f64,
     /// What the ratio should be at least.
@@ -53,47 +57,72 @@ pub struct Ratio {
 /// One measurement of both sides, one right after the other.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Repetition {
-    /// Documents a second, of connectord.
-    pub documents_per_s: f64,
-    /// Documents a second, of the bare side.
-    pub bare_documents_per_s: f64,
+    /// A second, by connectord.
+    pub per_s: f64,
+    /// A second, by the other side.
+    pub bare_per_s: f64,
     /// The first in terms of the second.
     pub ratio: f64,
-    /// Processor time that connectord alone used for a document. Other work on the machine disturbs it least.
-    pub cpu_us_per_document: f64,
+    /// Processor time that connectord alone used for each. Other work on the machine disturbs it least.
+    pub cpu_us_each: f64,
+}
+
+/// How much longer something takes where there is more of what it has nothing to do with.
+#[derive(Clone, Debug, Serialize)]
+pub struct Growth {
+    /// What is measured, with little and with much.
+    pub name: String,
+    /// Milliseconds with little.
+    pub small_ms: f64,
+    /// Milliseconds with much.
+    pub large_ms: f64,
+    /// The second in terms of the first.
+    pub ratio: f64,
+    /// What the ratio may be.
+    pub target_ratio: f64,
+    /// It is not more.
+    pub reached: bool,
+}
+
+/// What was not measured, and what is missing for it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Skipped {
+    /// The figure.
+    pub name: String,
+    /// What to install.
+    pub missing: String,
 }
 
 impl Repetition {
-    /// Both sides did the same documents in these times.
-    pub fn new(documents: u64, took: Duration, bare_took: Duration, cpu: Duration) -> Self {
-        let per_s = |took: Duration| documents as f64 / took.as_secs_f64();
-        let (documents_per_s, bare_documents_per_s) = (per_s(took), per_s(bare_took));
-        Self {
-            documents_per_s,
-            bare_documents_per_s,
-            ratio: documents_per_s / bare_documents_per_s,
-            cpu_us_per_document: cpu.as_secs_f64() * 1e6 / documents as f64,
-        }
+    /// Both sides did as much in these times.
+    pub fn new(count: u64, took: Duration, bare_took: Duration, cpu: Duration) -> Self {
+        let per_s = |took: Duration| count as f64 / took.as_secs_f64();
+        Self::of_rates(per_s(took), per_s(bare_took), cpu.as_secs_f64() / count as f64)
+    }
+
+    /// The sides did so much a second; connectord used so many seconds of processor for each.
+    pub fn of_rates(per_s: f64, bare_per_s: f64, cpu_s_each: f64) -> Self {
+        Self { per_s, bare_per_s, ratio: per_s / bare_per_s, cpu_us_each: cpu_s_each * 1e6 }
     }
 }
 
 impl Ratio {
     /// Takes the medians.
     pub fn new(
-        name: &'static str,
+        name: impl Into<String>,
         bare: &'static str,
+        unit: &'static str,
         target_ratio: f64,
-        documents: u64,
         repetitions: Vec<Repetition>,
     ) -> Self {
         let of = |value: fn(&Repetition) -> f64| median(repetitions.iter().map(value));
         let ratio = of(|repetition| repetition.ratio);
         Self {
-            name,
+            name: name.into(),
             bare,
-            documents,
-            documents_per_s: of(|repetition| repetition.documents_per_s),
-            bare_documents_per_s: of(|repetition| repetition.bare_documents_per_s),
+            unit,
+            per_s: of(|repetition| repetition.per_s),
+            bare_per_s: of(|repetition| repetition.bare_per_s),
             ratio,
             target_ratio,
             reached: ratio >= target_ratio,
@@ -102,25 +131,58 @@ impl Ratio {
     }
 }
 
+impl Growth {
+    /// Compares two times.
+    pub fn new(name: impl Into<String>, small: Duration, large: Duration, target_ratio: f64) -> Self {
+        let ms = |time: Duration| time.as_secs_f64() * 1e3;
+        let (small_ms, large_ms) = (ms(small), ms(large));
+        let ratio = large_ms / small_ms;
+        let reached = ratio <= target_ratio;
+        let growth = Self { name: name.into(), small_ms, large_ms, ratio, target_ratio, reached };
+        note(&format!("{}: {small_ms:.2} ms, then {large_ms:.2} ms: {ratio:.2} times", growth.name));
+        growth
+    }
+}
+
+impl Skipped {
+    /// Tells it at once, too.
+    pub fn new(name: impl Into<String>, missing: impl Into<String>) -> Self {
+        let skipped = Self { name: name.into(), missing: missing.into() };
+        note(&format!("{}: SKIPPED: {}", skipped.name, skipped.missing));
+        skipped
+    }
+}
+
 impl Report {
     /// Every target is met.
     pub fn reached(&self) -> bool {
         self.ratios.iter().all(|ratio| ratio.reached)
+            && self.growths.iter().all(|growth| growth.reached)
             && self.memory.as_ref().is_none_or(|memory| memory.reached)
     }
 
     /// For people.
     pub fn table(&self) -> String {
-        let mut rows = vec![["", "connectord", "bare", "ratio", "target", ""].map(str::to_owned)];
+        let mut rows = vec![["", "connectord", "other side", "ratio", "target", ""].map(str::to_owned)];
         let verdict = |reached| if reached { "reached" } else { "MISSED" }.to_owned();
         for ratio in &self.ratios {
             rows.push([
-                format!("{} ({} documents)", ratio.name, ratio.documents),
-                format!("{:.0}/s", ratio.documents_per_s),
-                format!("{:.0}/s", ratio.bare_documents_per_s),
+                format!("{} ({})", ratio.name, ratio.unit),
+                format!("{:.0}/s", ratio.per_s),
+                format!("{:.0}/s", ratio.bare_per_s),
                 format!("{:.2}", ratio.ratio),
                 format!(">= {:.2}", ratio.target_ratio),
                 verdict(ratio.reached),
+            ]);
+        }
+        for growth in &self.growths {
+            rows.push([
+                growth.name.clone(),
+                format!("{:.2} ms", growth.large_ms),
+                format!("{:.2} ms", growth.small_ms),
+                format!("{:.2}", growth.ratio),
+                format!("<= {:.2}", growth.target_ratio),
+                verdict(growth.reached),
             ]);
         }
         if let Some(memory) = &self.memory {
@@ -139,7 +201,12 @@ impl Report {
             let name = format!("start ({} manifests)", start.manifests);
             rows.push([name, time, String::new(), String::new(), String::new(), String::new()]);
         }
-        aligned(&rows)
+        let mut table = aligned(&rows);
+        for skipped in &self.skipped {
+            writeln!(table, "{} SKIPPED: {}", skipped.name, skipped.missing)
+                .expect("writing to a string cannot fail");
+        }
+        table
     }
 }
 
@@ -177,14 +244,11 @@ pub fn note(line: &str) {
 }
 
 /// Tells of a repetition.
-pub fn progress(name: &str, measured: Option<&Repetition>) {
+pub fn progress(name: &str, unit: &str, measured: Option<&Repetition>) {
     if let Some(measured) = measured {
         note(&format!(
-            "{name}: {:.0} documents/s, bare {:.0}/s, ratio {:.2}; connectord used {:.1} us of processor for each",
-            measured.documents_per_s,
-            measured.bare_documents_per_s,
-            measured.ratio,
-            measured.cpu_us_per_document
+            "{name}: {:.0} {unit}/s, other side {:.0}/s, ratio {:.2}; connectord used {:.1} us of processor for each",
+            measured.per_s, measured.bare_per_s, measured.ratio, measured.cpu_us_each
         ));
     }
 }
@@ -203,16 +267,34 @@ mod tests {
     fn a_missed_target_is_told_in_the_table_and_by_the_whole() {
         let second = Duration::from_secs(1);
         let repetition = Repetition::new(1000, second * 4, second, second);
-        let ratio = |target| Ratio::new("ingest", "", target, 1000, vec![repetition]);
+        let ratio = |target| Ratio::new("ingest", "", "documents", target, vec![repetition]);
         let mut report = Report {
             date: None,
             machine: Machine::this(),
             ratios: vec![ratio(0.2)],
+            growths: Vec::new(),
+            skipped: Vec::new(),
             memory: None,
             start: None,
         };
         assert!(report.reached() && !report.table().contains("MISSED"));
         report.ratios.push(ratio(0.3));
         assert!(!report.reached() && report.table().contains("MISSED"));
+    }
+
+    #[test]
+    fn what_was_skipped_is_told_and_is_no_failure() {
+        let skipped = vec![Skipped::new("idle syncs", "apt-get install redis-server")];
+        let report = Report {
+            date: None,
+            machine: Machine::this(),
+            ratios: Vec::new(),
+            growths: vec![Growth::new("claim", Duration::from_millis(1), Duration::from_millis(2), 3.0)],
+            skipped,
+            memory: None,
+            start: None,
+        };
+        assert!(report.reached());
+        assert!(report.table().contains("idle syncs SKIPPED: apt-get install redis-server"));
     }
 }

@@ -28,7 +28,7 @@ pub struct Start {
 pub async fn measure(programs: &Programs) -> anyhow::Result<Start> {
     let mut times_ms = Vec::new();
     for _ in 0..REPETITIONS {
-        let folder = programs.folder(MANIFESTS)?;
+        let folder = programs.new_folder(MANIFESTS)?;
         let connectord = Connectord::start(programs, folder.path()).await?;
         times_ms.push(connectord.started_in.as_secs_f64() * 1000.0);
         connectord.stop().await?;

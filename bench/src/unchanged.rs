@@ -17,7 +17,7 @@ use crate::source::Settings;
 /// # Errors
 /// Where a side fails.
 pub async fn measure(programs: &Programs, documents: u64, repetitions: usize) -> anyhow::Result<Ratio> {
-    let folder = programs.folder(1)?;
+    let folder = programs.new_folder(1)?;
     let connectord = Connectord::start(programs, folder.path()).await?;
     let (connection, _) = connectord.first_sync(&Settings::new(documents)).await?;
     let mut measured = Vec::new();
@@ -42,14 +42,14 @@ pub async fn measure(programs: &Programs, documents: u64, repetitions: usize) ->
         let took = begun.elapsed();
         anyhow::ensure!(received == documents, "the bare stream brought {received} of {documents} documents");
         measured.push(Repetition::new(documents, synced.duration, took, synced.cpu));
-        progress("unchanged", measured.last());
+        progress("unchanged", "documents", measured.last());
     }
     connectord.stop().await?;
     Ok(Ratio::new(
         "unchanged",
         "tonic stream of the same messages over a Unix socket",
+        "documents",
         0.4,
-        documents,
         measured,
     ))
 }

@@ -92,6 +92,9 @@ impl Scheduler {
                         live.error.clone_from(&end.error);
                         live.held_sweeps.clone_from(&end.held_sweeps);
                     });
+                    if end.resume_at.is_some() || end.retry_at.is_some() {
+                        self.wake.notify_one();
+                    }
                     break;
                 }
                 Err(StoreError::Fenced) => {

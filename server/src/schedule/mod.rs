@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
@@ -47,6 +48,8 @@ const SHARED_LONGEST_SLEEP: Duration = Duration::from_secs(1);
 const DUE_AT_ONCE: usize = 1000;
 /// How often in a row what waits is looked at, when all that was seen is over its limits.
 const LOOKS: usize = 16;
+/// How long to wait for more where one claim, or one write, can be for many runs.
+const GATHER: Duration = Duration::from_millis(2);
 /// Connections that are deleted at the same time.
 const MAX_DELETIONS: usize = 4;
 
@@ -71,7 +74,10 @@ pub struct Scheduler {
     holder: String,
     /// Behind which lane the next look at what waits begins.
     after: Mutex<Option<LaneKey>>,
+    /// Something may be due at another time than was thought.
     wake: Notify,
+    /// A place is free.
+    freed: Notify,
     tasks: TaskTracker,
     /// No new runs; those under way stop.
     drain: CancellationToken,
@@ -101,6 +107,7 @@ impl Scheduler {
             holder: new_id(),
             after: Mutex::default(),
             wake: Notify::new(),
+            freed: Notify::new(),
             tasks: TaskTracker::new(),
             drain: CancellationToken::new(),
             ended: CancellationToken::new(),
@@ -132,20 +139,24 @@ impl Scheduler {
         tokio::spawn(self.clone().keep_claims());
         self.tasks.spawn(self.clone().upkeep());
         let mut changes = self.store.run_changes();
+        let mut look_at = Instant::now();
         while !self.drain.is_cancelled() {
-            let sleep = match self.tick().await {
-                Ok(sleep) => sleep,
-                Err(error) => {
-                    tracing::error!(%error, "the schedule could not be read; trying again");
-                    self.config.sync.schedule_poll
-                }
+            let looked = if Instant::now() < look_at {
+                self.begin_runs().await
+            } else {
+                self.tick().await.map(|sleep| look_at = Instant::now() + sleep)
             };
+            if let Err(error) = looked {
+                tracing::error!(%error, "the schedule could not be read; trying again");
+                look_at = Instant::now() + self.config.sync.schedule_poll;
+            }
             tokio::select! {
                 biased;
                 () = self.drain.cancelled() => {}
-                () = self.wake.notified() => {}
-                _ = changes.changed() => {}
-                () = tokio::time::sleep(sleep) => {}
+                () = self.wake.notified() => look_at = Instant::now(),
+                _ = changes.changed() => look_at = Instant::now(),
+                () = tokio::time::sleep_until(look_at) => {}
+                () = self.freed.notified() => tokio::time::sleep(GATHER).await,
             }
         }
         Ok(())
@@ -215,7 +226,7 @@ impl Scheduler {
                     let span = telemetry::runs::span(&claim);
                     scheduler.execute(claim).instrument(span).await;
                     drop(place);
-                    scheduler.wake.notify_one();
+                    scheduler.freed.notify_one();
                 });
             }
         }

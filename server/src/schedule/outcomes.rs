@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::oneshot;
 
+use super::GATHER;
 use crate::clock::SharedClock;
 use crate::store::runs::RunOutcome;
 use crate::store::{Result, Store, StoreError};
@@ -41,6 +42,8 @@ impl Outcomes {
             if let Ok(written) = answer.try_recv() {
                 return written;
             }
+            // A transaction costs more than an outcome: those who come a moment later go along.
+            tokio::time::sleep(GATHER).await;
             let batch: Vec<Waiting> = {
                 let mut waiting = self.waiting();
                 let count = waiting.len().min(BATCH);

@@ -281,6 +281,21 @@ pub(in crate::store) fn claim(
     Ok(Fence { connection: key, number })
 }
 
+/// Claims a connection for this run, and gives it as it is then.
+pub(in crate::store) fn claim_for_run(
+    tx: &Transaction<'_>,
+    key: ConnectionKey,
+    (holder, until): (&str, i64),
+    run: &str,
+) -> Result<Connection> {
+    let sql = format!(
+        "UPDATE connections SET fence = fence + 1, lease_holder = ?1, lease_until = ?2, last_run = ?3 WHERE pk = ?4 \
+         RETURNING {COLUMNS}"
+    );
+    let claimed = tx.prepare_cached(&sql)?.query_row(params![holder, until, run, key.0], read).optional()?;
+    claimed.transpose()?.ok_or(StoreError::Missing("connection"))
+}
+
 /// Says when a connection is due next.
 pub(in crate::store) fn set_next(tx: &Transaction<'_>, key: ConnectionKey, next: Option<Due>) -> Result<()> {
     tx.prepare_cached("UPDATE connections SET next_run_at = ?1, next_cause = ?2 WHERE pk = ?3")?.execute(

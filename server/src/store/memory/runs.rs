@@ -15,8 +15,8 @@ use super::{Data, MemoryStore};
 use crate::schedule::times;
 use crate::store::runs::fair::{self, Lane, LaneKey, Load};
 use crate::store::runs::{
-    Claim, Claiming, Claims, LogPart, MAX_LANES, Queued, Run, RunCounts, RunOutcome, RunProgress, RunStore,
-    StoredLogLine, Work, state,
+    Claim, Claiming, Claims, LogPart, Queued, Run, RunCounts, RunOutcome, RunProgress, RunStore,
+    StoredLogLine, Work, lanes_in_a_look, state,
 };
 use crate::store::{ConnectionKey, Fence, Listed, Result, StoreError};
 
@@ -433,11 +433,13 @@ impl Data {
         }
         let mut lanes: Vec<_> = lanes.into_iter().collect();
         lanes.sort_by_key(|(lane, _)| Some(*lane) <= after);
-        let lanes = lanes.into_iter().take(MAX_LANES).map(|((organization, connector), mut waiting)| {
-            waiting.sort_unstable();
-            let waiting = waiting.into_iter().take(places).map(|(.., id)| id.clone()).collect();
-            Lane { organization: organization.clone(), connector: connector.clone(), waiting }
-        });
+        let lanes = lanes.into_iter().take(lanes_in_a_look(places)).map(
+            |((organization, connector), mut waiting)| {
+                waiting.sort_unstable();
+                let waiting = waiting.into_iter().take(places).map(|(.., id)| id.clone()).collect();
+                Lane { organization: organization.clone(), connector: connector.clone(), waiting }
+            },
+        );
         lanes.collect()
     }
 

@@ -294,8 +294,11 @@ pub struct Claim {
     pub leftovers: Leftovers,
 }
 
-/// How many organisations and connectors one look at what waits goes through.
-pub const MAX_LANES: usize = 256;
+/// How many organisations and connectors one look at what waits goes through, for so many places: more than there are
+/// places, because some may be at their limits. The next look begins behind them.
+pub fn lanes_in_a_look(places: usize) -> usize {
+    places.saturating_mul(2).clamp(16, 256)
+}
 
 /// What the store does with runs.
 #[async_trait]

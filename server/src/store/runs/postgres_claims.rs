@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 
 use super::fair::{self, Lane, LaneKey, Load};
 use super::postgres::{COLUMNS, lease_micros, read};
-use super::{Claim, Claiming, Claims, MAX_LANES};
+use super::{Claim, Claiming, Claims, lanes_in_a_look};
 use crate::store::postgres::{NOW, Outcome, Plain, Text, Tx};
 use crate::store::sqlite::micros;
 use crate::store::{ConnectionKey, Fence, PostgresStore, Result, connections, sync_states, wanted};
@@ -121,7 +121,8 @@ async fn begin(
 /// The lanes in which runs wait: those behind the last one first, then from the beginning.
 async fn lanes(tx: &Tx, claiming: &Claiming) -> Outcome<Vec<Waiting>> {
     let places = claiming.places as i64;
-    let most = i32::try_from(MAX_LANES).unwrap_or(i32::MAX);
+    let in_a_look = lanes_in_a_look(claiming.places);
+    let most = i32::try_from(in_a_look).unwrap_or(i32::MAX);
     let none: Option<&str> = None;
     let start = LaneKey::default();
     let after = claiming.after.as_ref();
@@ -136,7 +137,7 @@ async fn lanes(tx: &Tx, claiming: &Claiming) -> Outcome<Vec<Waiting>> {
     for row in &rows {
         let (organization, connector) = (row.get::<_, Plain>(0).0, row.get::<_, Plain>(1).0);
         let run = (row.get(2), ConnectionKey(row.get(3)));
-        let full = lanes.len() == MAX_LANES;
+        let full = lanes.len() == in_a_look;
         match lanes.last_mut() {
             Some(lane) if lane.organization == organization && lane.connector == connector => {
                 lane.waiting.push(run);

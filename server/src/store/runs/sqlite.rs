@@ -11,8 +11,8 @@ use tokio::sync::watch;
 
 use super::fair::{self, Lane, LaneKey, Load};
 use super::{
-    Claim, Claiming, Claims, LogLine, LogPart, MAX_LANES, Queued, Run, RunOutcome, RunProgress, RunStore,
-    StoredLogLine, Work, state,
+    Claim, Claiming, Claims, LogLine, LogPart, Queued, Run, RunOutcome, RunProgress, RunStore, StoredLogLine,
+    Work, lanes_in_a_look, state,
 };
 use crate::schedule::times;
 use crate::store::connections::Schedule;
@@ -124,13 +124,16 @@ impl RunStore for SqliteStore {
                     // A re-normalization brings nothing of what the sync would have brought.
                     follow(tx, connection, trigger(cause), work)?;
                 }
+                let planned_at = schedule.planned_at;
                 schedule.forget_planned(now);
                 // A full run that begins now counts: it is not due once more right behind it.
                 let last_full_at = if full { Some(now) } else { last_full_at };
                 let next = times::next(&id, &schedule, last_full_at, now);
                 connections::sqlite::set_next(tx, connection, next)?;
-                tx.prepare_cached("UPDATE connections SET schedule = ?1 WHERE pk = ?2 AND schedule <> ?1")?
-                    .execute(params![to_json("schedule", &schedule)?, key])?;
+                if schedule.planned_at != planned_at {
+                    tx.prepare_cached("UPDATE connections SET schedule = ?1 WHERE pk = ?2")?
+                        .execute(params![to_json("schedule", &schedule)?, key])?;
+                }
             }
             let resumed = tx
                 .prepare_cached("UPDATE runs SET state = ?1, resume_at = NULL WHERE state = 3 AND resume_at <= ?2")?
@@ -155,16 +158,14 @@ impl RunStore for SqliteStore {
                      resume_at = NULL WHERE id = ?3",
                 )?
                 .execute(params![number(State::Running), micros(now), id])?;
-                let fence = connections::sqlite::claim(tx, connection, Some((&claiming.holder, until)))?;
-                tx.prepare_cached("UPDATE connections SET last_run = ?1 WHERE pk = ?2")?
-                    .execute(params![id, connection.0])?;
+                let lease = (claiming.holder.as_str(), until);
+                let connection = connections::sqlite::claim_for_run(tx, connection, lease, &id)?;
                 claims.push(Claim {
                     run: by_id(tx, &id)?.ok_or(StoreError::Missing("run"))?,
-                    fence,
-                    connection: connections::sqlite::by_key(tx, connection)?
-                        .ok_or(StoreError::Missing("connection"))?,
-                    states: sync_states::sqlite::all(tx, connection)?,
-                    leftovers: wanted::sqlite::leftovers(tx, connection)?,
+                    fence: Fence { connection: connection.key, number: connection.fence },
+                    states: sync_states::sqlite::all(tx, connection.key)?,
+                    leftovers: wanted::sqlite::leftovers(tx, connection.key)?,
+                    connection,
                 });
             }
             Ok(Claims { claims, after: chosen.after })
@@ -414,30 +415,35 @@ pub(in crate::store) fn begin_again(
 fn end(tx: &Transaction<'_>, outcome: RunOutcome, now: DateTime<Utc>) -> Result<()> {
     let RunOutcome { fence, run, end, progress, states, log } = outcome;
     crate::store::sqlite::check(tx, fence)?;
-    let from: Option<(i32, bool)> = tx
-        .prepare_cached("SELECT state, renormalizes = 0 FROM runs WHERE id = ?1 AND connection = ?2")?
-        .query_row(params![run, fence.connection.0], |row| Ok((row.get(0)?, row.get(1)?)))
+    let found: Option<(i32, bool, i64)> = tx
+        .prepare_cached(
+            "SELECT state, renormalizes = 0, log_records FROM runs WHERE id = ?1 AND connection = ?2",
+        )?
+        .query_row(params![run, fence.connection.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
         .optional()?;
-    let (from, syncs) = from.ok_or(StoreError::Missing("run"))?;
+    let (from, syncs, kept) = found.ok_or(StoreError::Missing("run"))?;
     state::check(State::try_from(from).unwrap_or_default(), end.state)?;
     for state in &states {
         sync_states::sqlite::save(tx, fence.connection, state)?;
     }
-    if let Some(progress) = progress {
-        save_progress(tx, &run, &progress)?;
-    }
-    append(tx, &run, log)?;
+    let (kept, dropped) = insert_lines(tx, &run, kept, &log)?;
     let next_id = end.next_id;
     let (ended, succeeded) = (state::has_ended(end.state), state::has_succeeded(end.state));
+    let counts = progress.map(|progress| to_json("counts", &progress.counts)).transpose()?;
+    let progress = progress.unwrap_or_default();
     tx.prepare_cached(
         "UPDATE runs SET state = :state, ended_at = :ended_at, resume_at = :resume_at, crashes = 0, error = :error, \
-         held_sweeps = :held_sweeps WHERE id = :id",
+         held_sweeps = :held_sweeps, counts = coalesce(:counts, counts), \
+         mode = CASE :mode WHEN 0 THEN mode ELSE :mode END, pulls = max(pulls, :pulls), \
+         log_records = :log_records, log_dropped = log_dropped + :dropped WHERE id = :id",
     )?
     .execute(named_params! {
         ":state": number(end.state), ":ended_at": ended.then(|| micros(now)),
         ":resume_at": end.resume_at.map(micros),
         ":error": end.error.map(|error| to_json("error", &error)).transpose()?,
-        ":held_sweeps": to_json("held_sweeps", &end.held_sweeps)?, ":id": run,
+        ":held_sweeps": to_json("held_sweeps", &end.held_sweeps)?, ":counts": counts,
+        ":mode": progress.mode as i32, ":pulls": progress.pulls,
+        ":log_records": kept, ":dropped": dropped, ":id": run,
     })?;
     let follow: Option<(i32, i32)> = tx
         .prepare_cached(
@@ -479,8 +485,8 @@ fn follow(tx: &Transaction<'_>, connection: ConnectionKey, cause: Trigger, work:
 }
 
 /// The lanes in which runs wait, with as many runs of each as there are places: those behind `after` first, then from
-/// the beginning, [`MAX_LANES`] at most. A lane is found from the one before it by one step in the index, however many
-/// runs wait in it.
+/// the beginning, [`lanes_in_a_look`] at most. A lane is found from the one before it by one step in the index, however
+/// many runs wait in it.
 fn lanes(tx: &Transaction<'_>, after: Option<&LaneKey>, places: usize) -> Result<Vec<Waiting>> {
     let mut next = tx.prepare_cached(
         "SELECT organization, connector FROM runs WHERE state = 1 AND (organization, connector) > (?1, ?2) \
@@ -493,7 +499,7 @@ fn lanes(tx: &Transaction<'_>, after: Option<&LaneKey>, places: usize) -> Result
     let mut lanes = Vec::new();
     let mut at = after.cloned().unwrap_or_default();
     let mut around = after.is_none();
-    while lanes.len() < MAX_LANES {
+    while lanes.len() < lanes_in_a_look(places) {
         let found: Option<LaneKey> =
             next.query_row([&at.0, &at.1], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
         match found {
@@ -544,6 +550,15 @@ fn append(tx: &Transaction<'_>, run: &str, part: LogPart) -> Result<()> {
         .query_row([run], |row| row.get(0))
         .optional()?;
     let Some(kept) = kept else { return Ok(()) };
+    let (kept, dropped) = insert_lines(tx, run, kept, &part)?;
+    tx.prepare_cached("UPDATE runs SET log_records = ?1, log_dropped = log_dropped + ?2 WHERE id = ?3")?
+        .execute(params![kept, dropped, run])?;
+    Ok(())
+}
+
+/// Writes lines behind the `kept` ones of a run's log, up to its limit. Says how many there are then, and how many had
+/// no room.
+fn insert_lines(tx: &Transaction<'_>, run: &str, kept: i64, part: &LogPart) -> Result<(i64, u64)> {
     let room = (part.max as i64 - kept).max(0) as usize;
     let mut insert = tx.prepare_cached(
         "INSERT INTO run_logs (run, seq, time, level, origin, message, fields) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
@@ -562,10 +577,7 @@ fn append(tx: &Transaction<'_>, run: &str, part: LogPart) -> Result<()> {
             fields
         ])?;
     }
-    let dropped = part.lines.len().saturating_sub(room) as u64 + part.dropped;
-    tx.prepare_cached("UPDATE runs SET log_records = ?1, log_dropped = log_dropped + ?2 WHERE id = ?3")?
-        .execute(params![seq, dropped, run])?;
-    Ok(())
+    Ok((seq, part.lines.len().saturating_sub(room) as u64 + part.dropped))
 }
 
 fn number(state: State) -> i32 {

@@ -144,6 +144,7 @@ impl Chaos {
     }
 
     /// Waits until the reader holds exactly what the sources have, and every connection was served once more.
+    #[expect(clippy::disallowed_methods, reason = "it is compared with what the server has written down")]
     async fn calm(&self, stage: &Stage, ledgers: &BTreeMap<String, Ledger>, reader: &Reader) {
         let began = Instant::now();
         let since = std::time::SystemTime::now();
