@@ -239,8 +239,7 @@ impl Scheduler {
             total: sync.max_runs,
             per_organization: sync.max_runs_per_organization,
             per_connector: sync.max_runs_per_connector,
-            // Nothing of a disabled connector is begun; what is queued waits.
-            connectors: self.catalog.disabled().iter().map(|id| (id.clone(), 0)).collect(),
+            connectors: self.config.connectors.max_runs(),
         }
     }
 }
