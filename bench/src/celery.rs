@@ -34,7 +34,6 @@ pub struct Celery {
     folder: TempDir,
     programs: PathBuf,
     broker: String,
-    libpq: String,
     url: String,
     connections: usize,
     _redis: Group,
@@ -87,16 +86,11 @@ pub fn find(program: &str) -> Option<PathBuf> {
 }
 
 impl Celery {
-    /// Gets it ready with so many connections, whose states are in this database of the cluster in `sockets`.
+    /// Gets it ready with so many connections, whose states are in the database of that URL.
     ///
     /// # Errors
     /// Where something cannot be installed or started.
-    pub async fn prepare(
-        programs: &Programs,
-        sockets: &Path,
-        (url, database): (&str, &str),
-        connections: usize,
-    ) -> anyhow::Result<Self> {
+    pub async fn prepare(programs: &Programs, url: String, connections: usize) -> anyhow::Result<Self> {
         let installed = install(&programs.folder).await?;
         let folder = tempfile::Builder::new().prefix("bench-celery-").tempdir()?;
         std::fs::write(folder.path().join("tasks.py"), TASKS)?;
@@ -107,8 +101,7 @@ impl Celery {
         let celery = Self {
             programs: installed,
             broker: format!("redis+socket://{}", socket.display()),
-            libpq: postgres::libpq(sockets, database),
-            url: url.to_owned(),
+            url,
             connections,
             _redis: Group::start(&mut redis)?,
             folder,
@@ -172,7 +165,7 @@ impl Celery {
 
     fn program(&self, name: &str) -> Command {
         let mut command = Command::new(self.programs.join(name));
-        command.env("BENCH_BROKER", &self.broker).env("BENCH_DATABASE", &self.libpq);
+        command.env("BENCH_BROKER", &self.broker).env("BENCH_DATABASE", &self.url);
         command.current_dir(self.folder.path()).stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
         command
     }

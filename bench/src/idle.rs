@@ -54,7 +54,7 @@ pub async fn measure(
         return Ok(Err(Skipped::new("idle syncs", missing)));
     }
     let url = postgres::create(cluster, "celery").await?;
-    let celery = Celery::prepare(programs, cluster.folder(), (&url, "celery"), connections).await?;
+    let celery = Celery::prepare(programs, url, connections).await?;
     let mut sides = Vec::new();
     for cursor_moves in [false, true] {
         if sqlite {

@@ -1,8 +1,6 @@
 //! PostgreSQL for the figures that need it: a cluster of the benchmark's own, with what is committed on the disk as in
 //! production.
 
-use std::path::Path;
-
 use anyhow::Context;
 use tokio_postgres::NoTls;
 
@@ -62,9 +60,4 @@ pub async fn execute(url: &str, statements: &str) -> anyhow::Result<()> {
 /// Where the server refuses.
 pub async fn number(url: &str, query: &str) -> anyhow::Result<i64> {
     Ok(connect(url).await?.query_one(query, &[]).await?.try_get(0)?)
-}
-
-/// The words in which libpq's own clients are told of a database.
-pub fn libpq(folder: &Path, database: &str) -> String {
-    format!("host={} user=postgres dbname={database}", folder.display())
 }

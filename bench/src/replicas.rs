@@ -19,7 +19,7 @@ const CONNECTIONS: usize = 64;
 /// How often each is due: more often than both replicas together can sync it.
 const INTERVAL: Duration = Duration::from_secs(1);
 /// Runs that a replica has at once.
-const PLACES: usize = 8;
+const PLACES: usize = 4;
 /// What each sync brings: pages of so many changed documents.
 const PAGES: u64 = 10;
 const PAGE_DOCUMENTS: u64 = 10;

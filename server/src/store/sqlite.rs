@@ -248,8 +248,9 @@ fn connect(path: &Path, cache_kib: i64) -> Result<Connection> {
     connection.pragma_update(None, "foreign_keys", "OFF")?;
     // Negative: in KiB, whatever the size of a page.
     connection.pragma_update(None, "cache_size", -cache_kib)?;
-    // A checkpoint each 16 MiB of log.
-    connection.pragma_update(None, "wal_autocheckpoint", 4_096)?;
+    // A checkpoint each 64 MiB of log: it is part of the commit that it falls to, and pages that were changed again and
+    // again are written to the file once.
+    connection.pragma_update(None, "wal_autocheckpoint", 16_384)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     Ok(connection)
 }
