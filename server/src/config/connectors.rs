@@ -52,7 +52,8 @@ impl ConnectorsConfig {
     /// How many runs of a connector may be under way, for those that have a limit of their own. Nothing of a disabled one
     /// is begun; what is queued waits.
     pub fn max_runs(&self) -> BTreeMap<String, usize> {
-        let limit = |connector: &ConnectorConfig| if connector.enabled { connector.max_runs } else { Some(0) };
+        let limit =
+            |connector: &ConnectorConfig| if connector.enabled { connector.max_runs } else { Some(0) };
         self.by_id.iter().filter_map(|(id, connector)| Some((id.clone(), limit(connector)?))).collect()
     }
 
