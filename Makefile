@@ -11,7 +11,8 @@ DENY_VERSION := 0.20.2
 BUF_AGAINST ?= main
 
 .PHONY: help run build connectors test test-rust test-contract test-sdk test-extract test-connectors test-server test-cli \
-	test-run bench check check-format check-lint check-contract check-licences clean need-cargo need-cc need-python need-postgres
+	test-run simulate chaos bench check check-format check-lint check-contract check-licences clean need-cargo need-cc need-python \
+	need-postgres
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -58,11 +59,25 @@ test-connectors: need-cargo need-cc ## Only the connectors, on real sources
 	cargo test --locked $(CONNECTORS:%=-p connector-%)
 
 test-server: need-cargo need-cc need-postgres ## Only the server: units, the store's suite, and the real binaries
-	cargo build --locked -p scripted-connector $(CONNECTORS:%=-p connector-%)
-	cargo test --locked -p scripted-connector -p connectord
+	cargo build --locked -p scripted-connector -p ledger-connector $(CONNECTORS:%=-p connector-%)
+	cargo test --locked -p scripted-connector -p ledger-connector -p connectord
 
 test-cli: need-cargo need-cc ## Only the command line
 	cargo test --locked -p connectorctl
+
+# How many histories, and from which seed on.
+SEEDS ?= 20000
+FIRST ?= 0
+simulate: need-cargo need-cc ## Live through many more histories of the engine than `make test` (docs/simulation.md)
+	SIMULATION_SEEDS=$(SEEDS) SIMULATION_FIRST_SEED=$(FIRST) cargo test --locked -p connectord --lib simulation
+
+# How many connections, and for how long.
+CHAOS_CONNECTIONS ?= 2000
+CHAOS_SECONDS ?= 120
+chaos: need-cargo need-cc need-postgres ## Storms over real processes, longer than those of `make test`
+	cargo build --locked -p scripted-connector -p ledger-connector $(CONNECTORS:%=-p connector-%)
+	CHAOS_CONNECTIONS=$(CHAOS_CONNECTIONS) CHAOS_SECONDS=$(CHAOS_SECONDS) \
+	  cargo test --locked -p connectord --test end_to_end chaos:: -- --test-threads=1 --nocapture
 
 bench: need-cargo need-cc ## Measure against the other sides (docs/benchmarks.md); FIGURES="idle claim" for some of them
 	cargo build --release --locked -p connectord -p superfasttt-bench

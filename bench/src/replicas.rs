@@ -1,6 +1,11 @@
 //! *two replicas* on one PostgreSQL against one, where the work is bound by the source: each page costs the connector
 //! 20 ms, and a replica has so many places that the processors are not what they wait for.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the time of day is compared with what another process has written down"
+)]
+
 use std::time::{Duration, SystemTime};
 
 use crate::cluster::Cluster;

@@ -3,6 +3,7 @@
 
 pub mod api;
 pub mod catalog;
+pub mod chance;
 pub mod clock;
 pub mod config;
 pub mod content;
@@ -10,6 +11,8 @@ pub mod documents;
 pub mod process;
 pub mod schedule;
 pub mod serve;
+#[cfg(test)]
+mod simulation;
 pub mod store;
 pub mod sync;
 pub mod telemetry;

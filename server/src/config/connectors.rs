@@ -26,6 +26,9 @@ pub struct ConnectorsConfig {
 pub struct ConnectorConfig {
     /// Whether it may be used. A disabled one starts no process and no runs; nothing that is there is lost.
     pub enabled: bool,
+    /// How many of its runs go on at the same time in all processes that share the store. Absent: as
+    /// `sync.max_runs_per_connector` says.
+    pub max_runs: Option<usize>,
 }
 
 impl Default for ConnectorsConfig {
@@ -36,7 +39,7 @@ impl Default for ConnectorsConfig {
 
 impl Default for ConnectorConfig {
     fn default() -> Self {
-        Self { enabled: true }
+        Self { enabled: true, max_runs: None }
     }
 }
 
@@ -46,7 +49,18 @@ impl ConnectorsConfig {
         self.by_id.iter().filter(|(_, connector)| !connector.enabled).map(|(id, _)| id.clone()).collect()
     }
 
+    /// How many runs of a connector may be under way, for those that have a limit of their own. Nothing of a disabled one
+    /// is begun; what is queued waits.
+    pub fn max_runs(&self) -> BTreeMap<String, usize> {
+        let limit =
+            |connector: &ConnectorConfig| if connector.enabled { connector.max_runs } else { Some(0) };
+        self.by_id.iter().filter_map(|(id, connector)| Some((id.clone(), limit(connector)?))).collect()
+    }
+
     pub(super) fn validate(&self, checks: &mut Checks<'_>) {
+        for (id, connector) in &self.by_id {
+            checks.at_least_one(&format!("{id}.max_runs"), connector.max_runs.unwrap_or(1) as u64);
+        }
         checks.require(!self.dir.as_os_str().is_empty(), "dir", || "it is empty; name a folder".to_owned());
     }
 }

@@ -91,8 +91,9 @@ impl Scheduler {
             };
             if let Err(error) = result {
                 tracing::warn!(%error, "the leases of runs under way could not be looked after; trying again");
-                if renewed_at.elapsed() >= lease {
-                    // Another replica has taken over by now, or will; the store lets only one of us write.
+                // Another replica has taken over by now, or will; the store lets only one of us write. Where there is no
+                // other, nobody would: the claims stay ours, and the runs go on when the store is back.
+                if self.store.is_shared() && renewed_at.elapsed() >= lease {
                     self.held.lose(&self.held.fences());
                 }
             }

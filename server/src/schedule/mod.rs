@@ -13,6 +13,7 @@ mod tests;
 pub mod times;
 mod upkeep;
 
+pub use crate::chance::new_id;
 pub(crate) use execute::capabilities;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -238,13 +239,7 @@ impl Scheduler {
             total: sync.max_runs,
             per_organization: sync.max_runs_per_organization,
             per_connector: sync.max_runs_per_connector,
-            // Nothing of a disabled connector is begun; what is queued waits.
-            connectors: self.catalog.disabled().iter().map(|id| (id.clone(), 0)).collect(),
+            connectors: self.config.connectors.max_runs(),
         }
     }
-}
-
-/// A new id: ids are in the order in which they are made.
-pub fn new_id() -> String {
-    uuid::Uuid::now_v7().to_string()
 }

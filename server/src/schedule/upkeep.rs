@@ -22,6 +22,7 @@ impl Scheduler {
                 tracing::warn!(%error, "upkeep of the store failed; it is tried again");
             }
             tokio::select! {
+                biased;
                 () = self.drain.cancelled() => return,
                 () = tokio::time::sleep(EVERY) => {}
             }

@@ -9,6 +9,8 @@ pub mod connections;
 pub mod documents;
 pub mod feed;
 pub mod item_errors;
+#[cfg(test)]
+pub(crate) mod memory;
 pub mod overview;
 pub mod postgres;
 pub mod raw_items;

@@ -579,6 +579,7 @@ impl Committer {
         self.errors_stand |= !commit.item_errors.is_empty();
         if self.errors_stand {
             commit.cleared_items = planned.cleared;
+            commit.gone_items = planned.gone;
         }
         commit.documents = planned.writes;
         commit.containers = containers.into_values().collect();

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use rand::Rng;
 use superfasttt_proto::connector::v1::Reason;
 use superfasttt_proto::error::ConnectorError;
+
+use crate::chance;
 
 /// What the engine does about a failed pull.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +82,7 @@ pub fn fix(reason: Reason) -> &'static str {
 /// jitter, and never shorter than the source asks.
 pub fn backoff(attempt: u32, initial: Duration, max: Duration, error: &ConnectorError) -> Duration {
     let ceiling = initial.saturating_mul(1 << attempt.saturating_sub(1).min(16)).min(max);
-    let jittered = ceiling.mul_f64(rand::rng().random_range(0.0..=1.0));
+    let jittered = ceiling.mul_f64(chance::between(0.0..=1.0));
     jittered.max(error.retry_after.unwrap_or_default().min(max))
 }
 

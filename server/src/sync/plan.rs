@@ -2,7 +2,7 @@
 //! store or a connector. Changes are applied in stream order to a picture of the stored documents; at the end each
 //! document that differs gives one write.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use prost::Message;
@@ -38,8 +38,10 @@ pub struct Outcome {
     pub errors: Vec<ItemError>,
     /// Documents whose text could not be read for now.
     pub failed_contents: u64,
-    /// Ids that were read without fault, or are gone.
+    /// Ids that were read without fault.
     pub cleared: Vec<String>,
+    /// Items that are gone from a scope: scope and id. In another scope one may be that cannot be read.
+    pub gone: Vec<(String, String)>,
     /// What only `present` named and what is not stored at that version.
     pub wanted: Vec<Wanted>,
 }
@@ -56,6 +58,8 @@ pub struct Plan {
     without_text: u64,
     /// With the touch at which each was wanted.
     wanted: Vec<(usize, Wanted)>,
+    /// Items that went, by scope and id, with the last touch at which each did.
+    gone: BTreeMap<(String, String), usize>,
 }
 
 #[derive(Debug, Default)]
@@ -66,7 +70,7 @@ struct Row {
     now: Option<Now>,
     /// When it was last touched, counted over the plan; 0 for never.
     touched: usize,
-    /// The last touch at which it was read without fault, or went; 0 for never.
+    /// The last touch at which it was read without fault; 0 for never.
     read: usize,
 }
 
@@ -150,6 +154,7 @@ impl Plan {
             failed_contents: 0,
             without_text: 0,
             wanted: Vec::new(),
+            gone: BTreeMap::new(),
         }
     }
 
@@ -298,28 +303,36 @@ impl Plan {
     pub fn deletion(&mut self, scope: &str, id: &str) {
         let owner = self.rows.get(id).and_then(|row| row.now.as_ref()).map(|now| &*now.scope);
         if owner.is_none_or(|owner| owner == scope) {
-            let row = touch(&mut self.rows, &mut self.touches, id);
-            row.now = None;
-            row.read = row.touched;
+            touch(&mut self.rows, &mut self.touches, id).now = None;
+        } else {
+            self.touches += 1;
         }
+        self.gone.insert((scope.to_owned(), id.to_owned()), self.touches);
     }
 
     /// What it came to.
     pub fn finish(self) -> Outcome {
-        let Self { rows, errors, failed_contents, without_text, wanted, .. } = self;
+        let Self { rows, errors, failed_contents, without_text, wanted, gone, .. } = self;
         let mut outcome = Outcome { failed_contents, without_text, ..Outcome::default() };
         let read = |id: &str| rows.get(id).map_or(0, |row| row.read);
+        // Gone from one scope, it may be in another one and not be readable there.
+        let settled = |scope: &str, id: &str| {
+            let gone = if gone.is_empty() { None } else { gone.get(&(scope.to_owned(), id.to_owned())) };
+            read(id).max(gone.copied().unwrap_or(0))
+        };
         let located = if errors.is_empty() { HashMap::new() } else { located(&rows) };
         let stands = |(touch, error): &(usize, ItemError)| match &error.target {
-            Target::Id(id) => *touch > read(id),
+            Target::Id(id) => *touch > settled(&error.scope, id),
             Target::Locator(locator) => {
                 *touch > located.get(&(error.scope.as_str(), locator.as_str())).copied().unwrap_or(0)
             }
             Target::Unnamed => true,
         };
         outcome.errors = errors.into_iter().filter(stands).map(|(_, error)| error).collect();
-        let wanted = wanted.into_iter().filter(|(touch, wanted)| *touch >= read(&wanted.id));
+        let wanted =
+            wanted.into_iter().filter(|(touch, wanted)| *touch >= settled(&wanted.scope, &wanted.id));
         outcome.wanted = wanted.map(|(_, wanted)| wanted).collect();
+        outcome.gone = gone.into_keys().collect();
         let mut rows: Vec<_> = rows.into_iter().filter(|(_, row)| row.touched > 0).collect();
         rows.sort_unstable_by_key(|(_, row)| row.touched);
         for (id, row) in rows {

@@ -434,14 +434,35 @@ fn an_item_that_could_never_be_read_and_is_gone_has_no_error_left() {
     let mut plan = Plan::new(Vec::new());
     plan.deletion("a", "1");
     let outcome = plan.finish();
-    assert_eq!((outcome.cleared, outcome.writes.len(), outcome.deleted), (vec!["1".to_owned()], 0, 0));
+    let gone = vec![("a".to_owned(), "1".to_owned())];
+    assert_eq!((outcome.gone, outcome.writes.len(), outcome.deleted), (gone, 0, 0));
+}
+
+#[test]
+fn i10_an_item_that_moved_to_where_it_cannot_be_read_keeps_its_error() {
+    let failed = || item_error("b", Target::Id("1".to_owned()), false, error(Reason::AccessDenied));
+    let held = stored(&document("1", "v1", known("text", "v1")));
+    // The page of the scope that it came to may be before or behind that of the one that it left.
+    for error_first in [true, false] {
+        let outcome = over(&held, |plan| {
+            if error_first {
+                plan.item_error(failed());
+            }
+            plan.deletion("a", "1");
+            if !error_first {
+                plan.item_error(failed());
+            }
+        });
+        assert_eq!((outcome.errors.as_slice(), outcome.deleted), ([failed()].as_slice(), 1));
+        assert!(outcome.cleared.is_empty(), "nor is one forgotten that stands in the store");
+    }
 }
 
 /// A store of nothing but documents and errors.
 #[derive(Clone, Debug, Default)]
 struct Memory {
     documents: BTreeMap<String, Kept>,
-    errors: BTreeSet<Target>,
+    errors: BTreeSet<(String, Target)>,
     keys: i64,
 }
 
@@ -455,9 +476,12 @@ struct Kept {
 impl Memory {
     fn apply(&mut self, outcome: Outcome) {
         for id in outcome.cleared {
-            self.errors.remove(&Target::Id(id));
+            self.errors.retain(|(_, target)| *target != Target::Id(id.clone()));
         }
-        self.errors.extend(outcome.errors.into_iter().map(|error| error.target));
+        for (scope, id) in outcome.gone {
+            self.errors.remove(&(scope, Target::Id(id)));
+        }
+        self.errors.extend(outcome.errors.into_iter().map(|error| (error.scope, error.target)));
         for write in outcome.writes {
             match write {
                 DocumentWrite::Seen { key, generation, .. } => self.kept(key).row.generation = generation,

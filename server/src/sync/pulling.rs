@@ -50,7 +50,11 @@ impl Runner {
         let mut attempt = 0;
         let mut stuck = 0;
         let mut listed_again = 0;
+        let mut first = true;
         loop {
+            if !std::mem::take(&mut first) {
+                self.list_anew(mode, &group).await?;
+            }
             let outcome = self.pull(mode, &group, Vec::new()).await?;
             if outcome.progressed {
                 attempt = 0;
@@ -125,6 +129,23 @@ impl Runner {
         // Planned runs are whole ones: this is one already.
         let schedule = Schedule { planned_at: None, ..schedule.clone() };
         times::next(id, &schedule, *last_full_at, self.context.clock.now()).map(|due| due.at)
+    }
+
+    /// A listing that was cut off before its first checkpoint begins from nothing again, and so with a new number: what
+    /// its first attempt saw proves nothing about what is there now.
+    async fn list_anew(&mut self, mode: PullMode, group: &Group) -> Result<(), Stop> {
+        let kind = match mode {
+            PullMode::Full => ListingMode::Full,
+            PullMode::List => ListingMode::List,
+            PullMode::Unspecified | PullMode::Incremental | PullMode::Targeted => return Ok(()),
+        };
+        let from_nothing = self.committer.scopes.names(|state| {
+            state.listing == Listing::UnderWay
+                && state.listing_mode == kind
+                && state.listing_cursor.is_none()
+                && group.holds(&state.scope)
+        });
+        self.begin_listings(from_nothing, kind, false, None).await
     }
 
     /// Waits before the next attempt.

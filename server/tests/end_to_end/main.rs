@@ -7,6 +7,7 @@
 mod support;
 
 mod a_folder_becomes_a_feed;
+mod chaos;
 mod connector_health;
 mod content;
 mod control_api;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::{FILESYSTEM, LISTING, SCRIPTED, TARGETED};
+use super::{FILESYSTEM, LEDGER, LISTING, SCRIPTED, TARGETED};
 
 /// The server.
 pub fn connectord() -> PathBuf {
@@ -33,6 +33,9 @@ pub fn assemble_connectors(folder: &Path) {
         manifest["settings"]["properties"]["choice"] = json!({"type": "string"});
         add(folder, id, &manifest, "scripted-connector", "scripted-connector");
     }
+    let manifest = fs::read(repository.join("server/tests/ledger/manifest.json")).unwrap();
+    let manifest = serde_json::from_slice(&manifest).unwrap();
+    add(folder, LEDGER, &manifest, "ledger-connector", "ledger-connector");
     let manifest = fs::read(repository.join("connectors/filesystem/manifest.json")).unwrap();
     let manifest = serde_json::from_slice(&manifest).unwrap();
     add(folder, FILESYSTEM, &manifest, "connector-filesystem", "connector-filesystem");

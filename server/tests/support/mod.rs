@@ -28,6 +28,8 @@ pub const SCRIPTED: &str = "scripted";
 pub const TARGETED: &str = "scripted-targeted";
 /// One that can only list: each of its runs is FULL.
 pub const LISTING: &str = "scripted-listing";
+/// One whose source is a file of changes (`server/tests/ledger`).
+pub const LEDGER: &str = "ledger";
 /// The real connector.
 pub const FILESYSTEM: &str = "filesystem";
 

@@ -176,8 +176,10 @@ pub struct Commit {
     pub removed_containers: Vec<(String, String)>,
     /// Items that could not be read.
     pub item_errors: Vec<ItemError>,
-    /// Items that were read, or are gone: their errors are forgotten, by id and by the locator that they now have.
+    /// Items that were read: their errors are forgotten, by id, of whatever scope, and by the locator that they now have.
     pub cleared_items: Vec<String>,
+    /// Items that are gone from a scope: their errors there are forgotten. Scope and id.
+    pub gone_items: Vec<(String, String)>,
     /// Ids that have to be asked for.
     pub wanted: Vec<Wanted>,
     /// Ids that were asked for and answered, or given up: they are wanted no more, unless `wanted` names them.
@@ -200,6 +202,7 @@ impl Commit {
             && self.removed_containers.is_empty()
             && self.item_errors.is_empty()
             && self.cleared_items.is_empty()
+            && self.gone_items.is_empty()
             && self.shields.is_empty()
             && self.wanted.is_empty()
             && self.answered.is_empty()
@@ -285,6 +288,9 @@ pub trait DocumentStore: Send + Sync {
     ) -> Result<Vec<Child>>;
 
     /// Makes a commit true, all of it or nothing. Entries of the feed get their offsets in the order of `documents`.
+    ///
+    /// # Errors
+    /// `Conflict("document")` where a key is of a tombstone that was forgotten since it was read.
     async fn commit(&self, fence: Fence, commit: Commit, now: DateTime<Utc>) -> Result<()>;
 
     /// How many documents the scopes of a connection own, by the listing in which they were last seen. Tombstones do

@@ -117,6 +117,9 @@ impl DocumentStore for SqliteStore {
             for item in &commit.cleared_items {
                 item_errors::sqlite::clear(tx, fence.connection, item)?;
             }
+            for (scope, item) in &commit.gone_items {
+                item_errors::sqlite::clear_in(tx, fence.connection, scope, item)?;
+            }
             for item in &commit.answered {
                 wanted::sqlite::answered(tx, fence.connection, item)?;
             }
@@ -310,7 +313,7 @@ fn write_documents(
                 }
                 match put.key {
                     None => write_new(tx, &mut insert, &mut insert_body, connection, put, head, now)?,
-                    Some(key) => write_known(tx, key, put, head, now)?,
+                    Some(key) => write_known(tx, connection, key, put, head, now)?,
                 }
             }
             DocumentWrite::Gone(key) => {
@@ -375,6 +378,7 @@ fn write_new(
 
 fn write_known(
     tx: &Transaction<'_>,
+    connection: ConnectionKey,
     key: DocumentKey,
     put: &DocumentPut,
     head: i64,
@@ -387,13 +391,15 @@ fn write_known(
          text_bytes = :text_bytes, envelope_hash = :envelope_hash, parent_id = :parent_id, locator = :locator, \
          feed_offset = CASE WHEN :entry > 0 THEN :head ELSE feed_offset END, \
          content_offset = CASE WHEN :entry > 1 THEN :head ELSE content_offset END, \
-         committed_at = CASE WHEN :entry > 0 THEN :now ELSE committed_at END WHERE pk = :key",
+         committed_at = CASE WHEN :entry > 0 THEN :now ELSE committed_at END \
+         WHERE pk = :key AND connection = :connection AND id = :id",
     )?
     .execute(named_params! {
         ":scope": put.scope, ":generation": put.generation, ":version": put.version,
         ":content_version": put.content_version, ":content_state": content_state_number(put.content_state),
         ":text_hash": put.text_hash, ":text_bytes": put.text_bytes, ":envelope_hash": put.envelope_hash,
         ":extractor": put.extractor, ":message_hash": put.message_hash, ":parent_id": put.parent_id, ":locator": put.locator, ":head": head, ":now": micros(now), ":key": key.0,
+        ":connection": connection.0, ":id": put.id,
         ":entry": match put.entry {
             FeedEntryKind::None => 0,
             FeedEntryKind::Envelope => 1,
@@ -401,7 +407,8 @@ fn write_known(
         },
     })?;
     if written == 0 {
-        // A tombstone that was forgotten since the engine saw it.
+        // It was a tombstone, and was forgotten meanwhile: what was planned for it would be lost without a word, or be
+        // written over a document that was given its key since.
         return Err(StoreError::Conflict("document"));
     }
     match &put.text {

@@ -167,6 +167,13 @@ pub(in crate::store) async fn record(
 /// Forgets the errors of items that were read, or are gone: those that know them by their ids, and those that know them by
 /// the locators under which this commit stores them, or by which they are stored where it leaves them as they are.
 pub(in crate::store) async fn clear(tx: &Tx, connection: ConnectionKey, commit: &Commit) -> Outcome<()> {
+    if !commit.gone_items.is_empty() {
+        let scopes: Vec<_> = commit.gone_items.iter().map(|(scope, _)| Text(scope)).collect();
+        let items: Vec<_> = commit.gone_items.iter().map(|(_, item)| Text(item)).collect();
+        let sql = "DELETE FROM item_errors WHERE connection = $1 AND (scope, item) IN \
+             (SELECT * FROM unnest($2::text[], $3::text[]))";
+        tx.execute(sql, &[&connection.0, &scopes, &items]).await?;
+    }
     if commit.cleared_items.is_empty() {
         return Ok(());
     }

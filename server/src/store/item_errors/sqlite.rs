@@ -128,7 +128,19 @@ pub(in crate::store) fn record(
     Ok(())
 }
 
-/// Forgets the errors of an item that was read, or is gone: those that know it by its id, and those that know it by the
+/// Forgets the errors in one scope of an item that is gone from there.
+pub(in crate::store) fn clear_in(
+    tx: &Transaction<'_>,
+    connection: ConnectionKey,
+    scope: &str,
+    item: &str,
+) -> Result<()> {
+    tx.prepare_cached("DELETE FROM item_errors WHERE connection = ?1 AND item = ?2 AND scope = ?3")?
+        .execute(params![connection.0, item, scope])?;
+    Ok(())
+}
+
+/// Forgets the errors of an item that was read: those that know it by its id, and those that know it by the
 /// locator under which it is stored by now.
 pub(in crate::store) fn clear(tx: &Transaction<'_>, connection: ConnectionKey, item: &str) -> Result<()> {
     tx.prepare_cached("DELETE FROM item_errors WHERE connection = ?1 AND item = ?2")?

@@ -1,6 +1,7 @@
 //! A commit is true as a whole or not at all.
 
 use super::support::*;
+use crate::store::StoreError;
 use crate::store::documents::{Commit, ContainerPut, DocumentKey, DocumentWrite};
 use crate::store::item_errors::{Shield, Target};
 use crate::store::runs::{RunCounts, RunProgress};
@@ -27,6 +28,7 @@ fn everything(run: &str, id: &str) -> Commit {
         removed_containers: Vec::new(),
         item_errors: vec![item_error(Target::Id("x".to_owned()))],
         cleared_items: vec![id.to_owned()],
+        gone_items: Vec::new(),
         shields: vec![Shield {
             scope: String::new(),
             target: Target::Id("x".to_owned()),
@@ -101,4 +103,19 @@ pub async fn the_count_of_documents_is_exact(store: Shared) {
     let other = running(&store, "mail").await.2;
     write(&store, other, puts(&["1"])).await;
     assert_eq!(count().await, 3, "each connection has its own");
+}
+
+pub async fn a_document_that_was_forgotten_meanwhile_is_refused(store: Shared) {
+    let (connection, run, fence) = running(&store, "docs").await;
+    write(&store, fence, puts(&["1"])).await;
+    write(&store, fence, vec![DocumentWrite::Gone(key(&store, &connection, "1").await)]).await;
+    let tombstone = stored(&store, &connection, "1").await;
+    // Between the look at what is stored and the commit, another replica forgets old tombstones.
+    assert_eq!(store.trim_tombstones(at(100), 10).await.unwrap(), 1);
+    let mut commit = everything(&run.id, "2");
+    commit.documents.push(new_text(&tombstone, "back"));
+    let refused = store.commit(fence, commit, at(101)).await;
+    assert!(matches!(refused, Err(StoreError::Conflict("document"))), "{refused:?}");
+    assert!(listed(&store).await.is_empty(), "nothing of it is there, the cursor least of all");
+    assert!(store.sync_states(connection.key).await.unwrap().is_empty());
 }

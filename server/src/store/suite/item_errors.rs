@@ -75,6 +75,16 @@ pub async fn reading_an_item_clears_its_error(store: Shared) {
     assert_eq!(left, [Target::Locator("x".to_owned()), Target::Id("y".to_owned())]);
 }
 
+pub async fn an_item_that_left_one_scope_keeps_its_error_in_another(store: Shared) {
+    let (connection, run, fence) = running(&store, "docs").await;
+    let elsewhere = ItemError { scope: "b".to_owned(), ..id("x") };
+    record(&store, fence, "r", 1, vec![id("x"), elsewhere.clone()]).await;
+    let gone_items = vec![(String::new(), "x".to_owned()), ("c".to_owned(), "x".to_owned())];
+    store.commit(fence, Commit { run: run.id, gone_items, ..Commit::default() }, at(2)).await.unwrap();
+    let left = store.item_errors(connection.key, ItemErrorFilter::default(), None, 10).await.unwrap().items;
+    assert_eq!(left.into_iter().map(|error| error.error).collect::<Vec<_>>(), [elsewhere]);
+}
+
 pub async fn reading_an_item_clears_the_error_of_its_locator(store: Shared) {
     let (connection, run, fence) = running(&store, "docs").await;
     let located = |locator: &str| item_error(Target::Locator(locator.to_owned()));

@@ -101,6 +101,7 @@ macro_rules! suite {
             commits {
                 a_commit_is_true_as_a_whole,
                 a_failing_commit_leaves_nothing,
+                a_document_that_was_forgotten_meanwhile_is_refused,
                 the_count_of_documents_is_exact,
             }
             feed {
@@ -127,6 +128,7 @@ macro_rules! suite {
                 errors_are_told_apart_by_scope_and_target,
                 errors_come_newest_first_in_pages,
                 reading_an_item_clears_its_error,
+                an_item_that_left_one_scope_keeps_its_error_in_another,
                 reading_an_item_clears_the_error_of_its_locator,
                 errors_are_listed_by_scope_and_reason,
                 an_error_comes_after_what_it_clears,
@@ -184,6 +186,7 @@ macro_rules! suite {
 mod backends {
     use std::sync::Arc;
 
+    use crate::store::memory::MemoryStore;
     use crate::store::testing::Database;
     use crate::store::{SqliteStore, Store};
 
@@ -197,9 +200,14 @@ mod backends {
         let database = Database::new().await;
         (Arc::new(database.open().await), database)
     }
+
+    pub async fn memory() -> (Arc<dyn Store>, ()) {
+        (Arc::new(MemoryStore::new(false)), ())
+    }
 }
 
 suite!(sqlite);
 suite!(postgres);
+suite!(memory);
 restored::restored!(sqlite_restored, restored::SqliteFile);
 restored::restored!(postgres_restored, restored::PostgresCopy);

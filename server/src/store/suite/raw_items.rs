@@ -71,7 +71,7 @@ pub async fn a_raw_item_is_read_back_as_it_was_put(store: Shared) {
         permissions: None,
         stored_at: at(5),
     };
-    assert_eq!(all(&store, &connection).await, [expected.clone()]);
+    assert_eq!(all(&store, &connection).await, std::slice::from_ref(&expected));
     assert_eq!(store.raw_items_of(connection.key, vec!["1".into(), "2".into()]).await.unwrap(), [expected]);
     // The next one takes its place.
     commit(&store, fence, vec![], vec![raw_with("1", |put| put.version = "v2".to_owned())]).await;

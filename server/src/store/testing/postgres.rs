@@ -100,6 +100,12 @@ impl Cluster {
         cluster
     }
 
+    /// Where its socket is.
+    #[allow(dead_code, reason = "for benchmarks, which share this file")]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// The URL of one of its databases.
     pub fn url(&self, database: &str) -> String {
         let folder = self.folder.to_string_lossy().replace('/', "%2F");

@@ -1,0 +1,197 @@
+//! The end of a history: everything heals, the engine settles by itself, and what it holds is compared with the sources.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use prost::Message;
+use superfasttt_proto::connector::v1::DocumentEnvelope;
+use superfasttt_proto::control::v1::run::State;
+
+use super::connector::{envelope, text_of};
+use super::history::History;
+use super::port::Life;
+use super::reader::Reader;
+use super::source::Source;
+use super::watcher::excused;
+use super::world::lock;
+use crate::store::connections::Connection;
+use crate::store::memory::Data;
+use crate::store::runs::Work;
+
+/// How long the engine may take to serve every connection when all is well again.
+const PATIENCE_S: u32 = 900;
+/// How often what is held is approved: each approval lists once more.
+const ROUNDS: u32 = 4;
+
+/// Heals everything and checks what comes of it.
+pub(super) async fn settle(history: &mut History) {
+    let world = history.world.clone();
+    world.heal();
+    for replica in &history.replicas {
+        replica.port.set(Life::Running);
+        replica.clock.set_off(0);
+    }
+    world.tell("everything heals");
+    // What drains still has its time.
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    history.replace_dead();
+    // Twice: the first may go on with a listing from before, and what has changed since is told by the next.
+    serve_each(history, false).await;
+    serve_each(history, false).await;
+    if world.wrong().is_some() {
+        return;
+    }
+    compare(history, false);
+    for source in lock(&world.sources).values_mut() {
+        source.mend();
+    }
+    world.tell("everything can be read");
+    for _ in 0..ROUNDS {
+        serve_each(history, true).await;
+        if world.wrong().is_some() {
+            return;
+        }
+        let mut held = false;
+        for connection in &history.connections {
+            let waits = world
+                .store
+                .look(|data| data.states_of(connection.key).iter().any(|state| state.held.is_some()));
+            if waits {
+                held = true;
+                history.approve(connection).await;
+            }
+        }
+        if !held {
+            break;
+        }
+    }
+    quiet(history).await;
+    compare(history, true);
+    for reader in &history.readers {
+        Reader::catch_up(&world, reader).await;
+    }
+}
+
+/// Waits until a run of each connection that was not there before went through: by itself where there is a schedule and
+/// no full run is wanted.
+async fn serve_each(history: &History, full: bool) {
+    let world = &history.world;
+    let before: BTreeSet<String> =
+        world.store.look(|data| data.all_runs().map(|run| run.id.clone()).collect());
+    let mut parked: Vec<(String, u32)> = Vec::new();
+    for second in 0..PATIENCE_S {
+        let unserved: Vec<&Connection> = history
+            .connections
+            .iter()
+            .filter(|connection| {
+                world.store.look(|data| {
+                    !data.all_runs().any(|run| {
+                        run.connection == connection.key
+                            && !before.contains(&run.id)
+                            && (run.work == Work::Full || !full)
+                            && matches!(run.state, State::Succeeded | State::SucceededWithErrors)
+                    })
+                })
+            })
+            .collect();
+        if unserved.is_empty() {
+            return;
+        }
+        for connection in unserved {
+            let asked = full || connection.schedule.frequency.is_none();
+            match history.active(connection) {
+                None if asked => history.ask(connection, full).await,
+                Some((run, State::Parked)) => match parked.iter().find(|(parked, _)| *parked == run) {
+                    None => parked.push((run, second)),
+                    Some((_, since)) if second < since + 3 => {}
+                    Some(_) => {
+                        // I9: nobody works on a run that is parked.
+                        if history.replicas.iter().any(|replica| replica.scheduler.live().get(&run).is_some())
+                        {
+                            world.accuse(format!("I9: {run} is parked and holds a place"));
+                        }
+                    }
+                },
+                None | Some(_) => parked.retain(|(run, _)| {
+                    world.store.look(|data| {
+                        data.all_runs().any(|other| other.id == *run && other.state == State::Parked)
+                    })
+                }),
+            }
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        if world.wrong().is_some() {
+            return;
+        }
+    }
+    world.accuse("a connection that is due is not served");
+}
+
+/// Waits until nothing is under way, and nobody holds anything.
+async fn quiet(history: &History) {
+    let world = &history.world;
+    for connection in &history.connections {
+        let id = connection.id.clone();
+        lock(&world.sources).entry(id).and_modify(|source| source.bad_folders.clear());
+    }
+    for _ in 0..60 {
+        let under_way = world.store.look(|data| {
+            data.all_runs().any(|run| run.state == State::Running)
+                || data.present().any(|connection| connection.deleting_at.is_some())
+        });
+        let live: usize = history.replicas.iter().map(|replica| replica.scheduler.live().count()).sum();
+        if !under_way && live == 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    world.accuse("something is under way and never ends");
+}
+
+fn compare(history: &History, exactly: bool) {
+    let world = &history.world;
+    let sources = lock(&world.sources);
+    for connection in &history.connections {
+        let Some(source) = sources.get(&connection.id) else { continue };
+        let faults = world.store.look(|data| faults(data, connection, source, exactly));
+        for fault in faults {
+            world.accuse(format!("I12: {} of {}: {fault}", connection.id, source.kind.id));
+        }
+    }
+}
+
+/// What of a source is not as it should be in the store. Before everything can be read, what is on record as unread is
+/// excused, and so is what a listing did not name and no sweep has taken.
+fn faults(data: &Data, connection: &Connection, source: &Source, exactly: bool) -> Vec<String> {
+    let key = connection.key;
+    let mut faults = Vec::new();
+    let states = data.states_of(key);
+    for row in data.live(key) {
+        let document = &row.document;
+        let state = states.iter().find(|state| state.scope == document.scope);
+        let absent = state.is_some_and(|state| document.generation < state.generation);
+        let may_stay = absent && (!exactly || !source.kind.full_listing);
+        let excused = !exactly && excused(data, key, source, &document.scope, &document.id);
+        if !(source.items.contains_key(&document.id) || may_stay || excused) {
+            faults.push(format!("{} is there, and not in the source", document.id));
+        }
+    }
+    for (id, item) in &source.items {
+        if !exactly && excused(data, key, source, &item.scope, id) {
+            continue;
+        }
+        let Some(row) = data.document(key, id).filter(|row| !row.document.gone) else {
+            faults.push(format!("{id} is missing"));
+            continue;
+        };
+        let mut expected = envelope(id, item);
+        expected.content = None;
+        expected.source.clone_from(&connection.connector);
+        let (stored, text) = row.body.clone().unwrap_or_default();
+        let stored = DocumentEnvelope::decode(stored.as_slice()).unwrap_or_default();
+        if stored != expected || text != text_of(id, item) || row.document.scope != item.scope {
+            faults.push(format!("{id} is {stored:?} with {text:?} and should be {expected:?}"));
+        }
+    }
+    faults
+}
