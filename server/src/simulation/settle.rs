@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use prost::Message;
-use superfasttt_proto::connector::v1::DocumentEnvelope;
+use superfasttt_proto::connector::v1::{DocumentEnvelope, Reason};
 use superfasttt_proto::control::v1::run::State;
 
 use super::connector::{envelope, text_of};
@@ -16,7 +16,7 @@ use super::watcher::excused;
 use super::world::lock;
 use crate::store::connections::Connection;
 use crate::store::memory::Data;
-use crate::store::runs::Work;
+use crate::store::runs::{Run, Work};
 
 /// How long the engine may take to serve every connection when all is well again.
 const PATIENCE_S: u32 = 900;
@@ -98,6 +98,12 @@ async fn serve_each(history: &History, full: bool) {
             return;
         }
         for connection in unserved {
+            if failed_for_its_items(history, connection, &before)
+                && let Some(source) = lock(&world.sources).get_mut(&connection.id)
+            {
+                // I10: so many items cannot be read that no run goes through before a person has mended their cause.
+                world.tell(format!("{}: {}", connection.id, source.mend()));
+            }
             let asked = full || connection.schedule.frequency.is_none();
             match history.active(connection) {
                 None if asked => history.ask(connection, full).await,
@@ -125,6 +131,17 @@ async fn serve_each(history: &History, full: bool) {
         }
     }
     world.accuse("a connection that is due is not served");
+}
+
+/// Whether a run of the connection that was not there before failed because too large a share of its items did.
+fn failed_for_its_items(history: &History, connection: &Connection, before: &BTreeSet<String>) -> bool {
+    let failed = |run: &Run| {
+        run.connection == connection.key
+            && !before.contains(&run.id)
+            && run.state == State::Failed
+            && run.error.as_ref().is_some_and(|error| error.reason() == Reason::TooManyItemErrors)
+    };
+    history.world.store.look(|data| data.all_runs().any(failed))
 }
 
 /// Waits until nothing is under way, and nobody holds anything.
