@@ -26,6 +26,22 @@ impl Clock for SystemClock {
     }
 }
 
+/// A clock that shows no time before `start`. What belongs to a run is never dated before the run, whatever the clock of
+/// the replica that works on it shows: another one may have begun it, or have ended the run before it.
+#[derive(Clone, Debug)]
+pub struct NotBefore {
+    /// The clock behind it.
+    pub clock: SharedClock,
+    /// The earliest time that it shows.
+    pub start: DateTime<Utc>,
+}
+
+impl Clock for NotBefore {
+    fn now(&self) -> DateTime<Utc> {
+        self.clock.now().max(self.start)
+    }
+}
+
 /// A clock that stands still until a test moves it. Clones show the same time.
 #[derive(Clone, Debug)]
 pub struct MockClock {
@@ -66,6 +82,16 @@ impl Clock for MockClock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_run_shows_no_time_before_its_start() {
+        let clock = MockClock::default();
+        let start = clock.now() + TimeDelta::seconds(5);
+        let of_run = NotBefore { clock: Arc::new(clock.clone()), start };
+        assert_eq!(of_run.now(), start);
+        clock.advance(TimeDelta::seconds(7));
+        assert_eq!(of_run.now(), clock.now());
+    }
 
     #[test]
     fn clones_of_a_mock_clock_move_together() {

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Scheduler, new_id};
 use crate::catalog::{AuthKind, Manifest, apply_defaults, without_secrets};
+use crate::clock::{NotBefore, SharedClock};
 use crate::store::StoreError;
 use crate::store::connections::Connection;
 use crate::store::runs::{Claim, RunEnd, RunError, RunOutcome, state};
@@ -39,9 +40,10 @@ impl Scheduler {
     pub(super) async fn execute(self: &Arc<Self>, claim: Claim) {
         let (id, connection_id, fence) = (claim.run.id.clone(), claim.run.connection_id.clone(), claim.fence);
         let held = self.held.hold(fence);
-        let report =
-            Arc::new(Report::new(claim.run.clone(), &claim.connection.connector, self.clock.clone()));
-        let _watched = Watched::begin(&claim, report.clone(), self.clock.clone());
+        let start = claim.run.started_at.unwrap_or(claim.run.created_at);
+        let clock: SharedClock = Arc::new(NotBefore { clock: self.clock.clone(), start });
+        let report = Arc::new(Report::new(claim.run.clone(), &claim.connection.connector, clock.clone()));
+        let _watched = Watched::begin(&claim, report.clone(), clock.clone());
         let _live = self.live.enter(&id, report.clone());
         let context = Arc::new(RunContext {
             store: self.store.clone(),
@@ -49,7 +51,7 @@ impl Scheduler {
             run: id.clone(),
             capabilities: Capabilities::default(),
             limits: self.limits,
-            clock: self.clock.clone(),
+            clock,
             report: report.clone(),
         });
         let failures = claim.connection.failures;

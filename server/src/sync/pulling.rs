@@ -369,7 +369,16 @@ impl Runner {
         if let Some(open) = &self.session {
             return Ok(open.session.clone());
         }
-        let session = self.connectors.open(&self.connection).await?;
+        let session = match self.connectors.open(&self.connection).await {
+            // Its process has crashed and is started again in a moment: nothing was tried yet, so that is no attempt.
+            Err(ConnectorError { reason: Reason::ConnectorCrashed, retry_after: Some(pause), .. })
+                if pause <= self.context.limits.retry_backoff_max =>
+            {
+                tokio::time::sleep(pause).await;
+                self.connectors.open(&self.connection).await?
+            }
+            opened => opened?,
+        };
         let _stderr = listen(&session, &self.context.report);
         self.session = Some(OpenSession { session: session.clone(), _stderr });
         Ok(session)

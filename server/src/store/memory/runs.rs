@@ -152,9 +152,11 @@ impl RunStore for MemoryStore {
             let chosen = fair::choose(lanes, data.load(), &claiming.limits, claiming.places);
             let mut claims = Vec::with_capacity(chosen.runs.len());
             for id in chosen.runs {
+                let before = data.end_of_the_run_before(&id);
                 let row = data.runs.get_mut(&id).ok_or(StoreError::Missing("run"))?;
                 row.run.state = State::Running;
-                row.run.started_at = row.run.started_at.or(Some(now));
+                let started = now.max(row.run.created_at).max(before.unwrap_or(now));
+                row.run.started_at = row.run.started_at.or(Some(started));
                 row.run.attempts += 1;
                 row.run.resume_at = None;
                 let run = row.run.clone();
@@ -333,10 +335,17 @@ impl Data {
         self.runs.values().map(|row| &row.run)
     }
 
+    /// When the run ended that came before this one.
+    fn end_of_the_run_before(&self, id: &str) -> Option<DateTime<Utc>> {
+        let connection = self.connections.get(&self.runs.get(id)?.run.connection)?;
+        self.runs.get(connection.connection.last_run.as_ref()?)?.run.ended_at
+    }
+
     /// Cancels a connection's run, wherever it stands.
     pub(super) fn cancel(&mut self, connection: ConnectionKey, now: DateTime<Utc>) {
         if let Some(row) = self.active(connection) {
-            (row.run.state, row.run.ended_at, row.run.resume_at) = (State::Cancelled, Some(now), None);
+            let ended = now.max(row.run.started_at.unwrap_or(row.run.created_at));
+            (row.run.state, row.run.ended_at, row.run.resume_at) = (State::Cancelled, Some(ended), None);
         }
     }
 
@@ -469,7 +478,8 @@ impl Data {
         self.append(&id, log);
         let (ended, succeeded) = (state::has_ended(end.state), state::has_succeeded(end.state));
         let run = &mut self.runs.get_mut(&id).ok_or(StoreError::Missing("run"))?.run;
-        (run.state, run.ended_at, run.resume_at) = (end.state, ended.then_some(now), end.resume_at);
+        let ended_at = now.max(run.started_at.unwrap_or(now));
+        (run.state, run.ended_at, run.resume_at) = (end.state, ended.then_some(ended_at), end.resume_at);
         (run.crashes, run.error, run.held_sweeps) = (0, end.error, end.held_sweeps);
         let syncs = !run.renormalizes;
         let row = self.row(key)?;

@@ -320,7 +320,8 @@ pub(in crate::store) async fn save_progress(tx: &Tx, run: &str, progress: &RunPr
 
 /// Cancels a connection's run, wherever it stands.
 pub(in crate::store) async fn cancel(tx: &Tx, connection: ConnectionKey, now: DateTime<Utc>) -> Outcome<()> {
-    let sql = "UPDATE runs SET state = $1, ended_at = $2, resume_at = NULL WHERE connection = $3 AND state IN (1, 2, 3)";
+    let sql = "UPDATE runs SET state = $1, ended_at = greatest($2, coalesce(started_at, created_at)), resume_at = NULL \
+         WHERE connection = $3 AND state IN (1, 2, 3)";
     tx.execute(sql, &[&(State::Cancelled as i32), &micros(now), &connection.0]).await?;
     Ok(())
 }

@@ -81,10 +81,11 @@ async fn begin(
     let keys: Vec<i64> = chosen.iter().map(|(_, key)| key.0).collect();
     let columns = connections::postgres::COLUMNS;
     let sql = format!(
-        "WITH free AS (SELECT pk FROM connections WHERE pk = ANY($4) AND deleting_at IS NULL \
+        "WITH free AS (SELECT pk, last_run FROM connections WHERE pk = ANY($4) AND deleting_at IS NULL \
            ORDER BY pk FOR NO KEY UPDATE SKIP LOCKED), \
-         r AS (UPDATE runs SET state = 2, started_at = coalesce(started_at, $5), attempts = attempts + 1, \
-           resume_at = NULL FROM free WHERE runs.connection = free.pk AND runs.id = ANY($6) AND runs.state = 1 \
+         r AS (UPDATE runs SET state = 2, attempts = attempts + 1, resume_at = NULL, \
+           started_at = coalesce(started_at, greatest($5, created_at, \
+             (SELECT before.ended_at FROM runs before WHERE before.id = free.last_run))) FROM free WHERE runs.connection = free.pk AND runs.id = ANY($6) AND runs.state = 1 \
            RETURNING runs.*) \
          UPDATE connections c SET fence = c.fence + 1, lease_holder = $7, lease_until = {NOW} + $3::bigint, \
            last_run = r.id FROM r WHERE c.pk = r.connection RETURNING {columns}, {COLUMNS}"

@@ -125,7 +125,8 @@ async fn write_runs(tx: &Tx, outcomes: &[&RunOutcome], now: DateTime<Utc>) -> Ou
         .map(|outcome| progress(outcome).map_or(0, |progress| progress.pulls.into()))
         .collect();
     tx.execute(
-        "UPDATE runs r SET state = u.state, ended_at = u.ended, resume_at = u.resume, crashes = 0, error = u.error, \
+        "UPDATE runs r SET state = u.state, resume_at = u.resume, crashes = 0, error = u.error, \
+         ended_at = CASE WHEN u.ended IS NOT NULL THEN greatest(u.ended, r.started_at) END, \
          held_sweeps = u.held, counts = coalesce(u.counts, r.counts), \
          mode = CASE u.mode WHEN 0 THEN r.mode ELSE u.mode END, pulls = greatest(r.pulls, u.pulls) \
          FROM unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::int[], \

@@ -154,8 +154,10 @@ impl RunStore for SqliteStore {
             let mut claims = Vec::with_capacity(chosen.runs.len());
             for (id, connection) in chosen.runs {
                 tx.prepare_cached(
-                    "UPDATE runs SET state = ?1, started_at = coalesce(started_at, ?2), attempts = attempts + 1, \
-                     resume_at = NULL WHERE id = ?3",
+                    "UPDATE runs SET state = ?1, attempts = attempts + 1, resume_at = NULL, \
+                     started_at = coalesce(started_at, max(?2, created_at, coalesce((SELECT before.ended_at \
+                     FROM connections c JOIN runs before ON before.id = c.last_run WHERE c.pk = runs.connection), 0))) \
+                     WHERE id = ?3",
                 )?
                 .execute(params![number(State::Running), micros(now), id])?;
                 let lease = (claiming.holder.as_str(), until);
@@ -394,7 +396,8 @@ pub(in crate::store) fn cancel(
     now: DateTime<Utc>,
 ) -> Result<()> {
     tx.execute(
-        "UPDATE runs SET state = ?1, ended_at = ?2, resume_at = NULL WHERE connection = ?3 AND state IN (1, 2, 3)",
+        "UPDATE runs SET state = ?1, ended_at = max(?2, coalesce(started_at, created_at)), resume_at = NULL \
+         WHERE connection = ?3 AND state IN (1, 2, 3)",
         params![number(State::Cancelled), micros(now), connection.0],
     )?;
     Ok(())
@@ -432,7 +435,7 @@ fn end(tx: &Transaction<'_>, outcome: RunOutcome, now: DateTime<Utc>) -> Result<
     let counts = progress.map(|progress| to_json("counts", &progress.counts)).transpose()?;
     let progress = progress.unwrap_or_default();
     tx.prepare_cached(
-        "UPDATE runs SET state = :state, ended_at = :ended_at, resume_at = :resume_at, crashes = 0, error = :error, \
+        "UPDATE runs SET state = :state, ended_at = max(:ended_at, started_at), resume_at = :resume_at, crashes = 0, error = :error, \
          held_sweeps = :held_sweeps, counts = coalesce(:counts, counts), \
          mode = CASE :mode WHEN 0 THEN mode ELSE :mode END, pulls = max(pulls, :pulls), \
          log_records = :log_records, log_dropped = log_dropped + :dropped WHERE id = :id",

@@ -59,6 +59,7 @@ macro_rules! suite {
                 what_somebody_asked_for_comes_before_what_is_scheduled,
                 a_claim_comes_with_what_a_run_needs,
                 outcomes_are_written_together_and_each_by_itself,
+                runs_do_not_overlap_by_their_times_whatever_clocks_show,
                 a_run_goes_only_where_it_may,
                 the_next_due_time_is_the_earliest,
                 a_failure_pulls_the_next_run_forward_only,

@@ -433,6 +433,28 @@ pub async fn a_run_is_cancelled_wherever_it_stands(store: Shared) {
     assert_eq!(store.queue_due_runs(next_id, 1000, at(100)).await.unwrap(), 0);
 }
 
+pub async fn runs_do_not_overlap_by_their_times_whatever_clocks_show(store: Shared) {
+    let (connection, run, fence) = running(&store, "docs").await;
+    let ended = store.end_run(fence, &run.id, ended(State::Succeeded), at(100)).await.unwrap();
+    // The next ones are queued, begun and ended by a replica whose clock is behind.
+    queue(&store, &connection, "r-2", false).await;
+    let (next, fence) = store.claim_run(at(40)).await.unwrap().unwrap();
+    assert_eq!((next.started_at, ended.ended_at), (Some(at(100)), Some(at(100))));
+    let next = store.end_run(fence, &next.id, super::support::ended(State::Failed), at(50)).await.unwrap();
+    assert_eq!(next.ended_at, Some(at(100)));
+    queue(&store, &connection, "r-3", false).await;
+    store.claim_run(at(60)).await.unwrap().unwrap();
+    assert!(store.cancel_run("r-3", at(70)).await.unwrap());
+    let cancelled = run_of(&store, "r-3").await;
+    assert_eq!((cancelled.started_at, cancelled.ended_at), (Some(at(100)), Some(at(100))));
+    store.queue_run("r-4".to_owned(), connection.key, Trigger::Manual, Work::Changes, at(200)).await.unwrap();
+    assert_eq!(
+        store.claim_run(at(150)).await.unwrap().unwrap().0.started_at,
+        Some(at(200)),
+        "not before it was asked for"
+    );
+}
+
 pub async fn a_run_goes_only_where_it_may(store: Shared) {
     let (_, run, fence) = running(&store, "docs").await;
     let refused = store.end_run(fence, &run.id, ended(State::Running), at(1)).await;
