@@ -27,7 +27,8 @@ use crate::store::item_errors::{ItemErrorFilter, ItemErrorStore, Shield, StoredI
 use crate::store::overview::{Overview, OverviewStore};
 use crate::store::raw_items::{RawItem, RawItemStore};
 use crate::store::runs::{
-    Claiming, Claims, LogPart, Queued, Run, RunOutcome, RunProgress, RunStore, StoredLogLine, Work,
+    Claiming, Claims, LogPart, LookedAt, Queued, Run, RunOutcome, RunProgress, RunStore, StoredLogLine,
+    Surplus, Work,
 };
 use crate::store::sync_states::{ScopeState, SyncStateStore};
 use crate::store::wanted::{Leftovers, Retried, Wanted, WantedStore};
@@ -246,7 +247,8 @@ with_faults! { RunStore {
     fn run_log(
         run: &str, min_level: Level, after: i64, limit: usize
     ) -> (Listed<StoredLogLine, i64>, u64);
-    fn trim_runs(keep: usize, before: DateTime<Utc>) -> u64;
+    fn trim_runs(before: DateTime<Utc>, limit: usize) -> u64;
+    fn trim_surplus_runs(keep: usize, after: LookedAt, limit: usize) -> Surplus;
 }
 
 with_faults! { RawItemStore {}

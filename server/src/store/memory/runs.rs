@@ -1,6 +1,6 @@
 //! Runs, their claims and their logs in memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ use super::{Data, MemoryStore};
 use crate::schedule::times;
 use crate::store::runs::fair::{self, Lane, LaneKey, Load};
 use crate::store::runs::{
-    Claim, Claiming, Claims, LogPart, Queued, Run, RunCounts, RunOutcome, RunProgress, RunStore,
-    StoredLogLine, Work, lanes_in_a_look, state,
+    Claim, Claiming, Claims, LogPart, LookedAt, Queued, Run, RunCounts, RunOutcome, RunProgress, RunStore,
+    StoredLogLine, Surplus, Work, lanes_in_a_look, state,
 };
 use crate::store::{ConnectionKey, Fence, Listed, Result, StoreError};
 
@@ -300,22 +300,34 @@ impl RunStore for MemoryStore {
         .await
     }
 
-    async fn trim_runs(&self, keep: usize, before: DateTime<Utc>) -> Result<u64> {
+    async fn trim_runs(&self, before: DateTime<Utc>, limit: usize) -> Result<u64> {
         self.write(|data| {
-            let mut places: BTreeMap<ConnectionKey, usize> = BTreeMap::new();
-            let mut old = Vec::new();
-            for run in data.runs.values().rev().map(|row| &row.run) {
-                let place = places.entry(run.connection).or_default();
-                *place += 1;
-                let long_ago = run.ended_at.is_some_and(|at| at < before);
-                if state::has_ended(run.state) && (*place > keep || long_ago) {
-                    old.push(run.id.clone());
-                }
-            }
-            for id in &old {
-                data.runs.remove(id);
-            }
+            let mut old: Vec<_> = data.ended().filter(|(ended, _)| ended.ended_at < before).collect();
+            old.sort();
+            old.truncate(limit);
+            old.iter().for_each(|(ended, _)| drop(data.runs.remove(&ended.id)));
             Ok(old.len() as u64)
+        })
+        .await
+    }
+
+    async fn trim_surplus_runs(&self, keep: usize, after: LookedAt, limit: usize) -> Result<Surplus> {
+        self.write(|data| {
+            let mut ended: Vec<_> = data.ended().filter(|(ended, _)| *ended > after).collect();
+            ended.sort();
+            ended.truncate(limit);
+            let connections: BTreeSet<ConnectionKey> =
+                ended.iter().map(|(_, connection)| *connection).collect();
+            let mut old = Vec::new();
+            for connection in connections {
+                let runs = data.all_runs().filter(|run| run.connection == connection).collect::<Vec<_>>();
+                let surplus = runs.iter().take(runs.len().saturating_sub(keep));
+                old.extend(surplus.filter(|run| state::has_ended(run.state)).map(|run| run.id.clone()));
+            }
+            old.truncate(limit);
+            old.iter().for_each(|id| drop(data.runs.remove(id)));
+            let last = ended.last().map(|(ended, _)| (ended.ended_at, ended.id.as_str()));
+            Ok(Surplus::new(after, last, old.len(), limit))
         })
         .await
     }
@@ -333,6 +345,13 @@ impl Data {
     /// Every run that there is, in order of creation.
     pub(crate) fn all_runs(&self) -> impl Iterator<Item = &Run> {
         self.runs.values().map(|row| &row.run)
+    }
+
+    /// Every run that has ended, and whose it is.
+    fn ended(&self) -> impl Iterator<Item = (LookedAt, ConnectionKey)> {
+        self.all_runs().filter_map(|run| {
+            Some((LookedAt { ended_at: run.ended_at?, id: run.id.clone() }, run.connection))
+        })
     }
 
     /// When the run ended that came before this one.

@@ -69,6 +69,7 @@ macro_rules! suite {
                 a_run_is_cancelled_wherever_it_stands,
                 runs_are_listed_newest_first_in_pages,
                 old_runs_are_trimmed_with_their_logs,
+                runs_beyond_the_newest_are_trimmed_of_what_ran,
                 counts_and_held_sweeps_come_back,
             }
             run_logs {

@@ -1,7 +1,12 @@
-//! Runs in PostgreSQL: what people and the schedule do with them. How replicas share them is in `postgres_claims`, their
-//! logs in `postgres_logs`.
+//! Runs in PostgreSQL: what people and the schedule do with them. How replicas share them is in `claims`, how
+//! they end in `outcomes`, their logs in `logs`, and how they are forgotten in `history`.
 //!
 //! Whoever changes a run holds its connection's row first: so changes of one connection follow each other.
+
+mod claims;
+mod history;
+mod logs;
+mod outcomes;
 
 use std::time::Duration;
 
@@ -12,22 +17,16 @@ use superfasttt_proto::control::v1::run::{State, Trigger};
 use tokio::sync::watch;
 use tokio_postgres::Row;
 
-use super::sqlite::{trigger, turn};
+use super::columns::{COLUMNS, TABLES, trigger, turn};
 use super::{
-    Claiming, Claims, LogPart, Queued, Run, RunOutcome, RunProgress, RunStore, StoredLogLine, Work,
-    postgres_claims, postgres_logs, postgres_outcomes, state,
+    Claiming, Claims, LogPart, LookedAt, Queued, Run, RunOutcome, RunProgress, RunStore, StoredLogLine,
+    Surplus, Work, state,
 };
 use crate::schedule::times;
+use crate::store::columns::{from_json, micros, time, to_json};
 use crate::store::connections::Schedule;
 use crate::store::postgres::{Outcome, Plain, Tx};
-use crate::store::sqlite::{from_json, micros, time, to_json};
 use crate::store::{ConnectionKey, Fence, Listed, PostgresStore, Result, StoreError, connections};
-
-/// What [`read`] reads, of `runs r` and `connections c`.
-pub(super) const COLUMNS: &str = "r.id, r.connection, c.id, r.state, r.cause, r.work, r.mode, r.created_at, \
-     r.started_at, r.ended_at, r.resume_at, r.pulls, r.attempts, r.counts, r.error, r.held_sweeps, r.crashes, \
-     r.renormalizes, r.renormalized_to";
-const TABLES: &str = "runs r JOIN connections c ON c.pk = r.connection";
 
 #[async_trait]
 impl RunStore for PostgresStore {
@@ -86,7 +85,7 @@ impl RunStore for PostgresStore {
     }
 
     async fn claim_runs(&self, claiming: Claiming, now: DateTime<Utc>) -> Result<Claims> {
-        postgres_claims::claim_runs(self, claiming, now).await
+        claims::claim_runs(self, claiming, now).await
     }
 
     async fn renew_leases(
@@ -95,15 +94,15 @@ impl RunStore for PostgresStore {
         lease: Duration,
         now: DateTime<Utc>,
     ) -> Result<Vec<Fence>> {
-        postgres_claims::renew_leases(self, fences, lease, now).await
+        claims::renew_leases(self, fences, lease, now).await
     }
 
     async fn lost_claims(&self, fences: Vec<Fence>) -> Result<Vec<Fence>> {
-        postgres_claims::lost_claims(self, fences).await
+        claims::lost_claims(self, fences).await
     }
 
     async fn take_over(&self, everyone: bool, now: DateTime<Utc>) -> Result<u64> {
-        postgres_claims::take_over(self, everyone, now).await
+        claims::take_over(self, everyone, now).await
     }
 
     async fn next_due(&self) -> Result<Option<DateTime<Utc>>> {
@@ -121,7 +120,7 @@ impl RunStore for PostgresStore {
     }
 
     async fn end_runs(&self, outcomes: Vec<RunOutcome>, now: DateTime<Utc>) -> Result<Vec<Result<()>>> {
-        postgres_outcomes::end_runs(self, outcomes, now).await
+        outcomes::end_runs(self, outcomes, now).await
     }
 
     async fn cancel_run(&self, id: &str, now: DateTime<Utc>) -> Result<bool> {
@@ -174,8 +173,7 @@ impl RunStore for PostgresStore {
     }
 
     async fn append_log(&self, run: &str, part: LogPart) -> Result<()> {
-        self.write((run.to_owned(), part), |tx, (run, part)| Box::pin(postgres_logs::append(tx, run, part)))
-            .await
+        self.write((run.to_owned(), part), |tx, (run, part)| Box::pin(logs::append(tx, run, part))).await
     }
 
     async fn run_log(
@@ -186,22 +184,18 @@ impl RunStore for PostgresStore {
         limit: usize,
     ) -> Result<(Listed<StoredLogLine, i64>, u64)> {
         self.read((run.to_owned(), min_level, after, limit), |tx, (run, min_level, after, limit)| {
-            Box::pin(postgres_logs::list(tx, run, *min_level, *after, *limit))
+            Box::pin(logs::list(tx, run, *min_level, *after, *limit))
         })
         .await
     }
 
-    async fn trim_runs(&self, keep: usize, before: DateTime<Utc>) -> Result<u64> {
-        self.write((keep as i64, micros(before)), |tx, (keep, before)| {
-            Box::pin(async move {
-                let sql = "WITH old AS (DELETE FROM runs WHERE state > 3 AND id IN (SELECT id FROM \
-                       (SELECT id, ended_at, state, row_number() OVER (PARTITION BY connection ORDER BY id DESC) \
-                       AS place FROM runs) AS placed WHERE state > 3 AND (place > $1 OR ended_at < $2) LIMIT 1000) \
-                     RETURNING id), logs AS (DELETE FROM run_logs WHERE run IN (SELECT id FROM old)) \
-                     SELECT count(*) FROM old";
-                let row = tx.query_one(sql, &[keep, before]).await?;
-                Ok(row.get::<_, i64>(0).unsigned_abs())
-            })
+    async fn trim_runs(&self, before: DateTime<Utc>, limit: usize) -> Result<u64> {
+        self.write((before, limit), |tx, (before, limit)| Box::pin(history::trim(tx, *before, *limit))).await
+    }
+
+    async fn trim_surplus_runs(&self, keep: usize, after: LookedAt, limit: usize) -> Result<Surplus> {
+        self.write((keep, after, limit), |tx, (keep, after, limit)| {
+            Box::pin(history::trim_surplus(tx, *keep, after, *limit))
         })
         .await
     }
