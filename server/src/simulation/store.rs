@@ -233,6 +233,7 @@ with_faults! { RunStore {
     ) -> Queued;
     fn queue_renormalization(id: String, connection: ConnectionKey, now: DateTime<Utc>) -> Queued;
     fn queue_due_runs(new_id: fn() -> String, limit: usize, now: DateTime<Utc>) -> u64;
+    fn turn_back(after: ConnectionKey, limit: usize, now: DateTime<Utc>) -> Option<ConnectionKey>;
     fn claim_runs(claiming: Claiming, now: DateTime<Utc>) -> Claims;
     fn renew_leases(fences: Vec<Fence>, lease: Duration, now: DateTime<Utc>) -> Vec<Fence>;
     fn lost_claims(fences: Vec<Fence>) -> Vec<Fence>;

@@ -108,28 +108,18 @@ impl RunStore for MemoryStore {
             let mut queued = 0;
             for (_, key) in due {
                 let connection = &data.row(key)?.connection;
-                let (id, mut schedule) = (connection.id.clone(), connection.schedule.clone());
                 let (cause, last_full_at) = (connection.next_cause, connection.last_full_at);
-                let full = times::is_full(&id, &schedule, last_full_at, now);
-                let planned = schedule.planned_full && schedule.planned_at.is_some_and(|at| at <= now);
-                let work = match (planned, full) {
-                    (true, _) => Work::Full,
-                    (false, true) => Work::Reconcile,
-                    (false, false) => Work::Changes,
-                };
+                let turn = times::turn(&connection.id, connection.schedule.clone(), last_full_at, now);
                 let active = data.active(key).map(|row| row.run.renormalizes);
                 if active.is_none() {
-                    data.insert_run(new_id(), key, cause, work, now)?;
+                    data.insert_run(new_id(), key, cause, turn.work, now)?;
                     queued += 1;
-                } else if active == Some(true) || schedule.buffers(cause) {
-                    data.follow(key, cause, work)?;
+                } else if active == Some(true) || turn.schedule.buffers(cause) {
+                    data.follow(key, cause, turn.work)?;
                 }
-                schedule.forget_planned(now);
-                let last_full_at = if full { Some(now) } else { last_full_at };
-                let next = times::next(&id, &schedule, last_full_at, now);
                 let connection = &mut data.row(key)?.connection;
-                set_next(connection, next);
-                connection.schedule = schedule;
+                set_next(connection, turn.next);
+                connection.schedule = turn.schedule;
             }
             for row in data.runs.values_mut() {
                 let parked = row.run.state == State::Parked;
@@ -139,6 +129,42 @@ impl RunStore for MemoryStore {
                 }
             }
             Ok(queued)
+        })
+        .await
+    }
+
+    async fn turn_back(
+        &self,
+        after: ConnectionKey,
+        limit: usize,
+        now: DateTime<Utc>,
+    ) -> Result<Option<ConnectionKey>> {
+        self.write(|data| {
+            let later = |at: Option<DateTime<Utc>>| at.is_some_and(|at| at > now);
+            let open = data.connections.values_mut().map(|row| &mut row.connection).filter(|connection| {
+                connection.key > after
+                    && connection.deleting_at.is_none()
+                    && (later(connection.next_run_at) || later(connection.last_full_at))
+            });
+            let mut ahead: Vec<_> = open.collect();
+            ahead.sort_by_key(|connection| connection.key);
+            ahead.truncate(limit);
+            for connection in &mut ahead {
+                connection.last_full_at = connection.last_full_at.map(|at| at.min(now));
+                if let Some(at) = connection.next_run_at {
+                    let told = (at, connection.next_cause);
+                    let (schedule, last_full_at) = (&connection.schedule, connection.last_full_at);
+                    let next = times::turned_back(&connection.id, schedule, last_full_at, told, now);
+                    set_next(connection, next);
+                }
+            }
+            let last = ahead.last().map(|connection| connection.key);
+            for row in data.runs.values_mut() {
+                if row.run.state == State::Parked && later(row.run.resume_at) {
+                    row.run.resume_at = Some(now);
+                }
+            }
+            Ok(last)
         })
         .await
     }

@@ -372,6 +372,15 @@ pub trait RunStore: Send + Sync {
     /// under way is passed over, or gets one more afterwards, as its schedule says. Says how many runs were queued.
     async fn queue_due_runs(&self, new_id: fn() -> String, limit: usize, now: DateTime<Utc>) -> Result<u64>;
 
+    /// Corrects what was written while a clock showed later times than `now`: connections behind `after`, up to `limit`, are
+    /// due when their schedules say now, and parked runs go on. Says behind which connection to go on; `None` at the end.
+    async fn turn_back(
+        &self,
+        after: ConnectionKey,
+        limit: usize,
+        now: DateTime<Utc>,
+    ) -> Result<Option<ConnectionKey>>;
+
     /// Takes queued runs by [`fair::choose`], claims their connections and marks them running. A connection that is
     /// being deleted is left to its deletion, whose claim would end.
     async fn claim_runs(&self, claiming: Claiming, now: DateTime<Utc>) -> Result<Claims>;

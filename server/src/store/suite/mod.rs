@@ -49,6 +49,7 @@ macro_rules! suite {
                 a_running_run_stays_as_it_is,
                 a_parked_run_is_queued_again_when_asked_or_due,
                 a_due_connection_gets_a_run,
+                a_clock_that_was_ahead_leaves_nothing_far_ahead,
                 a_stopped_connection_is_not_due,
                 downtime_is_caught_up_once,
                 what_is_due_while_a_run_goes_on_is_left_out_or_waits,

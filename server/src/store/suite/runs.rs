@@ -7,7 +7,6 @@ use superfasttt_proto::control::v1::run::{State, Trigger};
 
 use super::support::*;
 use crate::schedule::times::Due;
-use crate::store::StoreError;
 use crate::store::connections::{Connection, ConnectionChange, NewConnection, Overlap, Schedule};
 use crate::store::documents::Commit;
 use crate::store::item_errors::Target;
@@ -17,6 +16,7 @@ use crate::store::runs::{
 };
 use crate::store::runs::{LookedAt, Work};
 use crate::store::sync_states::ScopeState;
+use crate::store::{ConnectionKey, StoreError};
 
 /// Ids that no other test of this process gets, in order.
 fn next_id() -> String {
@@ -137,6 +137,46 @@ pub async fn a_due_connection_gets_a_run(store: Shared) {
     let once = store.create_connection(once, start()).await.unwrap();
     assert_eq!(store.queue_due_runs(next_id, 1000, at(1)).await.unwrap(), 1);
     assert_eq!(store.connection_by_key(once.key).await.unwrap().unwrap().next_run_at, None);
+}
+
+pub async fn a_clock_that_was_ahead_leaves_nothing_far_ahead(store: Shared) {
+    const YEAR: i64 = 365 * 86_400;
+    let (often, stays) = (scheduled(&store, "often").await, scheduled(&store, "stays").await);
+    let (_, parked, fence) = running(&store, "parked").await;
+    // The clock shows next year: what is due then is queued, and due again a year from now.
+    assert_eq!(store.queue_due_runs(next_id, 1000, at(YEAR)).await.unwrap(), 2);
+    let park = RunEnd { resume_at: Some(at(YEAR + 60)), ..ended(State::Parked) };
+    store.end_run(fence, &parked.id, park, at(YEAR)).await.unwrap();
+    let (run, fence) = store.claim_run(at(YEAR)).await.unwrap().unwrap();
+    let listed = RunEnd { listed_all: true, ..ended(State::Succeeded) };
+    store.end_run(fence, &run.id, listed, at(YEAR)).await.unwrap();
+    assert!(store.next_due().await.unwrap() >= Some(at(YEAR)));
+
+    let mut pieces = 0;
+    let mut after = Some(ConnectionKey(0));
+    while let Some(behind) = after {
+        after = store.turn_back(behind, 1, at(10)).await.unwrap();
+        pieces += 1;
+    }
+    assert_eq!(pieces, 3, "one connection at a time");
+    for connection in [&often, &stays] {
+        let shown = store.connection_by_key(connection.key).await.unwrap().unwrap();
+        let next = shown.next_run_at.unwrap();
+        assert!(next > at(10) && next <= at(110), "within one interval: {next}");
+        assert_eq!(shown.next_cause, Trigger::Schedule);
+        assert!(shown.last_full_at.is_none_or(|full| full <= at(10)), "{:?}", shown.last_full_at);
+    }
+    assert_eq!(store.run(&parked.id).await.unwrap().unwrap().resume_at, Some(at(10)));
+    // What lies ahead rightly stays where it is: a retry, and a time that a person planned.
+    let before = store.connection_by_key(often.key).await.unwrap().unwrap();
+    store.turn_back(ConnectionKey(0), 1000, at(10)).await.unwrap();
+    assert_eq!(store.connection_by_key(often.key).await.unwrap().unwrap(), before);
+    let planned = Schedule { planned_at: Some(at(YEAR)), ..Schedule::default() };
+    let new = NewConnection { schedule: planned, next: due(at(YEAR)), ..new_connection("planned") };
+    let planned = store.create_connection(new, start()).await.unwrap();
+    store.turn_back(ConnectionKey(0), 1000, at(10)).await.unwrap();
+    let shown = store.connection_by_key(planned.key).await.unwrap().unwrap();
+    assert_eq!(shown.next_run_at, Some(at(YEAR)));
 }
 
 pub async fn a_stopped_connection_is_not_due(store: Shared) {

@@ -24,7 +24,6 @@ use super::{
 };
 use crate::schedule::times;
 use crate::store::columns::{from_json, micros, time, to_json};
-use crate::store::connections::Schedule;
 use crate::store::postgres::{Outcome, Plain, Tx};
 use crate::store::{ConnectionKey, Fence, Listed, PostgresStore, Result, StoreError, connections};
 
@@ -80,6 +79,18 @@ impl RunStore for PostgresStore {
                 let resumed = tx.execute(sql, &[&micros(*now)]).await?;
                 Ok(queued + resumed)
             })
+        })
+        .await
+    }
+
+    async fn turn_back(
+        &self,
+        after: ConnectionKey,
+        limit: usize,
+        now: DateTime<Utc>,
+    ) -> Result<Option<ConnectionKey>> {
+        self.write((after, limit, now), |tx, (after, limit, now)| {
+            Box::pin(turn_back(tx, *after, *limit, *now))
         })
         .await
     }
@@ -264,29 +275,18 @@ async fn queue_due(tx: &Tx, new_id: fn() -> String, limit: i64, now: DateTime<Ut
         let (key, id, cause) = (row.get(0), row.get::<_, Plain>(1).0, trigger(row.get(4)));
         let connection = ConnectionKey(key);
         let written: &str = row.get(2);
-        let mut schedule: Schedule = from_json("schedule", written)?;
         let last_full_at = row.get::<_, Option<i64>>(3).map(time);
-        let full = times::is_full(&id, &schedule, last_full_at, now);
-        // A person who plans a full run wants one; the schedule wants to be sure that nothing is missed.
-        let planned = schedule.planned_full && schedule.planned_at.is_some_and(|at| at <= now);
-        let work = match (planned, full) {
-            (true, _) => Work::Full,
-            (false, true) => Work::Reconcile,
-            (false, false) => Work::Changes,
-        };
+        let turn = times::turn(&id, from_json("schedule", written)?, last_full_at, now);
         match active.get(&key) {
-            None => queued.push((run.as_str(), connection, cause, work)),
+            None => queued.push((run.as_str(), connection, cause, turn.work)),
             // A re-normalization brings nothing of what the sync would have brought.
-            Some(renormalizes) if *renormalizes || schedule.buffers(cause) => {
-                following.push((connection, cause, work));
+            Some(renormalizes) if *renormalizes || turn.schedule.buffers(cause) => {
+                following.push((connection, cause, turn.work));
             }
             Some(_) => {}
         }
-        schedule.forget_planned(now);
-        // A full run that begins now counts: it is not due once more right behind it.
-        let last_full_at = if full { Some(now) } else { last_full_at };
-        next.push((connection, times::next(&id, &schedule, last_full_at, now)));
-        let schedule = to_json("schedule", &schedule)?;
+        next.push((connection, turn.next));
+        let schedule = to_json("schedule", &turn.schedule)?;
         if schedule != written {
             schedules.0.push(key);
             schedules.1.push(schedule);
@@ -301,6 +301,35 @@ async fn queue_due(tx: &Tx, new_id: fn() -> String, limit: i64, now: DateTime<Ut
         tx.execute(sql, &[&schedules.0, &schedules.1]).await?;
     }
     Ok(queued.len() as u64)
+}
+
+/// Corrects what was written while a clock showed later times than `now`.
+async fn turn_back(
+    tx: &Tx,
+    after: ConnectionKey,
+    limit: usize,
+    now: DateTime<Utc>,
+) -> Outcome<Option<ConnectionKey>> {
+    let sql = "SELECT pk, id, schedule, last_full_at, next_run_at, next_cause FROM connections \
+         WHERE pk > $1 AND deleting_at IS NULL AND (next_run_at > $2 OR last_full_at > $2) \
+         ORDER BY pk LIMIT $3 FOR NO KEY UPDATE";
+    let ahead = tx.query(sql, &[&after.0, &micros(now), &(limit as i64)]).await?;
+    let keys: Vec<i64> = ahead.iter().map(|row| row.get(0)).collect();
+    let mut next = Vec::new();
+    for row in &ahead {
+        let last_full_at = row.get::<_, Option<i64>>(3).map(|at| time(at).min(now));
+        let Some(told) = row.get::<_, Option<i64>>(4).map(time) else { continue };
+        let told = (told, trigger(row.get(5)));
+        let schedule = from_json("schedule", row.get(2))?;
+        let due = times::turned_back(&row.get::<_, Plain>(1).0, &schedule, last_full_at, told, now);
+        next.push((ConnectionKey(row.get(0)), due));
+    }
+    connections::postgres::set_next(tx, &next).await?;
+    let sql = "UPDATE connections SET last_full_at = least(last_full_at, $1) WHERE pk = ANY($2)";
+    tx.execute(sql, &[&micros(now), &keys]).await?;
+    let sql = "UPDATE runs SET resume_at = $1 WHERE state = 3 AND resume_at > $1";
+    tx.execute(sql, &[&micros(now)]).await?;
+    Ok(keys.last().map(|key| ConnectionKey(*key)))
 }
 
 /// Writes how far a run is. One that gets on is no run that crashes again and again.

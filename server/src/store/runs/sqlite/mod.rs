@@ -22,7 +22,6 @@ use super::{
 };
 use crate::schedule::times;
 use crate::store::columns::{from_json, micros, time, to_json};
-use crate::store::connections::Schedule;
 use crate::store::{ConnectionKey, Fence, Listed, Result, SqliteStore, StoreError, connections};
 
 #[async_trait]
@@ -100,40 +99,61 @@ impl RunStore for SqliteStore {
                 })?
                 .collect::<rusqlite::Result<Vec<(i64, String, String, Option<i64>, i32, Option<bool>)>>>()?;
             let mut queued = 0;
-            for (key, id, schedule, last_full_at, cause, active) in due {
+            for (key, id, written, last_full_at, cause, active) in due {
                 let connection = ConnectionKey(key);
-                let mut schedule: Schedule = from_json("schedule", &schedule)?;
-                let last_full_at = last_full_at.map(time);
-                let full = times::is_full(&id, &schedule, last_full_at, now);
-                // A person who plans a full run wants one; the schedule wants to be sure that nothing is missed.
-                let planned = schedule.planned_full && schedule.planned_at.is_some_and(|at| at <= now);
-                let work = match (planned, full) {
-                    (true, _) => Work::Full,
-                    (false, true) => Work::Reconcile,
-                    (false, false) => Work::Changes,
-                };
+                let turn = times::turn(&id, from_json("schedule", &written)?, last_full_at.map(time), now);
                 if active.is_none() {
-                    insert(tx, &new_id(), connection, trigger(cause), work, now)?;
+                    insert(tx, &new_id(), connection, trigger(cause), turn.work, now)?;
                     queued += 1;
-                } else if active == Some(true) || schedule.buffers(trigger(cause)) {
+                } else if active == Some(true) || turn.schedule.buffers(trigger(cause)) {
                     // A re-normalization brings nothing of what the sync would have brought.
-                    follow(tx, connection, trigger(cause), work)?;
+                    follow(tx, connection, trigger(cause), turn.work)?;
                 }
-                let planned_at = schedule.planned_at;
-                schedule.forget_planned(now);
-                // A full run that begins now counts: it is not due once more right behind it.
-                let last_full_at = if full { Some(now) } else { last_full_at };
-                let next = times::next(&id, &schedule, last_full_at, now);
-                connections::sqlite::set_next(tx, connection, next)?;
-                if schedule.planned_at != planned_at {
+                connections::sqlite::set_next(tx, connection, turn.next)?;
+                let schedule = to_json("schedule", &turn.schedule)?;
+                if schedule != written {
                     tx.prepare_cached("UPDATE connections SET schedule = ?1 WHERE pk = ?2")?
-                        .execute(params![to_json("schedule", &schedule)?, key])?;
+                        .execute(params![schedule, key])?;
                 }
             }
             let resumed = tx
                 .prepare_cached("UPDATE runs SET state = ?1, resume_at = NULL WHERE state = 3 AND resume_at <= ?2")?
                 .execute(params![number(State::Queued), micros(now)])?;
             Ok(queued + resumed as u64)
+        })
+        .await
+    }
+
+    async fn turn_back(
+        &self,
+        after: ConnectionKey,
+        limit: usize,
+        now: DateTime<Utc>,
+    ) -> Result<Option<ConnectionKey>> {
+        self.write(move |tx| {
+            let ahead = tx
+                .prepare_cached(
+                    "SELECT pk, id, schedule, last_full_at, next_run_at, next_cause FROM connections \
+                     WHERE pk > ?1 AND deleting_at IS NULL AND (next_run_at > ?2 OR last_full_at > ?2) \
+                     ORDER BY pk LIMIT ?3",
+                )?
+                .query_map(params![after.0, micros(now), limit as i64], |row| {
+                    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?))
+                })?
+                .collect::<rusqlite::Result<Vec<(i64, String, String, Option<i64>, Option<i64>, i32)>>>()?;
+            for (key, id, schedule, last_full_at, told, cause) in &ahead {
+                let last_full_at = last_full_at.map(|at| time(at).min(now));
+                tx.prepare_cached("UPDATE connections SET last_full_at = ?1 WHERE pk = ?2")?
+                    .execute(params![last_full_at.map(micros), key])?;
+                if let Some(told) = told {
+                    let schedule = from_json("schedule", schedule)?;
+                    let told = (time(*told), trigger(*cause));
+                    let due = times::turned_back(id, &schedule, last_full_at, told, now);
+                    connections::sqlite::set_next(tx, ConnectionKey(*key), due)?;
+                }
+            }
+            tx.execute("UPDATE runs SET resume_at = ?1 WHERE state = 3 AND resume_at > ?1", [micros(now)])?;
+            Ok(ahead.last().map(|(key, ..)| ConnectionKey(*key)))
         })
         .await
     }
