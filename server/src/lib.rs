@@ -16,3 +16,4 @@ mod simulation;
 pub mod store;
 pub mod sync;
 pub mod telemetry;
+pub mod vault;

@@ -20,7 +20,8 @@ use clap::{Parser, Subcommand};
         connectord                                      serve with ./connectors and ./data\n  \
         connectord --data-dir /var/lib/connectord       keep the state there\n  \
         connectord config default > connectord.toml     begin a configuration of your own\n  \
-        connectord config check                         say all that is wrong with it"
+        connectord config check                         say all that is wrong with it\n  \
+        connectord keys rotate --generate               seal all secrets with a new key"
 )]
 pub struct Args {
     /// The configuration file [default: connectord.toml, if it is there]
@@ -47,6 +48,10 @@ pub enum Command {
     #[command(subcommand)]
     Config(ConfigCommand),
 
+    /// Make, look at and change the keys that secrets are sealed with
+    #[command(subcommand)]
+    Keys(KeysCommand),
+
     /// Turn documents into text, as a worker of a running connectord
     #[command(hide = true)]
     ExtractWorker,
@@ -59,4 +64,19 @@ pub enum ConfigCommand {
     Check,
     /// Print the commented default file
     Default,
+}
+
+/// What to do with the keys of the vault (docs/vault.md).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+pub enum KeysCommand {
+    /// Print a new key
+    Generate,
+    /// Say how many secrets each key seals
+    Status,
+    /// Seal all secrets with the newest key, also while servers run; again, it goes on where it was
+    Rotate {
+        /// First put a new key in front of the key file
+        #[arg(long)]
+        generate: bool,
+    },
 }

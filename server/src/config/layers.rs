@@ -191,6 +191,8 @@ fn like(default: &Value, text: &str) -> Value {
     let parsed = match default {
         Value::Bool(_) => text.parse().ok().map(Value::Bool),
         Value::Number(_) => serde_json::from_str(text).ok().filter(Value::is_number),
+        // Written as JSON: ["one", "two"].
+        Value::Array(_) => serde_json::from_str(text).ok().filter(Value::is_array),
         _ => None,
     };
     parsed.unwrap_or_else(|| Value::String(text.to_owned()))
@@ -202,6 +204,7 @@ fn told(default: &Value, value: &Value, error: &serde_json::Error) -> String {
         Value::Bool(_) => format!("{value} is not true or false"),
         Value::Number(number) if number.is_u64() => format!("{value} is not a whole number of 0 or more"),
         Value::Number(_) => format!("{value} is not a number"),
+        Value::Array(_) => "it is not a list of texts; write [\"one\", \"two\"]".to_owned(),
         _ => error.to_string(),
     }
 }

@@ -8,7 +8,7 @@ use super::layers::Layers;
 use super::problem::{Checks, ConfigError, ConfigProblem, Origin};
 use super::{
     ConnectorsConfig, ContentConfig, DataConfig, DatabaseConfig, DocumentsConfig, LogConfig, ProcessConfig,
-    RunsConfig, ServerConfig, SyncConfig, TelemetryConfig,
+    RunsConfig, ServerConfig, SyncConfig, TelemetryConfig, VaultConfig,
 };
 
 /// The commented default file: the documentation of every key.
@@ -26,6 +26,8 @@ pub struct Config {
     pub data: DataConfig,
     /// PostgreSQL, where it is used.
     pub database: DatabaseConfig,
+    /// The master keys of secrets.
+    pub vault: VaultConfig,
     /// Where the connectors are.
     pub connectors: ConnectorsConfig,
     /// How connectors are run.
@@ -76,6 +78,7 @@ impl Config {
             "server",
             "data",
             "database",
+            "vault",
             "connectors",
             "process",
             "sync",
@@ -90,6 +93,7 @@ impl Config {
             server: layers.section("server", &mut problems),
             data: layers.section("data", &mut problems),
             database: layers.section("database", &mut problems),
+            vault: layers.section("vault", &mut problems),
             connectors: layers.section("connectors", &mut problems),
             process: layers.section("process", &mut problems),
             sync: layers.section("sync", &mut problems),
@@ -140,6 +144,7 @@ impl Config {
         self.server.validate(&mut Checks::new("server", layers, problems));
         self.data.validate(&mut Checks::new("data", layers, problems));
         self.database.validate(&mut Checks::new("database", layers, problems));
+        self.vault.validate(&mut Checks::new("vault", layers, problems));
         self.connectors.validate(&mut Checks::new("connectors", layers, problems));
         self.process.validate(&mut Checks::new("process", layers, problems));
         self.sync.validate(&mut Checks::new("sync", layers, problems));

@@ -47,6 +47,8 @@ fn the_commented_default_file_names_every_key() {
     for (section, keys) in [
         ("server", keys(config.server)),
         ("data", keys(config.data)),
+        ("database", keys(config.database)),
+        ("vault", keys(config.vault)),
         ("connectors", keys(config.connectors)),
         ("process", keys(config.process)),
         ("sync", keys(config.sync)),

@@ -22,8 +22,9 @@ mod server;
 mod sync;
 mod telemetry;
 mod units;
+mod vault;
 
-pub use args::{Args, Command, ConfigCommand};
+pub use args::{Args, Command, ConfigCommand, KeysCommand};
 pub use connectors::{ConnectorConfig, ConnectorsConfig};
 pub use content::ContentConfig;
 pub use data::DataConfig;
@@ -39,3 +40,4 @@ pub use server::ServerConfig;
 pub use sync::SyncConfig;
 pub use telemetry::TelemetryConfig;
 pub use units::ByteSize;
+pub use vault::VaultConfig;

@@ -17,6 +17,7 @@ use super::world::{World, lock};
 use crate::store::connections::{
     Connection, ConnectionChange, ConnectionFilter, ConnectionStore, ConnectionTotals, NewConnection,
 };
+use crate::store::credentials::{Credential, CredentialPut, CredentialStore, DueRefresh, RefreshClaim};
 use crate::store::documents::{
     Absent, Child, Commit, DocumentKey, DocumentStore, Generation, OldContainer, StoredDocument,
 };
@@ -24,15 +25,19 @@ use crate::store::feed::{
     Consumer, FeedBounds, FeedFilter, FeedLag, FeedPage, FeedRow, FeedStore, ReadLimit, Texts,
 };
 use crate::store::item_errors::{ItemErrorFilter, ItemErrorStore, Shield, StoredItemError, Target};
+use crate::store::oauth_apps::{NewOAuthApp, OAuthApp, OAuthAppChange, OAuthAppStore};
+use crate::store::oauth_sessions::{NewOAuthSession, OAuthSessionStore, Taking};
 use crate::store::overview::{Overview, OverviewStore};
 use crate::store::raw_items::{RawItem, RawItemStore};
 use crate::store::runs::{
     Claiming, Claims, LogPart, LookedAt, Queued, Run, RunOutcome, RunProgress, RunStore, StoredLogLine,
     Surplus, Work,
 };
+use crate::store::secrets::{Resealed, SecretStore, Secrets, StoredSecret};
 use crate::store::sync_states::{ScopeState, SyncStateStore};
 use crate::store::wanted::{Leftovers, Retried, Wanted, WantedStore};
 use crate::store::{ConnectionKey, Fence, Listed, Maintenance, Result, Store, StoreError};
+use crate::vault::{KeyId, Place, Sealed};
 
 /// One replica's way to the store.
 pub(super) struct FaultyStore {
@@ -167,6 +172,20 @@ with_faults! { ConnectionStore {}
     fn connection_totals(key: ConnectionKey) -> ConnectionTotals;
 }
 
+with_faults! { CredentialStore {}
+    fn credential(connection: ConnectionKey) -> Option<(Credential, Secrets)>;
+    fn credentials(connections: Vec<ConnectionKey>) -> Vec<Credential>;
+    fn put_credential(
+        connection: ConnectionKey, expected: Option<i64>, put: CredentialPut, now: DateTime<Utc>
+    ) -> i64;
+    fn remove_credential(connection: ConnectionKey, expected: i64, now: DateTime<Utc>) -> ();
+    fn claim_refresh(
+        connection: ConnectionKey, version: i64, holder: &str, lease: Duration, now: DateTime<Utc>
+    ) -> RefreshClaim;
+    fn release_refresh(connection: ConnectionKey, holder: &str) -> ();
+    fn due_refreshes(limit: usize, now: DateTime<Utc>) -> Vec<DueRefresh>;
+}
+
 with_faults! { DocumentStore {}
     fn stored_documents(connection: ConnectionKey, ids: Vec<String>) -> Vec<StoredDocument>;
     fn stored_envelopes(keys: Vec<DocumentKey>) -> Vec<(DocumentKey, Vec<u8>)>;
@@ -218,6 +237,31 @@ with_faults! { ItemErrorStore {}
     ) -> Vec<(i64, Target)>;
     fn count_item_errors(connection: ConnectionKey) -> u64;
     fn shields(connection: ConnectionKey, scope: &str) -> Vec<Shield>;
+}
+
+with_faults! { OAuthAppStore {}
+    fn create_oauth_app(new: NewOAuthApp, now: DateTime<Utc>) -> OAuthApp;
+    fn update_oauth_app(
+        id: &str, revision: Option<i64>, change: OAuthAppChange, now: DateTime<Utc>
+    ) -> OAuthApp;
+    fn oauth_app(id: &str) -> Option<(OAuthApp, Secrets)>;
+    fn oauth_app_for(organization: &str, connector: &str) -> Option<(OAuthApp, Secrets)>;
+    fn oauth_apps(organization: Option<String>, after: &str, limit: usize) -> Listed<OAuthApp>;
+    fn remove_oauth_app(id: &str) -> bool;
+}
+
+with_faults! { OAuthSessionStore {}
+    fn create_oauth_session(new: NewOAuthSession) -> ();
+    fn take_oauth_session(id: &str, now: DateTime<Utc>) -> Taking;
+    fn trim_oauth_sessions(before: DateTime<Utc>, limit: usize) -> u64;
+}
+
+with_faults! { SecretStore {}
+    fn secret(place: &Place) -> Option<Sealed>;
+    fn secret_or(place: &Place, new: Sealed) -> Sealed;
+    fn secrets_to_reseal(newest: KeyId, after: i64, limit: usize) -> Vec<StoredSecret>;
+    fn reseal(secrets: Vec<Resealed>) -> u64;
+    fn count_secrets() -> std::collections::BTreeMap<Option<KeyId>, u64>;
 }
 
 with_faults! { RunStore {

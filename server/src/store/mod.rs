@@ -7,15 +7,19 @@
 
 mod columns;
 pub mod connections;
+pub mod credentials;
 pub mod documents;
 pub mod feed;
 pub mod item_errors;
 #[cfg(test)]
 pub(crate) mod memory;
+pub mod oauth_apps;
+pub mod oauth_sessions;
 pub mod overview;
 pub mod postgres;
 pub mod raw_items;
 pub mod runs;
+pub mod secrets;
 mod sqlite;
 mod sqlite_writer;
 #[cfg(test)]
@@ -34,12 +38,16 @@ use superfasttt_proto::control::v1::run::State;
 /// Everything that the service keeps.
 pub trait Store:
     connections::ConnectionStore
+    + credentials::CredentialStore
     + documents::DocumentStore
     + feed::FeedStore
     + item_errors::ItemErrorStore
+    + oauth_apps::OAuthAppStore
+    + oauth_sessions::OAuthSessionStore
     + overview::OverviewStore
     + raw_items::RawItemStore
     + runs::RunStore
+    + secrets::SecretStore
     + sync_states::SyncStateStore
     + wanted::WantedStore
     + Maintenance

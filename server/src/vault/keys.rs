@@ -1,5 +1,5 @@
 //! Master keys: 256 random bits each, written as base64, one to a line, the newest first. The first one seals, all of them
-//! open.
+//! open. In an environment variable they may stand on one line, with commas between them.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ring::hkdf;
 use ring::rand::{SecureRandom, SystemRandom};
-use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+use zeroize::Zeroizing;
 
 /// Bytes of a key.
 const KEY_BYTES: usize = 32;
@@ -30,27 +30,24 @@ impl fmt::Debug for KeyId {
     }
 }
 
-/// A master key. Wiped when it goes, never printed.
-#[derive(Zeroize, ZeroizeOnDrop)]
+/// A master key. Its bytes are wiped when it goes, and never printed.
 pub struct Key {
-    bytes: [u8; KEY_BYTES],
-    #[zeroize(skip)]
+    bytes: Zeroizing<[u8; KEY_BYTES]>,
     id: KeyId,
     /// Keys of single secrets are derived from it.
-    #[zeroize(skip)]
     derive: hkdf::Prk,
 }
 
 impl Key {
     /// A new key.
     pub fn generate() -> Self {
-        let mut bytes = [0; KEY_BYTES];
-        fill_random(&mut bytes);
+        let mut bytes = Zeroizing::new([0; KEY_BYTES]);
+        fill_random(bytes.as_mut_slice());
         Self::new(bytes)
     }
 
-    fn new(bytes: [u8; KEY_BYTES]) -> Self {
-        let derive = hkdf::Salt::new(hkdf::HKDF_SHA256, b"superfasttt vault").extract(&bytes);
+    fn new(bytes: Zeroizing<[u8; KEY_BYTES]>) -> Self {
+        let derive = hkdf::Salt::new(hkdf::HKDF_SHA256, b"superfasttt vault").extract(bytes.as_slice());
         let mut id = [0; 8];
         fill(&derive, &[b"key id"], &mut id);
         Self { bytes, id: KeyId(id), derive }
@@ -63,7 +60,7 @@ impl Key {
 
     /// As it is written in a key file.
     pub fn to_base64(&self) -> Zeroizing<String> {
-        Zeroizing::new(STANDARD.encode(self.bytes))
+        Zeroizing::new(STANDARD.encode(self.bytes.as_slice()))
     }
 
     /// Fills `out` with the key of a single secret.
@@ -102,26 +99,23 @@ pub struct KeyRing {
 }
 
 impl KeyRing {
-    /// Reads keys, one to a line. Empty lines, and what follows a `#`, are passed over.
+    /// Reads keys, one to a line or with commas between them. Empty lines, and what follows a `#`, are passed over.
     ///
     /// # Errors
     /// Where a line is no key, a key is there twice, or there is none.
     pub fn parse(text: &str) -> Result<Self, KeyRingError> {
         let mut keys: Vec<Key> = Vec::new();
         for (line, number) in text.lines().zip(1..) {
-            let line = line.split('#').next().unwrap_or_default().trim();
-            if line.is_empty() {
-                continue;
-            }
-            let decoded = STANDARD.decode(line).map(Zeroizing::new);
-            let bytes = decoded.ok().and_then(|bytes| <[u8; KEY_BYTES]>::try_from(bytes.as_slice()).ok());
-            let key = Key::new(bytes.ok_or(KeyRingError::Malformed(number))?);
-            if keys.iter().any(|known| known.id == key.id) {
-                return Err(KeyRingError::Twice(number));
-            }
-            keys.push(key);
-            if keys.len() > MAX_KEYS {
-                return Err(KeyRingError::TooMany);
+            let line = line.split('#').next().unwrap_or_default();
+            for written in line.split(',').map(str::trim).filter(|written| !written.is_empty()) {
+                let key = read_key(written).ok_or(KeyRingError::Malformed(number))?;
+                if keys.iter().any(|known| known.id == key.id) {
+                    return Err(KeyRingError::Twice(number));
+                }
+                if keys.len() == MAX_KEYS {
+                    return Err(KeyRingError::TooMany);
+                }
+                keys.push(key);
             }
         }
         if keys.is_empty() { Err(KeyRingError::Empty) } else { Ok(Self { keys }) }
@@ -141,6 +135,11 @@ impl KeyRing {
     pub fn ids(&self) -> impl Iterator<Item = KeyId> {
         self.keys.iter().map(Key::id)
     }
+}
+
+fn read_key(written: &str) -> Option<Key> {
+    let decoded = Zeroizing::new(STANDARD.decode(written).ok()?);
+    Some(Key::new(Zeroizing::new(decoded.as_slice().try_into().ok()?)))
 }
 
 /// Fills `bytes` with random ones of the operating system.
@@ -178,6 +177,14 @@ mod tests {
     }
 
     #[test]
+    fn keys_may_stand_on_one_line() {
+        let (old, new) = (Key::generate(), Key::generate());
+        let text = format!("{}, {}", new.to_base64().as_str(), old.to_base64().as_str());
+        let ring = KeyRing::parse(&text).unwrap();
+        assert_eq!(ring.ids().collect::<Vec<_>>(), [new.id(), old.id()]);
+    }
+
+    #[test]
     fn what_is_no_key_is_told_by_its_line_and_never_shown() {
         let key = Key::generate();
         for bad in ["c2hvcnQ=", "not base64!", &written(&[&key]).trim()[..43]] {
@@ -185,6 +192,9 @@ mod tests {
             assert_eq!(error, KeyRingError::Malformed(2));
             assert!(!error.to_string().contains(bad));
         }
+        let many: Vec<Key> = (0..=MAX_KEYS).map(|_| Key::generate()).collect();
+        let text = written(&many.iter().collect::<Vec<_>>());
+        assert_eq!(KeyRing::parse(&text).unwrap_err(), KeyRingError::TooMany);
         assert_eq!(KeyRing::parse("# nothing\n").unwrap_err(), KeyRingError::Empty);
         assert_eq!(KeyRing::parse(&written(&[&key, &key])).unwrap_err(), KeyRingError::Twice(2));
         let debug = format!("{:?}", KeyRing::parse(&written(&[&key])).unwrap());

@@ -23,26 +23,60 @@ const NONCE_AT: usize = KEY_AT + 8;
 const SECRET_AT: usize = NONCE_AT + 2 * NONCE_LEN;
 
 /// Where a secret belongs. What was sealed for one place opens in no other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place<'a> {
-    /// The organisation that it belongs to.
-    pub organization: &'a str,
-    /// Whose it is: the id of a connection, an app, a session.
-    pub owner: &'a str,
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Place {
+    /// The organisation that it belongs to; empty: the whole installation.
+    pub organization: String,
+    /// Whose it is: `connection/…`, `oauth_app/…`, `oauth_session/…`; empty: the vault's own.
+    pub owner: String,
     /// Which of its secrets.
-    pub field: &'a str,
+    pub field: String,
 }
 
-impl Place<'_> {
+impl Place {
+    /// A secret of the credential of a connection, by the connection's id.
+    pub fn of_connection(organization: &str, connection: &str, field: &str) -> Self {
+        Self::of(organization, connection_owner(connection), field)
+    }
+
+    /// A secret of an OAuth app, by the app's id.
+    pub fn of_oauth_app(organization: &str, app: &str, field: &str) -> Self {
+        Self::of(organization, oauth_app_owner(app), field)
+    }
+
+    /// A secret of an authorization under way, by the session's id.
+    pub fn of_oauth_session(organization: &str, session: &str, field: &str) -> Self {
+        Self::of(organization, oauth_session_owner(session), field)
+    }
+
+    fn of(organization: &str, owner: String, field: &str) -> Self {
+        Self { organization: organization.to_owned(), owner, field: field.to_owned() }
+    }
+
     /// Each part with its length before it: no two places are written alike.
     fn aad(&self, header: &[u8]) -> Vec<u8> {
         let mut aad = header.to_vec();
-        for part in [self.organization, self.owner, self.field] {
+        for part in [&self.organization, &self.owner, &self.field] {
             aad.extend((part.len() as u64).to_be_bytes());
             aad.extend(part.as_bytes());
         }
         aad
     }
+}
+
+/// Whose the secrets of a connection are.
+pub fn connection_owner(id: &str) -> String {
+    format!("connection/{id}")
+}
+
+/// Whose the secrets of an OAuth app are.
+pub fn oauth_app_owner(id: &str) -> String {
+    format!("oauth_app/{id}")
+}
+
+/// Whose the secrets of an authorization under way are.
+pub fn oauth_session_owner(id: &str) -> String {
+    format!("oauth_session/{id}")
 }
 
 /// A sealed secret, as it is stored.
@@ -56,11 +90,17 @@ impl Sealed {
     }
 }
 
-/// Why something does not open.
+/// Why something cannot be sealed or opened.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VaultError {
+    /// There is no key.
+    #[error(
+        "this installation has no keys to seal secrets with: give it some (vault.key_file, vault.keys or \
+         vault.key_command in the configuration; `connectord keys generate` makes one) and restart it"
+    )]
+    NoKeys,
     /// No key of the ring has this id.
-    #[error("it was sealed with key {0}, which is not among the keys of this installation: give that key back, or connect again")]
+    #[error("it was sealed with key {0}, which this installation does not have: give that key back, or connect again")]
     UnknownKey(KeyId),
     /// It is not what was sealed for this place.
     #[error("what is stored is not what was sealed there: the database was changed or damaged; restore it, or connect again")]
@@ -73,7 +113,7 @@ pub enum VaultError {
     Keys(String),
 }
 
-pub(super) fn seal(key: &Key, place: &Place<'_>, secret: &[u8]) -> Sealed {
+pub(super) fn seal(key: &Key, place: &Place, secret: &[u8]) -> Sealed {
     let mut sealed = Vec::with_capacity(SECRET_AT + secret.len() + MAX_TAG_LEN);
     sealed.push(VERSION);
     sealed.extend(key.id().0);
@@ -89,7 +129,7 @@ pub(super) fn seal(key: &Key, place: &Place<'_>, secret: &[u8]) -> Sealed {
     Sealed(sealed)
 }
 
-pub(super) fn open(ring: &KeyRing, place: &Place<'_>, sealed: &Sealed) -> Result<SecretSlice<u8>, VaultError> {
+pub(super) fn open(ring: &KeyRing, place: &Place, sealed: &Sealed) -> Result<SecretSlice<u8>, VaultError> {
     let id = match (sealed.0.first(), sealed.key()) {
         (Some(&VERSION), Some(id)) => id,
         (Some(&version), _) if version > VERSION => return Err(VaultError::TooNew(version)),
@@ -114,68 +154,5 @@ fn of_secret(key: &Key, nonce: &[u8]) -> (LessSafeKey, Nonce) {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-    use secrecy::ExposeSecret;
-
-    use super::*;
-
-    const PLACE: Place<'_> = Place { organization: "acme", owner: "c-1", field: "credential" };
-
-    fn ring(keys: &[&Key]) -> KeyRing {
-        let text: String = keys.iter().map(|key| format!("{}\n", key.to_base64().as_str())).collect();
-        KeyRing::parse(&text).unwrap()
-    }
-
-    proptest! {
-        #[test]
-        fn what_was_sealed_opens_in_its_place_and_with_its_key(secret: Vec<u8>, organization: String, owner: String, field: String) {
-            let (key, newer) = (Key::generate(), Key::generate());
-            let place = Place { organization: &organization, owner: &owner, field: &field };
-            let sealed = seal(&key, &place, &secret);
-            let opened = open(&ring(&[&newer, &key]), &place, &sealed).unwrap();
-            prop_assert_eq!(opened.expose_secret(), &secret);
-            prop_assert_eq!(sealed.key(), Some(key.id()));
-            prop_assert_ne!(sealed, seal(&key, &place, &secret), "each seal is another");
-        }
-
-        #[test]
-        fn a_changed_byte_anywhere_does_not_open(at in 0usize..60, flip in 1u8..) {
-            let key = Key::generate();
-            let mut sealed = seal(&key, &PLACE, b"0123456789abcdef");
-            let at = at % sealed.0.len();
-            sealed.0[at] ^= flip;
-            prop_assert!(open(&ring(&[&key]), &PLACE, &sealed).is_err());
-        }
-
-        #[test]
-        fn bytes_of_anything_never_panic(bytes: Vec<u8>) {
-            prop_assert!(open(&ring(&[&Key::generate()]), &PLACE, &Sealed(bytes)).is_err());
-        }
-    }
-
-    #[test]
-    fn what_was_moved_to_another_place_does_not_open() {
-        let key = Key::generate();
-        let sealed = seal(&key, &PLACE, b"token");
-        let elsewhere = [
-            Place { organization: "other", ..PLACE },
-            Place { owner: "c-2", ..PLACE },
-            Place { field: "verifier", ..PLACE },
-            // The same letters, cut elsewhere.
-            Place { organization: "acm", owner: "ec-1", ..PLACE },
-        ];
-        for place in elsewhere {
-            assert_eq!(open(&ring(&[&key]), &place, &sealed).unwrap_err(), VaultError::Damaged, "{place:?}");
-        }
-    }
-
-    #[test]
-    fn a_missing_key_and_a_newer_layout_are_told() {
-        let (key, other) = (Key::generate(), Key::generate());
-        let mut sealed = seal(&key, &PLACE, b"token");
-        assert_eq!(open(&ring(&[&other]), &PLACE, &sealed).unwrap_err(), VaultError::UnknownKey(key.id()));
-        sealed.0[0] = 2;
-        assert_eq!(open(&ring(&[&key]), &PLACE, &sealed).unwrap_err(), VaultError::TooNew(2));
-    }
-}
+#[path = "seal_tests.rs"]
+mod tests;

@@ -14,7 +14,9 @@ use crate::schedule::times::Due;
 use crate::store::columns::{from_json, micros, time, to_json};
 use crate::store::documents::postgres::count;
 use crate::store::postgres::{Failure, NOW, Outcome, Plain, Text, Tx};
-use crate::store::{ConnectionKey, Fence, Listed, PostgresStore, Result, StoreError, documents, runs};
+use crate::store::{
+    ConnectionKey, Fence, Listed, PostgresStore, Result, StoreError, credentials, documents, oauth_sessions, runs,
+};
 
 /// What [`read`] reads, of `connections c`.
 pub(in crate::store) const COLUMNS: &str = "c.pk, c.id, c.organization, c.connector, c.name, c.settings, c.schedule, \
@@ -270,6 +272,8 @@ impl ConnectionStore for PostgresStore {
                 ] {
                     tx.execute(sql, &[&connection.0]).await?;
                 }
+                credentials::postgres::forget(tx, *connection).await?;
+                oauth_sessions::postgres::forget(tx, *connection).await?;
                 let sql = "UPDATE connections SET deleted_at = $1, settings = '{}', request_id = NULL, \
                      request_hash = NULL WHERE pk = $2";
                 tx.execute(sql, &[now, &connection.0]).await?;

@@ -13,7 +13,9 @@ use super::{
 use crate::schedule::times::Due;
 use crate::store::columns::{from_json, micros, time, to_json};
 use crate::store::sqlite::is_taken;
-use crate::store::{ConnectionKey, Fence, Listed, Result, SqliteStore, StoreError, documents, runs};
+use crate::store::{
+    ConnectionKey, Fence, Listed, Result, SqliteStore, StoreError, credentials, documents, oauth_sessions, runs,
+};
 
 const COLUMNS: &str = "pk, id, organization, connector, name, settings, schedule, next_cause, disabled, paused, \
      deleting_at, revision, fence, synced_settings, next_run_at, last_full_at, last_run, last_success_at, failures, \
@@ -240,6 +242,8 @@ impl ConnectionStore for SqliteStore {
             for table in ["runs", "item_errors", "sync_states", "shields", "containers", "raw_items", "wanted"] {
                 tx.execute(&format!("DELETE FROM {table} WHERE connection = ?1"), [key])?;
             }
+            credentials::sqlite::forget(tx, fence.connection)?;
+            oauth_sessions::sqlite::forget(tx, fence.connection)?;
             tx.execute(
                 "UPDATE connections SET deleted_at = ?1, settings = '{}', request_id = NULL, request_hash = NULL \
                  WHERE pk = ?2",

@@ -229,6 +229,8 @@ impl ConnectionStore for MemoryStore {
             data.containers.retain(|(connection, _), _| *connection != key);
             data.wanted.retain(|(connection, _), _| *connection != key);
             data.raw_items.retain(|(connection, _), _| *connection != key);
+            data.forget_credential(key)?;
+            data.forget_sessions(key);
             let row = data.row(key)?;
             (row.deleted, row.request, row.lease) = (true, None, None);
             row.connection.settings.clear();

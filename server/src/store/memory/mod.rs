@@ -5,12 +5,16 @@
 //! There is nothing to roll back here, so each write checks all that could refuse it before it changes anything.
 
 mod connections;
+mod credentials;
 pub(crate) mod documents;
 mod feed;
 mod item_errors;
+mod oauth_apps;
+mod oauth_sessions;
 mod overview;
 mod raw_items;
 mod runs;
+mod secrets;
 mod sync_states;
 mod wanted;
 
@@ -23,12 +27,16 @@ use tokio::sync::watch;
 use super::documents::{ContainerPut, DocumentKey};
 use super::feed::{Consumer, FeedBounds, Histories, History};
 use super::item_errors::{StoredItemError, Target};
+use super::oauth_apps::OAuthApp;
 use super::raw_items::RawItem;
 use super::sync_states::ScopeState;
 use super::wanted::Wanted;
 use super::{ConnectionKey, Fence, Maintenance, Result, Store, StoreError};
+use crate::vault::{Place, Sealed};
 use connections::ConnectionRow;
+use credentials::CredentialRow;
 use documents::DocumentRow;
+use oauth_sessions::SessionRow;
 use runs::RunRow;
 
 /// Looks on as each write is done: everything as it is then, and the claim that the write was made with.
@@ -62,6 +70,11 @@ pub(crate) struct Data {
     raw_items: BTreeMap<(ConnectionKey, String), RawItem>,
     states: BTreeMap<(ConnectionKey, String), ScopeState>,
     wanted: BTreeMap<(ConnectionKey, String), Wanted>,
+    /// Each with its row's key.
+    secrets: BTreeMap<Place, (i64, Sealed)>,
+    credentials: BTreeMap<ConnectionKey, CredentialRow>,
+    oauth_apps: BTreeMap<String, OAuthApp>,
+    oauth_sessions: BTreeMap<String, SessionRow>,
     runs: BTreeMap<String, RunRow>,
     consumers: BTreeMap<String, Consumer>,
 }
@@ -85,6 +98,10 @@ impl MemoryStore {
             raw_items: BTreeMap::new(),
             states: BTreeMap::new(),
             wanted: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+            credentials: BTreeMap::new(),
+            oauth_apps: BTreeMap::new(),
+            oauth_sessions: BTreeMap::new(),
             runs: BTreeMap::new(),
             consumers: BTreeMap::new(),
         };

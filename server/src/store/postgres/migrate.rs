@@ -26,6 +26,7 @@ static MIGRATIONS: &[Migration] = &[
     migration!(4, "0004_raw"),
     migration!(5, "0005_feed"),
     migration!(6, "0006_history"),
+    migration!(7, "0007_credentials"),
 ];
 
 /// The newest that this program knows.

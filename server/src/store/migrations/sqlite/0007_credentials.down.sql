@@ -1,0 +1,4 @@
+DROP TABLE oauth_sessions;
+DROP TABLE oauth_apps;
+DROP TABLE credentials;
+DROP TABLE secrets;
