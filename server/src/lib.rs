@@ -8,6 +8,7 @@ pub mod clock;
 pub mod config;
 pub mod content;
 pub mod documents;
+pub mod keys;
 pub mod process;
 pub mod schedule;
 pub mod serve;

@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use connectord::config::{Args, Command, Config, ConfigCommand, DEFAULT_FILE, Environment};
+use connectord::config::{Args, Command, Config, ConfigCommand, DEFAULT_FILE, Environment, KeysCommand};
+use connectord::keys;
 use connectord::telemetry;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -21,6 +22,9 @@ fn main() -> ExitCode {
     let args = Args::parse();
     if args.command == Some(Command::Config(ConfigCommand::Default)) {
         return print(DEFAULT_FILE);
+    }
+    if args.command == Some(Command::Keys(KeysCommand::Generate)) {
+        return print(&keys::generate());
     }
     let config = match Config::load(&args, &environment) {
         Ok(config) => config,
@@ -42,7 +46,12 @@ fn main() -> ExitCode {
     if let Err(error) = connectord::process::set_non_dumpable() {
         tracing::warn!(%error, "other processes of this user may read this one's memory");
     }
-    let result = runtime.block_on(run(config));
+    let result = runtime.block_on(async {
+        match args.command {
+            Some(Command::Keys(command)) => keys::run(&config, command).await,
+            _ => run(config).await,
+        }
+    });
     if let Some(traces) = traces {
         traces.end();
     }

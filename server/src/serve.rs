@@ -25,6 +25,7 @@ use crate::schedule::Scheduler;
 use crate::store::{PostgresStore, SqliteStore, Store};
 use crate::telemetry::metrics;
 use crate::telemetry::scrape::Scrape;
+use crate::vault;
 
 /// The allocator sets a gigabyte aside at its start. In a worker, whose memory is limited, that must be address space
 /// and not memory.
@@ -54,6 +55,8 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Resul
 
     let health = Health::starting(Api::SERVICES).await;
     let store = open_store(&config).await?;
+    let vault = vault::open(&config, store.as_ref()).await.context("the vault cannot be opened")?;
+    let _canary = AbortOnDropHandle::new(tokio::spawn(vault::watch(vault, store.clone())));
     let catalog = Catalog::load_without(&config.connectors.dir, config.connectors.disabled())?;
     let _watch = if config.connectors.watch { Some(catalog.watch()) } else { None };
     let host = ProcessHost::new(config.process.clone(), clock.clone(), catalog.clone(), &runtime_dir)?;

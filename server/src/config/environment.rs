@@ -5,8 +5,7 @@ use std::ffi::OsString;
 use super::layers::ENV_PREFIX;
 
 /// The variables that hold secrets.
-const SECRETS: [&str; 3] =
-    ["CONNECTORD_SERVER__TOKEN", "CONNECTORD_DATABASE__URL", "CONNECTORD_VAULT__KEYS"];
+const SECRETS: [&str; 3] = ["CONNECTORD_SERVER__TOKEN", "CONNECTORD_DATABASE__URL", "CONNECTORD_VAULT__KEYS"];
 
 /// The variables `CONNECTORD_…` as they were at start. Shows no values.
 #[derive(Clone, Default)]

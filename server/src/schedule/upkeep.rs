@@ -1,4 +1,4 @@
-//! The store's upkeep: forgets old tombstones and old runs, a little at a time.
+//! The store's upkeep: forgets old tombstones, old runs and authorizations that ended, a little at a time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +15,8 @@ const EVERY: Duration = Duration::from_secs(600);
 const BATCH: usize = 1000;
 /// Raw items in one transaction: each may be large.
 const RAW_BATCH: usize = 100;
+/// How long an authorization that ended is known for what it was.
+const SESSIONS_KEPT: Duration = Duration::from_secs(3600);
 
 impl Scheduler {
     pub(super) async fn upkeep(self: Arc<Self>) {
@@ -36,6 +38,7 @@ impl Scheduler {
         let ago = |age: Duration| self.clock.now() - TimeDelta::from_std(age).unwrap_or(TimeDelta::MAX);
         let tombstones = ago(self.config.documents.tombstone_retention);
         while self.store.trim_tombstones(tombstones, BATCH).await? > 0 {}
+        while self.store.trim_oauth_sessions(ago(SESSIONS_KEPT), BATCH).await? > 0 {}
         let runs = &self.config.runs;
         let keep = usize::try_from(runs.history_max_runs).unwrap_or(usize::MAX);
         while self.store.trim_runs(ago(runs.history_max_age), BATCH).await? > 0 {}

@@ -257,8 +257,8 @@ with_faults! { OAuthSessionStore {}
 }
 
 with_faults! { SecretStore {}
-    fn secret(place: &Place) -> Option<Sealed>;
-    fn secret_or(place: &Place, new: Sealed) -> Sealed;
+    fn secret(place: Place) -> Option<Sealed>;
+    fn secret_or(place: Place, new: Sealed) -> Sealed;
     fn secrets_to_reseal(newest: KeyId, after: i64, limit: usize) -> Vec<StoredSecret>;
     fn reseal(secrets: Vec<Resealed>) -> u64;
     fn count_secrets() -> std::collections::BTreeMap<Option<KeyId>, u64>;

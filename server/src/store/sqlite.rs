@@ -99,25 +99,49 @@ impl SqliteStore {
         let path = path.to_owned();
         blocking(move || {
             let mut writer = connect(&path, WRITER_CACHE_KIB)?;
-            let found: i64 = writer.pragma_query_value(None, "user_version", |row| row.get(0))?;
-            if found > SCHEMA {
-                return Err(StoreError::TooNew { found, known: SCHEMA });
-            }
+            refuse_newer(&writer)?;
             MIGRATIONS.to_latest(&mut writer).map_err(|error| StoreError::Database(error.to_string()))?;
             let head = super::feed::sqlite::begin_history(&mut writer)?;
-            let readers =
-                (0..READERS).map(|_| connect(&path, READER_CACHE_KIB)).collect::<Result<Vec<_>>>()?;
-            Ok(Self {
-                writer: Writer::new(writer),
-                run_changes: watch::Sender::new(0),
-                readers: Arc::new(Readers {
-                    free: Mutex::new(readers),
-                    permits: Arc::new(Semaphore::new(READERS)),
-                }),
-                feed_head: watch::Sender::new(head),
-            })
+            Self::with(writer, &path, head)
         })
         .await
+    }
+
+    /// Opens the file of a server that may be running, as it is: for a command that changes what no sync does. What is
+    /// written to the feed through it wakes no reader.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] where there is none; [`StoreError::Database`] where no server of this version has opened it
+    /// yet; as [`Self::open`].
+    pub async fn open_beside(path: &Path) -> Result<Self> {
+        let path = path.to_owned();
+        blocking(move || {
+            if !path.exists() {
+                return Err(StoreError::Missing("database"));
+            }
+            let writer = connect(&path, WRITER_CACHE_KIB)?;
+            let found = refuse_newer(&writer)?;
+            if found < SCHEMA {
+                let text =
+                    "the database is of an older version: start connectord, which brings it up to date";
+                return Err(StoreError::Database(text.to_owned()));
+            }
+            Self::with(writer, &path, 0)
+        })
+        .await
+    }
+
+    fn with(writer: Connection, path: &Path, head: i64) -> Result<Self> {
+        let readers = (0..READERS).map(|_| connect(path, READER_CACHE_KIB)).collect::<Result<Vec<_>>>()?;
+        Ok(Self {
+            writer: Writer::new(writer),
+            run_changes: watch::Sender::new(0),
+            readers: Arc::new(Readers {
+                free: Mutex::new(readers),
+                permits: Arc::new(Semaphore::new(READERS)),
+            }),
+            feed_head: watch::Sender::new(head),
+        })
     }
 
     /// Runs `work` in a write transaction and commits it, unless it fails. The work goes on to its end even when
@@ -236,6 +260,12 @@ pub(super) fn check(transaction: &Transaction<'_>, fence: Fence) -> Result<()> {
 
 pub(super) fn closed() -> StoreError {
     StoreError::Database("the store is closed".to_owned())
+}
+
+/// The schema's number.
+fn refuse_newer(connection: &Connection) -> Result<i64> {
+    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if found > SCHEMA { Err(StoreError::TooNew { found, known: SCHEMA }) } else { Ok(found) }
 }
 
 fn connect(path: &Path, cache_kib: i64) -> Result<Connection> {

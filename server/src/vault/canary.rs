@@ -62,32 +62,23 @@ pub(super) fn place() -> Place {
 /// # Errors
 /// Where the keys cannot be read, or are not those of this database.
 pub async fn open(config: &Config, store: &dyn Store) -> Result<Vault, OpenError> {
-    let canary = store.secret(&place()).await?;
-    let sealed_with = canary.as_ref().and_then(Sealed::key);
-    let source = match (KeySource::configured(&config.vault), store.is_shared()) {
-        (Some(source), _) => source,
-        (None, true) => {
-            let missing = || "no keys are configured".to_owned();
-            let Some(key) = sealed_with else { return Ok(Vault::without_keys()) };
-            return Err(OpenError::NoKeys { key, missing: missing() });
-        }
-        (None, false) => {
-            let path = key_file::in_folder(&config.data.dir);
-            match (path.exists(), sealed_with) {
-                (true, _) => {}
-                // A new key would open nothing of what is there.
-                (false, Some(key)) => {
-                    let missing = format!("the key file {} is not there", path.display());
-                    return Err(OpenError::NoKeys { key, missing });
-                }
-                (false, None) => {
-                    key_file::make(&path)?;
-                    tracing::info!(path = %path.display(), "a key file was made: back it up, apart from the database");
-                }
-            }
-            KeySource::File(path)
-        }
+    let sealed_with = store.secret(place()).await?.as_ref().and_then(Sealed::key);
+    let Some(source) = KeySource::of(config) else {
+        let missing = "no keys are configured".to_owned();
+        return sealed_with
+            .map_or_else(|| Ok(Vault::without_keys()), |key| Err(OpenError::NoKeys { key, missing }));
     };
+    if let Some(path) = source.file().filter(|_| !config.vault.is_given())
+        && !path.exists()
+    {
+        // A new key would open nothing of what is there.
+        if let Some(key) = sealed_with {
+            let missing = format!("the key file {} is not there", path.display());
+            return Err(OpenError::NoKeys { key, missing });
+        }
+        key_file::make(path)?;
+        tracing::info!(path = %path.display(), "a key file was made: back it up, apart from the database");
+    }
     let source_name = source.name();
     let vault = Vault::with_keys(source).await?;
     check(&vault, store).await.map_err(|error| match error {
@@ -105,7 +96,7 @@ enum CheckError {
 /// Opens the canary, which is made where there is none yet. Of several replicas that start at once, one makes it.
 async fn check(vault: &Vault, store: &dyn Store) -> Result<(), CheckError> {
     let new = vault.seal(&place(), SONG).map_err(CheckError::Vault)?;
-    let stored = store.secret_or(&place(), new).await.map_err(CheckError::Store)?;
+    let stored = store.secret_or(place(), new).await.map_err(CheckError::Store)?;
     let opened = vault.open(&place(), &stored).await.map_err(CheckError::Vault)?;
     if opened.expose_secret() == SONG { Ok(()) } else { Err(CheckError::Vault(VaultError::Damaged)) }
 }
@@ -117,7 +108,7 @@ pub async fn watch(vault: Vault, store: Arc<dyn Store>) {
     loop {
         tokio::time::sleep(LOOK).await;
         let Ok(ring) = vault.ring() else { return };
-        let canary = match store.secret(&place()).await {
+        let canary = match store.secret(place()).await {
             Ok(canary) => canary,
             Err(error) => {
                 tracing::debug!(%error, "the vault's canary could not be read; it is tried again");

@@ -52,7 +52,10 @@ async fn output_within(command: &[String], patience: Duration) -> Result<Zeroizi
         return Err(told(format!("printed more than {MAX_BYTES} bytes")));
     }
     if !status.success() {
-        return Err(told(format!("ended with {status}: {}", without_keys(&String::from_utf8_lossy(&stderr)))));
+        return Err(told(format!(
+            "ended with {status}: {}",
+            without_keys(&String::from_utf8_lossy(&stderr))
+        )));
     }
     let text = std::str::from_utf8(&stdout).map_err(|_| told("printed what is no text".to_owned()))?;
     Ok(Zeroizing::new(text.to_owned()))
@@ -116,7 +119,8 @@ mod tests {
     #[tokio::test]
     async fn a_command_that_fails_is_told_without_what_may_be_a_key() {
         let key = super::super::Key::generate();
-        let said = refusal(&sh(&format!("echo no access for key '{}' >&2; exit 3", key.to_base64().as_str()))).await;
+        let said =
+            refusal(&sh(&format!("echo no access for key '{}' >&2; exit 3", key.to_base64().as_str()))).await;
         assert!(said.contains("\"sh\" ended with exit status: 3: no access for key '…'"), "{said}");
         assert!(refusal(&["/no/such/program".to_owned()]).await.contains("could not be started"));
         assert!(refusal(&sh("printf '\\377'")).await.contains("no text"));
@@ -132,7 +136,8 @@ mod tests {
         assert!(hung.contains("did not end within 1 seconds"), "{hung}");
         let pid: i32 = std::fs::read_to_string(pid).unwrap().trim().parse().unwrap();
         // What nobody waits for any more is gone, or a zombie of somebody else's.
-        let alive = || std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z"));
+        let alive =
+            || std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z"));
         while alive() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }

@@ -108,7 +108,8 @@ impl Keys {
     }
 
     async fn read_again(&self) -> Result<(), VaultError> {
-        let read = self.source.read().await.map_err(|error: SourceError| VaultError::Keys(error.to_string()))?;
+        let read =
+            self.source.read().await.map_err(|error: SourceError| VaultError::Keys(error.to_string()))?;
         let newest = read.newest().id();
         *self.ring.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(read);
         tracing::info!(key = %newest, "the keys of the vault were read again");
@@ -141,7 +142,11 @@ mod tests {
         let new = seal::seal(newest.newest(), &place(), b"new");
         assert_eq!(vault.open(&place(), &new).await.unwrap().expose_secret(), b"new");
         assert_eq!(vault.open(&place(), &old).await.unwrap().expose_secret(), b"old");
-        assert_eq!(vault.seal(&place(), b"").unwrap().key(), Some(newest.newest().id()), "it seals with it too");
+        assert_eq!(
+            vault.seal(&place(), b"").unwrap().key(),
+            Some(newest.newest().id()),
+            "it seals with it too"
+        );
     }
 
     #[tokio::test(start_paused = true)]

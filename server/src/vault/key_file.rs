@@ -82,7 +82,11 @@ fn check_mode(path: &Path, metadata: &fs::Metadata) -> Result<(), SourceError> {
 /// What is too long for keys is another file.
 fn check_length(path: &Path, metadata: &fs::Metadata) -> Result<(), SourceError> {
     let from = || format!("the file {}", path.display());
-    if metadata.len() <= MAX_BYTES { Ok(()) } else { Err(SourceError::Ring { from: from(), error: KeyRingError::TooMany }) }
+    if metadata.len() <= MAX_BYTES {
+        Ok(())
+    } else {
+        Err(SourceError::Ring { from: from(), error: KeyRingError::TooMany })
+    }
 }
 
 /// Keeps other processes that change key files in this folder waiting. The folder and not the file, which is replaced.

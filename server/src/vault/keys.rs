@@ -88,7 +88,9 @@ pub enum KeyRingError {
     #[error("line {0} has a key that stands there already")]
     Twice(usize),
     /// There are too many.
-    #[error("there are more than {MAX_KEYS} keys; remove those that seal nothing any more (`connectord keys status`)")]
+    #[error(
+        "there are more than {MAX_KEYS} keys; remove those that seal nothing any more (`connectord keys status`)"
+    )]
     TooMany,
 }
 
@@ -144,7 +146,9 @@ fn read_key(written: &str) -> Option<Key> {
 
 /// Fills `bytes` with random ones of the operating system.
 pub(super) fn fill_random(bytes: &mut [u8]) {
-    SystemRandom::new().fill(bytes).expect("the operating system gives random bytes, or nothing here is safe");
+    SystemRandom::new()
+        .fill(bytes)
+        .expect("the operating system gives random bytes, or nothing here is safe");
 }
 
 fn fill(derive: &hkdf::Prk, info: &[&[u8]], out: &mut [u8]) {
@@ -169,7 +173,8 @@ mod tests {
     #[test]
     fn a_ring_is_read_with_comments_and_the_first_key_seals() {
         let (old, new) = (Key::generate(), Key::generate());
-        let text = format!("# made in March\n\n  {}  # newest\n{}", new.to_base64().as_str(), written(&[&old]));
+        let text =
+            format!("# made in March\n\n  {}  # newest\n{}", new.to_base64().as_str(), written(&[&old]));
         let ring = KeyRing::parse(&text).unwrap();
         assert_eq!(ring.newest().id(), new.id());
         assert_eq!(ring.ids().collect::<Vec<_>>(), [new.id(), old.id()]);

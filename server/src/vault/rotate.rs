@@ -71,7 +71,8 @@ pub async fn rotate(
     let announced = announce(vault, store, newest, &mut rotated).await?;
     let mut found = announced;
     loop {
-        let resealed = walk(vault, store, newest, &mut rotated, |done| tell(Progress::Resealed { done, of })).await?;
+        let resealed =
+            walk(vault, store, newest, &mut rotated, |done| tell(Progress::Resealed { done, of })).await?;
         found |= resealed > 0;
         if !found {
             return Ok(rotated);
@@ -90,7 +91,7 @@ async fn announce(
     rotated: &mut Rotated,
 ) -> Result<bool, RotateError> {
     let place = canary::place();
-    match store.secret(&place).await?.filter(|sealed| sealed.key() != Some(newest)) {
+    match store.secret(place.clone()).await?.filter(|sealed| sealed.key() != Some(newest)) {
         Some(sealed) => Ok(reseal(vault, store, vec![(place, sealed)], rotated).await? > 0),
         None => Ok(false),
     }
@@ -138,3 +139,7 @@ async fn reseal(
     rotated.resealed += replaced;
     Ok(replaced)
 }
+
+#[cfg(test)]
+#[path = "rotate_tests.rs"]
+mod tests;

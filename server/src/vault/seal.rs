@@ -100,10 +100,14 @@ pub enum VaultError {
     )]
     NoKeys,
     /// No key of the ring has this id.
-    #[error("it was sealed with key {0}, which this installation does not have: give that key back, or connect again")]
+    #[error(
+        "it was sealed with key {0}, which this installation does not have: give that key back, or connect again"
+    )]
     UnknownKey(KeyId),
     /// It is not what was sealed for this place.
-    #[error("what is stored is not what was sealed there: the database was changed or damaged; restore it, or connect again")]
+    #[error(
+        "what is stored is not what was sealed there: the database was changed or damaged; restore it, or connect again"
+    )]
     Damaged,
     /// The layout is newer than this program.
     #[error("it was sealed by a newer version of connectord (layout {0}): use that version or newer")]
@@ -123,7 +127,9 @@ pub(super) fn seal(key: &Key, place: &Place, secret: &[u8]) -> Sealed {
     let aad = Aad::from(place.aad(&sealed));
     let (key, nonce) = of_secret(key, &nonce);
     let mut body = Zeroizing::new(secret.to_vec());
-    let tag = key.seal_in_place_separate_tag(nonce, aad, &mut body).expect("a secret is far below the limit of GCM");
+    let tag = key
+        .seal_in_place_separate_tag(nonce, aad, &mut body)
+        .expect("a secret is far below the limit of GCM");
     sealed.extend_from_slice(&body);
     sealed.extend(tag.as_ref());
     Sealed(sealed)
@@ -139,7 +145,8 @@ pub(super) fn open(ring: &KeyRing, place: &Place, sealed: &Sealed) -> Result<Sec
     let (header, body) = sealed.0.split_at_checked(SECRET_AT).ok_or(VaultError::Damaged)?;
     let (key, nonce) = of_secret(key, &header[NONCE_AT..]);
     let mut body = Zeroizing::new(body.to_vec());
-    let opened = key.open_in_place(nonce, Aad::from(place.aad(header)), &mut body).map_err(|_| VaultError::Damaged)?;
+    let opened =
+        key.open_in_place(nonce, Aad::from(place.aad(header)), &mut body).map_err(|_| VaultError::Damaged)?;
     Ok(opened.to_vec().into())
 }
 
@@ -150,7 +157,10 @@ fn of_secret(key: &Key, nonce: &[u8]) -> (LessSafeKey, Nonce) {
     key.derive(&[b"secret", select], &mut bytes);
     let unbound = UnboundKey::new(&AES_256_GCM, &bytes).expect("it has the length of a key of AES-256");
     bytes.zeroize();
-    (LessSafeKey::new(unbound), Nonce::try_assume_unique_for_key(nonce).expect("it has the length of a nonce"))
+    (
+        LessSafeKey::new(unbound),
+        Nonce::try_assume_unique_for_key(nonce).expect("it has the length of a nonce"),
+    )
 }
 
 #[cfg(test)]

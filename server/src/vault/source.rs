@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::keys::{KeyRing, KeyRingError};
 use super::{command, key_file};
-use crate::config::VaultConfig;
+use crate::config::Config;
 
 /// Where keys come from.
 #[derive(Clone, Debug)]
@@ -57,16 +57,21 @@ pub enum SourceError {
 }
 
 impl KeySource {
-    /// What the configuration names, if it names any.
-    pub fn configured(config: &VaultConfig) -> Option<Self> {
-        // The configuration's checks see that there is one at most.
-        if let Some(path) = &config.key_file {
-            return Some(Self::File(path.clone()));
+    /// Where the keys of this installation are: what its configuration names, else the file of an embedded one. `None`: it
+    /// is on PostgreSQL and was given none.
+    pub fn of(config: &Config) -> Option<Self> {
+        let vault = &config.vault;
+        // The configuration's checks see that one of them is given at most.
+        if let Some(path) = &vault.key_file {
+            Some(Self::File(path.clone()))
+        } else if let Some(keys) = &vault.keys {
+            Some(Self::Text(keys.clone()))
+        } else if !vault.key_command.is_empty() {
+            Some(Self::Command(vault.key_command.clone()))
+        } else {
+            let embedded = config.database.url.is_none();
+            embedded.then(|| Self::File(key_file::in_folder(&config.data.dir)))
         }
-        if let Some(keys) = &config.keys {
-            return Some(Self::Text(keys.clone()));
-        }
-        (!config.key_command.is_empty()).then(|| Self::Command(config.key_command.clone()))
     }
 
     /// Reads the ring.

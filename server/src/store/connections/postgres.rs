@@ -15,7 +15,8 @@ use crate::store::columns::{from_json, micros, time, to_json};
 use crate::store::documents::postgres::count;
 use crate::store::postgres::{Failure, NOW, Outcome, Plain, Text, Tx};
 use crate::store::{
-    ConnectionKey, Fence, Listed, PostgresStore, Result, StoreError, credentials, documents, oauth_sessions, runs,
+    ConnectionKey, Fence, Listed, PostgresStore, Result, StoreError, credentials, documents, oauth_sessions,
+    runs,
 };
 
 /// What [`read`] reads, of `connections c`.

@@ -14,7 +14,8 @@ use crate::schedule::times::Due;
 use crate::store::columns::{from_json, micros, time, to_json};
 use crate::store::sqlite::is_taken;
 use crate::store::{
-    ConnectionKey, Fence, Listed, Result, SqliteStore, StoreError, credentials, documents, oauth_sessions, runs,
+    ConnectionKey, Fence, Listed, Result, SqliteStore, StoreError, credentials, documents, oauth_sessions,
+    runs,
 };
 
 const COLUMNS: &str = "pk, id, organization, connector, name, settings, schedule, next_cause, disabled, paused, \

@@ -59,7 +59,7 @@ pub struct CredentialPut {
 
 impl CredentialPut {
     /// Whether it may be written while somebody refreshes. Who replaces the secrets needs none that a refresh brings.
-    fn may_overtake_a_refresh(&self) -> bool {
+    pub(in crate::store) fn may_overtake_a_refresh(&self) -> bool {
         self.refreshed || matches!(self.secrets, SecretsWrite::Replace(_))
     }
 }

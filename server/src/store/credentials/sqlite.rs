@@ -27,7 +27,8 @@ impl CredentialStore for SqliteStore {
     }
 
     async fn credentials(&self, connections: Vec<ConnectionKey>) -> Result<Vec<Credential>> {
-        self.read(move |tx| connections.into_iter().filter_map(|key| get(tx, key).transpose()).collect()).await
+        self.read(move |tx| connections.into_iter().filter_map(|key| get(tx, key).transpose()).collect())
+            .await
     }
 
     async fn put_credential(
@@ -40,11 +41,14 @@ impl CredentialStore for SqliteStore {
         self.write(move |tx| {
             let (organization, owner) = owner(tx, connection)?;
             let found: Option<(i64, bool, Option<i64>)> = tx
-                .prepare_cached("SELECT version, removed, lease_until FROM credentials WHERE connection = ?1")?
+                .prepare_cached(
+                    "SELECT version, removed, lease_until FROM credentials WHERE connection = ?1",
+                )?
                 .query_row([connection.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
                 .optional()?;
             let standing = found.filter(|(_, removed, _)| !removed);
-            let refreshing = standing.is_some_and(|(_, _, until)| until.is_some_and(|until| until > micros(now)));
+            let refreshing =
+                standing.is_some_and(|(_, _, until)| until.is_some_and(|until| until > micros(now)));
             if standing.map(|(version, ..)| version) != expected
                 || (refreshing && !put.may_overtake_a_refresh())
             {

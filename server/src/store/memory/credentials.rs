@@ -49,7 +49,8 @@ impl CredentialStore for MemoryStore {
         self.write(|data| {
             let (organization, owner) = data.owner(connection)?;
             let standing = data.standing(connection);
-            let refreshing = standing.is_some_and(|row| row.lease.as_ref().is_some_and(|(_, until)| *until > now));
+            let refreshing =
+                standing.is_some_and(|row| row.lease.as_ref().is_some_and(|(_, until)| *until > now));
             if standing.map(|row| row.credential.version) != expected
                 || (refreshing && !put.may_overtake_a_refresh())
             {
@@ -125,7 +126,9 @@ impl CredentialStore for MemoryStore {
 
     async fn due_refreshes(&self, limit: usize, now: DateTime<Utc>) -> Result<Vec<DueRefresh>> {
         self.read(|data| {
-            let free = |row: &&CredentialRow| !row.removed && row.lease.as_ref().is_none_or(|(_, until)| *until <= now);
+            let free = |row: &&CredentialRow| {
+                !row.removed && row.lease.as_ref().is_none_or(|(_, until)| *until <= now)
+            };
             let stays = |row: &&CredentialRow| {
                 let connection = data.connections.get(&row.credential.connection);
                 connection.is_some_and(|row| row.connection.deleting_at.is_none())

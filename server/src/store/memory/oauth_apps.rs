@@ -77,7 +77,8 @@ impl OAuthAppStore for MemoryStore {
     ) -> Result<Listed<OAuthApp>> {
         self.read(|data| {
             let of = |app: &&OAuthApp| {
-                app.id.as_str() > after && organization.as_ref().is_none_or(|owner| *owner == app.organization)
+                app.id.as_str() > after
+                    && organization.as_ref().is_none_or(|owner| *owner == app.organization)
             };
             let apps = data.oauth_apps.values().filter(of).take(limit + 1).cloned().collect();
             Listed::cut(apps, limit, |app| app.id.clone())

@@ -11,16 +11,16 @@ use crate::vault::{KeyId, Place, Sealed};
 
 #[async_trait]
 impl SecretStore for MemoryStore {
-    async fn secret(&self, place: &Place) -> Result<Option<Sealed>> {
-        self.read(|data| data.secrets.get(place).map(|(_, sealed)| sealed.clone())).await
+    async fn secret(&self, place: Place) -> Result<Option<Sealed>> {
+        self.read(|data| data.secrets.get(&place).map(|(_, sealed)| sealed.clone())).await
     }
 
-    async fn secret_or(&self, place: &Place, new: Sealed) -> Result<Sealed> {
+    async fn secret_or(&self, place: Place, new: Sealed) -> Result<Sealed> {
         self.write(|data| {
-            if !data.secrets.contains_key(place) {
+            if !data.secrets.contains_key(&place) {
                 data.put_secret(place.clone(), new);
             }
-            Ok(data.secrets[place].1.clone())
+            Ok(data.secrets[&place].1.clone())
         })
         .await
     }
@@ -71,7 +71,10 @@ impl SecretStore for MemoryStore {
 impl Data {
     /// All secrets of an owner.
     pub(super) fn secrets_of(&self, organization: &str, owner: &str) -> Secrets {
-        let of = self.secrets.iter().filter(|(place, _)| place.organization == organization && place.owner == owner);
+        let of = self
+            .secrets
+            .iter()
+            .filter(|(place, _)| place.organization == organization && place.owner == owner);
         of.map(|(place, (_, sealed))| (place.field.clone(), sealed.clone())).collect()
     }
 

@@ -78,11 +78,8 @@ pub trait OAuthAppStore: Send + Sync {
     async fn oauth_app(&self, id: &str) -> Result<Option<(OAuthApp, Secrets)>>;
 
     /// Gets the one that an organisation uses with a connector: its own, else that of the installation.
-    async fn oauth_app_for(
-        &self,
-        organization: &str,
-        connector: &str,
-    ) -> Result<Option<(OAuthApp, Secrets)>>;
+    async fn oauth_app_for(&self, organization: &str, connector: &str)
+    -> Result<Option<(OAuthApp, Secrets)>>;
 
     /// Lists those of one owner (empty: of the installation) or of all, oldest first, those with an id after `after`.
     async fn oauth_apps(

@@ -65,7 +65,8 @@ impl OAuthAppStore for PostgresStore {
     ) -> Result<OAuthApp> {
         self.write((id.to_owned(), revision, change, micros(now)), |tx, (id, revision, change, now)| {
             Box::pin(async move {
-                let app = by_id(tx, id, "FOR NO KEY UPDATE").await?.ok_or(StoreError::Missing("oauth_app"))?;
+                let app =
+                    by_id(tx, id, "FOR NO KEY UPDATE").await?.ok_or(StoreError::Missing("oauth_app"))?;
                 if revision.is_some_and(|revision| revision != app.revision) {
                     return Err(StoreError::Conflict("oauth_app").into());
                 }

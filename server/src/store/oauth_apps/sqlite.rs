@@ -22,9 +22,11 @@ impl OAuthAppStore for SqliteStore {
                  VALUES (?1, ?2, ?3, ?4, ?5, ?5)",
                 params![new.id, new.organization, new.connector, new.client_id, micros(now)],
             );
-            made.map_err(|error| {
-                if is_taken(&error) { StoreError::Taken("oauth_app") } else { error.into() }
-            })?;
+            made.map_err(
+                |error| {
+                    if is_taken(&error) { StoreError::Taken("oauth_app") } else { error.into() }
+                },
+            )?;
             let secrets = SecretsWrite::Replace(new.secrets);
             secrets::sqlite::write(tx, &new.organization, &oauth_app_owner(&new.id), &secrets)?;
             by_id(tx, &new.id)?.ok_or(StoreError::Missing("oauth_app"))

@@ -27,8 +27,9 @@ impl OAuthSessionStore for PostgresStore {
                 let sql = "INSERT INTO oauth_sessions (id, connection, details, created_at, expires_at) \
                      VALUES ($1, $2, $3, $4, $5)";
                 let id = Text(&session.id);
-                let made =
-                    tx.execute(sql, &[&id, &session.connection.0, &Text(&details), &created_at, &expires_at]).await;
+                let made = tx
+                    .execute(sql, &[&id, &session.connection.0, &Text(&details), &created_at, &expires_at])
+                    .await;
                 made.map_err(|failure: Failure| match failure.is_taken() {
                     true => StoreError::Taken("oauth_session").into(),
                     false => failure,

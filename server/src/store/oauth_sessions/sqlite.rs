@@ -32,9 +32,11 @@ impl OAuthSessionStore for SqliteStore {
                     micros(session.expires_at)
                 ],
             );
-            made.map_err(|error| {
-                if is_taken(&error) { StoreError::Taken("oauth_session") } else { error.into() }
-            })?;
+            made.map_err(
+                |error| {
+                    if is_taken(&error) { StoreError::Taken("oauth_session") } else { error.into() }
+                },
+            )?;
             let secrets = SecretsWrite::Replace(new.secrets);
             secrets::sqlite::write(tx, &organization, &oauth_session_owner(&session.id), &secrets)
         })

@@ -57,10 +57,10 @@ pub struct Resealed {
 #[async_trait]
 pub trait SecretStore: Send + Sync {
     /// Gets one.
-    async fn secret(&self, place: &Place) -> Result<Option<Sealed>>;
+    async fn secret(&self, place: Place) -> Result<Option<Sealed>>;
 
     /// Gets one, and stores `new` where there is none.
-    async fn secret_or(&self, place: &Place, new: Sealed) -> Result<Sealed>;
+    async fn secret_or(&self, place: Place, new: Sealed) -> Result<Sealed>;
 
     /// Those that are not sealed with the key `newest`, in the order of their rows, those behind `after`.
     async fn secrets_to_reseal(&self, newest: KeyId, after: i64, limit: usize) -> Result<Vec<StoredSecret>>;

@@ -13,12 +13,12 @@ use crate::vault::{KeyId, Place, Sealed};
 
 #[async_trait]
 impl SecretStore for PostgresStore {
-    async fn secret(&self, place: &Place) -> Result<Option<Sealed>> {
-        self.single(place.clone(), |tx, place| Box::pin(get(tx, place))).await
+    async fn secret(&self, place: Place) -> Result<Option<Sealed>> {
+        self.single(place, |tx, place| Box::pin(get(tx, place))).await
     }
 
-    async fn secret_or(&self, place: &Place, new: Sealed) -> Result<Sealed> {
-        self.write((place.clone(), new), |tx, (place, new)| {
+    async fn secret_or(&self, place: Place, new: Sealed) -> Result<Sealed> {
+        self.write((place, new), |tx, (place, new)| {
             Box::pin(async move {
                 let sql = "INSERT INTO secrets (organization, owner, field, sealed) VALUES ($1, $2, $3, $4) \
                      ON CONFLICT (organization, owner, field) DO NOTHING";
@@ -45,7 +45,8 @@ impl SecretStore for PostgresStore {
     async fn reseal(&self, secrets: Vec<Resealed>) -> Result<u64> {
         self.write(secrets, |tx, secrets| {
             Box::pin(async move {
-                let organizations: Vec<_> = secrets.iter().map(|secret| Text(&secret.place.organization)).collect();
+                let organizations: Vec<_> =
+                    secrets.iter().map(|secret| Text(&secret.place.organization)).collect();
                 let owners: Vec<_> = secrets.iter().map(|secret| Text(&secret.place.owner)).collect();
                 let fields: Vec<_> = secrets.iter().map(|secret| Text(&secret.place.field)).collect();
                 let old: Vec<&[u8]> = secrets.iter().map(|secret| secret.old.0.as_slice()).collect();

@@ -11,13 +11,11 @@ use crate::vault::{KeyId, Place, Sealed};
 
 #[async_trait]
 impl SecretStore for SqliteStore {
-    async fn secret(&self, place: &Place) -> Result<Option<Sealed>> {
-        let place = place.clone();
+    async fn secret(&self, place: Place) -> Result<Option<Sealed>> {
         self.read(move |tx| get(tx, &place)).await
     }
 
-    async fn secret_or(&self, place: &Place, new: Sealed) -> Result<Sealed> {
-        let place = place.clone();
+    async fn secret_or(&self, place: Place, new: Sealed) -> Result<Sealed> {
         self.write(move |tx| {
             tx.prepare_cached(
                 "INSERT INTO secrets (organization, owner, field, sealed) VALUES (?1, ?2, ?3, ?4) \
@@ -52,7 +50,8 @@ impl SecretStore for SqliteStore {
             let mut replaced = 0;
             for Resealed { place, old, new } in secrets {
                 replaced +=
-                    update.execute(params![new.0, place.organization, place.owner, place.field, old.0])? as u64;
+                    update.execute(params![new.0, place.organization, place.owner, place.field, old.0])?
+                        as u64;
             }
             Ok(replaced)
         })
@@ -62,7 +61,8 @@ impl SecretStore for SqliteStore {
     async fn count_secrets(&self) -> Result<BTreeMap<Option<KeyId>, u64>> {
         self.read(|tx| {
             let mut counts = BTreeMap::new();
-            let mut select = tx.prepare_cached("SELECT substr(sealed, 2, 8), count(*) FROM secrets GROUP BY 1")?;
+            let mut select =
+                tx.prepare_cached("SELECT substr(sealed, 2, 8), count(*) FROM secrets GROUP BY 1")?;
             let mut rows = select.query([])?;
             while let Some(row) = rows.next()? {
                 *counts.entry(key_id(&row.get::<_, Vec<u8>>(0)?)).or_default() += row.get::<_, u64>(1)?;

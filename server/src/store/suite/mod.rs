@@ -5,17 +5,21 @@
 mod commits;
 mod connections;
 mod consumers;
+mod credentials;
 mod deletion;
 mod documents;
 mod feed;
 mod fences;
 mod item_errors;
 mod model;
+mod oauth_apps;
+mod oauth_sessions;
 mod overview;
 mod raw_items;
 mod restored;
 mod run_logs;
 mod runs;
+mod secrets;
 pub(crate) mod support;
 mod sync_states;
 mod wanted;
@@ -163,6 +167,30 @@ macro_rules! suite {
                 a_consumer_is_made_once_and_keeps_its_filter,
                 a_position_is_kept,
                 consumers_are_listed_in_pages_and_forgotten,
+            }
+            secrets {
+                a_secret_is_kept_as_it_was_first_put,
+                what_has_an_older_key_is_walked_over_in_pages,
+                what_was_written_meanwhile_is_not_replaced,
+            }
+            credentials {
+                a_credential_is_read_back_as_it_was_put,
+                a_write_of_an_older_version_changes_nothing,
+                a_removed_credential_leaves_no_secret_and_no_version_twice,
+                one_refreshes_and_others_wait_for_its_version,
+                nobody_makes_a_refresh_under_way_an_old_one,
+                what_is_due_is_told_once_nobody_refreshes_it,
+                secrets_go_with_their_connection,
+            }
+            oauth_apps {
+                an_organisations_own_app_comes_first,
+                an_app_is_changed_by_revision_and_keeps_what_is_not_named,
+                apps_are_listed_in_pages_by_owner,
+            }
+            oauth_sessions {
+                an_authorization_is_taken_once,
+                an_authorization_ends_by_itself_and_is_forgotten,
+                no_authorization_begins_for_what_is_being_deleted,
             }
             overview {
                 what_waits_is_counted_but_for_disabled_connectors,
