@@ -130,6 +130,13 @@ impl Server {
         (ended.unwrap(), fs::read_to_string(log).unwrap())
     }
 
+    /// A command of connectord's, such as `keys rotate`, with the server's configuration.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = command(self.folder.path(), &self.variables, &log_path(self.folder.path()));
+        command.args(arguments);
+        command
+    }
+
     async fn ended(&mut self) -> ExitStatus {
         let mut status = None;
         until("the end of connectord", || {

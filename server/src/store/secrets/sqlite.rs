@@ -32,7 +32,7 @@ impl SecretStore for SqliteStore {
             let secrets = tx
                 .prepare_cached(
                     "SELECT pk, organization, owner, field, sealed FROM secrets \
-                     WHERE pk > ?1 AND substr(sealed, 2, 8) <> ?2 ORDER BY pk LIMIT ?3",
+                     WHERE pk > ?1 AND substr(sealed, 2, 8) IS NOT ?2 ORDER BY pk LIMIT ?3",
                 )?
                 .query_map(params![after, newest.0, limit as i64], read)?
                 .collect::<rusqlite::Result<Vec<_>>>()?;
@@ -65,7 +65,9 @@ impl SecretStore for SqliteStore {
                 tx.prepare_cached("SELECT substr(sealed, 2, 8), count(*) FROM secrets GROUP BY 1")?;
             let mut rows = select.query([])?;
             while let Some(row) = rows.next()? {
-                *counts.entry(key_id(&row.get::<_, Vec<u8>>(0)?)).or_default() += row.get::<_, u64>(1)?;
+                // Of nothing the database makes NULL.
+                let key = row.get::<_, Option<Vec<u8>>>(0)?.as_deref().and_then(key_id);
+                *counts.entry(key).or_default() += row.get::<_, u64>(1)?;
             }
             Ok(counts)
         })
