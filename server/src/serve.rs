@@ -54,6 +54,7 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Resul
 
     let health = Health::starting(Api::SERVICES).await;
     let store = open_store(&config).await?;
+    health.tells_of(store.clone());
     let catalog = Catalog::load_without(&config.connectors.dir, config.connectors.disabled())?;
     let _watch = if config.connectors.watch { Some(catalog.watch()) } else { None };
     let host = ProcessHost::new(config.process.clone(), clock.clone(), catalog.clone(), &runtime_dir)?;

@@ -130,7 +130,7 @@ impl Fetcher {
         CONTENT_DURATION.record(["fetch", outcome(fetched.is_ok())], began.elapsed());
         Ok(match fetched {
             Ok(fetched) => self.extract(source, envelope, fetched).await,
-            Err(error) if reaches_beyond(error.reason) => {
+            Err(error) if reaches_beyond(error.reason) || error.code == NOT_KEPT => {
                 let crashed = error.reason == Reason::ConnectorCrashed;
                 if !crashed || source.suspects.note(&envelope.id) < MAX_CRASHES {
                     return Err(error);
@@ -256,6 +256,12 @@ fn file_name(envelope: &DocumentEnvelope) -> String {
     name.rsplit('/').next().unwrap_or(name).to_owned()
 }
 
+/// The code of a failure to keep content here. It is no fault of the document, and every other one would meet it too.
+const NOT_KEPT: &str = "connectord.content_not_kept";
+
 fn cannot_keep(error: &std::io::Error) -> ConnectorError {
-    ConnectorError::new(Reason::Internal, format!("the content could not be kept for extraction: {error}"))
+    let message = format!(
+        "the content could not be kept for extraction: {error}: see to the disk of connectord's data folder"
+    );
+    ConnectorError::new(Reason::Internal, message).with_code(NOT_KEPT)
 }
