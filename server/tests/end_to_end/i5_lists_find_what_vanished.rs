@@ -11,15 +11,27 @@ use superfasttt_proto::control::v1::{
 };
 
 use crate::support::{
-    COMPARED, Server, Source, Step, checkpoint, complete, deletion, doc, fail, more, present, reason,
+    COMPARED, Client, Server, Source, Step, checkpoint, complete, deletion, doc, fail, more, present, reason,
 };
+
+async fn pause(client: &Client, id: &str) {
+    let request = PauseConnectionRequest { connection: id.to_owned() };
+    client.connections().pause_connection(request).await.unwrap();
+}
 
 /// A connection that has listed these documents at version 1.
 async fn listed(server: &Server, ids: &[&str]) -> Source {
     let mut documents: Vec<Step> = ids.iter().map(|id| doc(id, "1")).collect();
     documents.push(complete("1"));
-    let source = server.source(COMPARED, [documents]).await;
-    server.client.sync_well(&source.connection).await;
+    let script = server.script();
+    script.next_pulls([documents]);
+    // It syncs once for being new, and then by the schedule that the test gives it.
+    let settings = json!({"script": script.path()});
+    let connection = server.client.create(COMPARED, settings, false).await.id;
+    let run = server.client.scheduled_run(&connection, "").await;
+    assert_eq!(server.client.end_of(&run.id).await.state(), State::Succeeded);
+    pause(&server.client, &connection).await;
+    let source = Source { script, connection };
     source.script.next_pulls_of("INCREMENTAL", [vec![checkpoint("2")]]);
     source
 }
@@ -48,11 +60,7 @@ async fn compared(server: &Server, source: &Source, listing: Vec<Step>) -> Run {
         .unwrap();
     let run = client.scheduled_run(id, &before).await;
     source.script.reached(&at).await;
-    client
-        .connections()
-        .pause_connection(PauseConnectionRequest { connection: id.to_owned() })
-        .await
-        .unwrap();
+    pause(client, id).await;
     source.script.release(&go);
     client.end_of(&run.id).await
 }
