@@ -252,7 +252,10 @@ mod tests {
             go.send(()).unwrap();
             three.await
         });
-        assert!(matches!(&large, Err(StoreError::Unavailable(text)) if text.contains("make room")), "{large:?}");
+        assert!(
+            matches!(&large, Err(StoreError::Unavailable(text)) if text.contains("make room")),
+            "{large:?}"
+        );
         assert!(matches!(two, Err(StoreError::Unavailable(_))), "{two:?}");
         assert!(matches!(held.await.unwrap(), Err(StoreError::Unavailable(_))));
         three.expect("it came after that, in a transaction of its own");

@@ -95,6 +95,8 @@ impl Outage {
         let states: Vec<_> = client.runs_of(&self.connection).await.iter().map(Run::state).collect();
         assert_eq!(states, [State::Succeeded; 2], "no run failed for it");
         until_async("probes are told that it is over", async || {
+            // Which writes that go through show.
+            client.sync_well(&self.connection).await;
             (client.http("/healthz", "").await.1 == "serving\n").then_some(())
         })
         .await;
