@@ -34,6 +34,12 @@ impl Database {
         Cluster::shared().url(&self.name)
     }
 
+    /// Lets the time of every lease in it be over.
+    pub async fn end_leases(&self) {
+        let statement = "UPDATE connections SET lease_until = 0 WHERE lease_until IS NOT NULL";
+        connect(&self.name).await.batch_execute(statement).await.unwrap();
+    }
+
     /// Every value of every row in it, as it is sent and not as it is printed.
     pub async fn everything(&self) -> Vec<u8> {
         let client = connect(&self.name).await;
