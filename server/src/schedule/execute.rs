@@ -38,7 +38,7 @@ const LOG_EVERY: Duration = Duration::from_secs(1);
 impl Scheduler {
     /// Runs, and writes down how it ended.
     pub(super) async fn execute(self: &Arc<Self>, claim: Claim) {
-        let (id, connection_id, fence) = (claim.run.id.clone(), claim.run.connection_id.clone(), claim.fence);
+        let (id, fence) = (claim.run.id.clone(), claim.fence);
         let held = self.held.hold(fence);
         let start = claim.run.started_at.unwrap_or(claim.run.created_at);
         let clock: SharedClock = Arc::new(NotBefore { clock: self.clock.clone(), start });
@@ -55,7 +55,7 @@ impl Scheduler {
             report: report.clone(),
         });
         let failures = claim.connection.failures;
-        tracing::info!(run = %id, connection = %connection_id, "run began");
+        tracing::info!("run began");
         let done = CancellationToken::new();
         let work = async {
             let result = tokio::select! {
@@ -113,7 +113,7 @@ impl Scheduler {
                 }
                 Err(error) => {
                     if !std::mem::replace(&mut told, true) {
-                        tracing::error!(run = %id, %error, "the end of a run could not be written; trying again");
+                        tracing::error!(%error, "the end of a run could not be written; trying again");
                     }
                     if self.drain.is_cancelled() {
                         return;
@@ -122,7 +122,7 @@ impl Scheduler {
                 }
             }
         }
-        tracing::info!(run = %id, connection = %connection_id, state = end.state.as_str_name(), "run ended");
+        tracing::info!(state = end.state.as_str_name(), "run ended");
     }
 
     /// The claim is somebody else's: a person cancelled the run, or another replica has taken it over.
@@ -130,19 +130,19 @@ impl Scheduler {
         let run = match self.store.run(&context.run).await {
             Ok(run) => run,
             Err(error) => {
-                tracing::warn!(run = %context.run, %error, "run lost its claim and was dropped");
+                tracing::warn!(%error, "run lost its claim and was dropped");
                 return;
             }
         };
         let Some(run) = run.filter(|run| run.state == State::Cancelled) else {
-            tracing::warn!(run = %context.run, "run lost its claim and was dropped");
+            tracing::warn!("run lost its claim and was dropped");
             return;
         };
         context.report.log(Level::Info, "the run was cancelled at its last committed page", []);
         if let Err(error) = context.flush_log().await {
-            tracing::warn!(run = %run.id, %error, "the last lines of a run's log could not be written");
+            tracing::warn!(%error, "the last lines of a run's log could not be written");
         }
-        tracing::info!(run = %run.id, connection = %run.connection_id, "run cancelled");
+        tracing::info!("run cancelled");
         context.report.update(|live| *live = run);
     }
 
@@ -312,7 +312,7 @@ async fn write_log_until(done: &CancellationToken, context: &RunContext) {
             () = tokio::time::sleep(LOG_EVERY) => {}
         }
         if let Err(error) = context.flush_log().await {
-            tracing::warn!(run = %context.run, %error, "lines of a run's log could not be written");
+            tracing::warn!(%error, "lines of a run's log could not be written");
         }
     }
 }

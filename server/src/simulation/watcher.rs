@@ -49,8 +49,8 @@ struct Seen {
 struct Tally {
     arrived: u64,
     went: u64,
-    /// Of each scope: how many documents it had before the first went by absence, and how many went.
-    swept: BTreeMap<String, (u64, u64)>,
+    /// Of each listing of a scope: how many documents it had before the first went by absence, and how many went.
+    swept: BTreeMap<(String, i64), (u64, u64)>,
 }
 
 /// Over this share, and this many, a sweep waits for a person.
@@ -136,7 +136,8 @@ impl Watcher {
                     if let Some(state) = swept.filter(|state| by_absence(state, row)) {
                         let live_before = live_before.get_or_insert_with(|| live_in_each(known));
                         let total = live_before.get(&seen.scope).copied().unwrap_or_default();
-                        let (total, went) = tally.swept.entry(seen.scope.clone()).or_insert((total, 0));
+                        let (total, went) =
+                            tally.swept.entry((seen.scope.clone(), state.generation)).or_insert((total, 0));
                         *went += 1;
                         let share = *went as f64 / (*total).max(1) as f64;
                         let many = share > SWEEP_SHARE && *went > SWEEP_MIN;

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -12,7 +12,9 @@ use superfasttt_proto::error::{ConnectorError, reason_info};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::change::{self, Change, Part, PartEnd, item_error};
+use super::change::{Change, Part, PartEnd, item_error};
+use super::draft::{Draft, Drafted, Rules, shield};
+use super::group::{Group, Wide, deletions, id_of, is_wide};
 use super::in_flight::{Ids, InFlight, Standing};
 use super::loops::Loops;
 use super::plan::{Plan, cannot_ask};
@@ -21,9 +23,8 @@ use super::scopes::Scopes;
 use super::{Limits, RunContext};
 use crate::content::{ContentTotals, Pending};
 use crate::store::StoreError;
-use crate::store::documents::{Commit, ContainerPut};
-use crate::store::item_errors::{ItemError, Shield, Target};
-use crate::store::raw_items::RawWrite;
+use crate::store::documents::Commit;
+use crate::store::item_errors::{ItemError, Target};
 use crate::store::runs::{RunCounts, RunProgress};
 use crate::store::sync_states::ScopeState;
 use crate::store::wanted::Leftovers;
@@ -84,14 +85,6 @@ pub struct Committer {
     told_unkept: bool,
     /// What is being committed. Everything above counts it as committed already.
     in_flight: Option<InFlight>,
-}
-
-/// Changes that will be committed together.
-#[derive(Default)]
-struct Group {
-    parts: Vec<Part>,
-    changes: usize,
-    bytes: usize,
 }
 
 impl Committer {
@@ -401,114 +394,27 @@ impl Committer {
         if self.in_flight.as_ref().is_some_and(|before| group.ids().any(|id| before.ids.may_hold(id))) {
             self.settle().await?;
         }
-        let mut plan = self.picture(&group).await?;
-        let mut commit = Commit { run: context.run.clone(), ..Commit::default() };
-        let mut counts = self.counts;
-        let mut scopes = self.scopes.clone();
-        let mut changed_scopes = BTreeSet::new();
+        let plan = self.picture(&group).await?;
+        let mut draft = Draft::new(
+            Rules {
+                mode,
+                connector: self.connector.clone(),
+                keeps_raw: self.keeps_raw,
+                asks: self.wanted_stand,
+            },
+            Standing { scopes: self.scopes.clone(), counts: self.counts, failures: self.failures },
+            plan,
+            &context.run,
+            now,
+        );
         let mut has_more = outcome.has_more.clone();
         let mut progressed = false;
-        let mut failures = self.failures;
-        let mut containers = HashMap::new();
-        // They are given back when the commit is done.
-        let mut permits = Vec::new();
-        for part in group.parts {
-            counts.pages += u64::from(part.message_bytes > 0);
-            counts.message_bytes += part.message_bytes;
-            counts.changes += part.changes.len() as u64;
-            permits.extend(part.permits);
-            let (state, new) = scopes.met(&part.scope, mode, now);
-            if new {
-                changed_scopes.insert(part.scope.to_string());
-            }
-            let generation = state.generation;
-            for change in part.changes {
-                if mode == PullMode::Targeted && self.wanted_stand {
-                    commit.answered.extend(id_of(&change).map(str::to_owned));
-                }
-                let change = match change {
-                    Change::Unnormalized { mut raw, error } => {
-                        raw.generation = generation;
-                        commit.raw_items.push(RawWrite::Put(raw));
-                        Change::ItemError(error)
-                    }
-                    Change::Unopened(document) if plan.unopened(&part.scope, generation, &document) => {
-                        continue;
-                    }
-                    Change::Unopened(document) => {
-                        change::open(&document.bytes, Some(document.hash), &part.scope, &self.connector)?
-                    }
-                    change => change,
-                };
-                match change {
-                    // They were turned into something else, above or by the raw stage.
-                    Change::Unopened(_) | Change::Raw(_) | Change::Unnormalized { .. } => {}
-                    Change::Document(mut document) => {
-                        match document.raw.take() {
-                            Some(mut raw) => {
-                                raw.generation = generation;
-                                commit.raw_items.push(RawWrite::Put(raw));
-                            }
-                            None if self.keeps_raw => {
-                                self.tell_unkept();
-                                let id = document.envelope.id.clone();
-                                commit.raw_items.push(RawWrite::Gone { id, scope: None });
-                            }
-                            None => {}
-                        }
-                        plan.document(&part.scope, generation, *document);
-                    }
-                    Change::Present { id, version } => plan.present(&part.scope, generation, &id, &version),
-                    Change::Permissions { id, permissions, fault } => {
-                        if self.keeps_raw {
-                            let (id, scope) = (id.clone(), part.scope.to_string());
-                            let permissions = prost::Message::encode_to_vec(&permissions);
-                            commit.raw_items.push(RawWrite::Permissions { id, scope, permissions });
-                        }
-                        plan.permissions(&part.scope, generation, &id, permissions);
-                        if let Some(fault) = fault {
-                            failures += 1;
-                            counts.item_errors += 1;
-                            commit.shields.push(shield(&fault));
-                            plan.item_error(*fault);
-                        }
-                    }
-                    Change::Deletion { target: Target::Id(id), .. } => {
-                        plan.deletion(&part.scope, &id);
-                        if self.keeps_raw {
-                            let (id, scope) = (id.clone(), Some(part.scope.to_string()));
-                            commit.raw_items.push(RawWrite::Gone { id, scope });
-                        }
-                        // A folder of this group that is gone by its end is not put either.
-                        if containers.get(&id).is_some_and(|put: &ContainerPut| put.scope == *part.scope) {
-                            containers.remove(&id);
-                        }
-                        commit.removed_containers.push((part.scope.to_string(), id));
-                    }
-                    // `take` has turned these into deletions by id.
-                    Change::Deletion { .. } => {}
-                    Change::Container { id, parent_id, name, locator } => {
-                        let scope = part.scope.to_string();
-                        let put =
-                            ContainerPut { id: id.clone(), scope, parent_id, name, locator, generation };
-                        containers.insert(id, put);
-                    }
-                    Change::ItemError(error) => {
-                        failures += 1;
-                        counts.item_errors += 1;
-                        if error.target == Target::Unnamed {
-                            state.listing_unreliable = true;
-                            changed_scopes.insert(part.scope.to_string());
-                        }
-                        commit.shields.push(shield(&error));
-                        plan.item_error(error);
-                    }
-                }
-            }
-            match part.end {
+        for mut part in group.parts {
+            let (scope, end) = (part.scope.to_string(), std::mem::replace(&mut part.end, PartEnd::None));
+            let generation = draft.take(part)?;
+            match end {
                 PartEnd::None | PartEnd::ScopeRemoved(_) => {}
                 PartEnd::Checkpoint(mut checkpoint) => {
-                    let scope = part.scope.to_string();
                     // The listing of a scope that stopped in this pull is not complete, whatever it says.
                     checkpoint.listing_complete &=
                         !outcome.scope_errors.iter().any(|(stopped, _)| *stopped == scope);
@@ -518,39 +424,27 @@ impl Committer {
                         has_more.remove(&scope)
                     };
                     let (more, at) = (checkpoint.has_more, checkpoint.cursor.clone());
-                    let moved = scopes.checkpoint(&scope, mode, checkpoint, now);
+                    let moved = draft.checkpoint(&scope, checkpoint);
                     if moved || more {
                         let goes_on = self.loops.goes_on(&scope, mode, generation, &at);
                         self.stop_at(goes_on).await?;
                     }
                     progressed |= moved;
-                    changed_scopes.insert(scope);
                 }
                 PartEnd::ScopeError(error) => {
-                    has_more.remove(&*part.scope);
-                    outcome.scope_errors.push((part.scope.to_string(), error));
+                    has_more.remove(&scope);
+                    outcome.scope_errors.push((scope, error));
                 }
             }
         }
-        let planned = plan.finish();
-        let documents = planned.created + planned.updated + planned.unchanged;
-        if documents > 0 {
-            self.mostly_known.store(planned.unchanged * 2 > documents, Ordering::Relaxed);
+        if draft.is_unkept() {
+            self.tell_unkept();
         }
-        failures += planned.failed_contents;
-        counts.created += planned.created;
-        counts.updated += planned.updated;
-        counts.unchanged += planned.unchanged;
-        counts.deleted += planned.deleted;
-        counts.contents_without_text += planned.without_text;
-        counts.item_errors += planned.failed_contents;
-        counts.contents_fetched = self.totals.fetched.load(Ordering::Relaxed);
-        counts.content_bytes = self.totals.bytes.load(Ordering::Relaxed);
-        counts.text_bytes = self.totals.text_bytes.load(Ordering::Relaxed);
+        let Drafted { mut commit, wanted, scopes, mut changed_scopes, mut counts, failures, permits } =
+            draft.finish(&self.totals, &self.mostly_known);
         if let Err(stop) = check_share(&self.context.limits, failures, &counts) {
             self.settle().await?;
             // What failed the run is what a person has to look at. Nothing else of the group is kept.
-            commit.item_errors.extend(planned.errors);
             self.counts.item_errors = counts.item_errors;
             self.log_errors(&commit.item_errors);
             let (run, item_errors) = (context.run.clone(), commit.item_errors);
@@ -559,7 +453,7 @@ impl Committer {
             context.report.counts(self.counts);
             return Err(stop.into());
         }
-        for wanted in planned.wanted {
+        for wanted in wanted {
             // A scope that a LIST met first is listed in full next: nobody need ask for its documents one by one.
             if mode == PullMode::List && scopes.get(&wanted.scope).is_some_and(|state| state.cursor.is_none())
             {
@@ -575,14 +469,12 @@ impl Committer {
             }
         }
         self.wanted_stand |= !commit.wanted.is_empty();
-        commit.item_errors.extend(planned.errors);
         self.errors_stand |= !commit.item_errors.is_empty();
-        if self.errors_stand {
-            commit.cleared_items = planned.cleared;
-            commit.gone_items = planned.gone;
+        if !self.errors_stand {
+            // There is nothing to clear.
+            commit.cleared_items.clear();
+            commit.gone_items.clear();
         }
-        commit.documents = planned.writes;
-        commit.containers = containers.into_values().collect();
         let now_empty = commit.is_empty() && mode == PullMode::Incremental;
         if self.unsaved.is_empty() {
             self.unsaved_since = Instant::now();
@@ -665,73 +557,6 @@ impl Committer {
                 fields,
             );
         }
-    }
-}
-
-impl Group {
-    fn add(&mut self, part: Part) {
-        self.changes += part.changes.len();
-        self.bytes += part.changes.iter().map(weight).sum::<usize>();
-        self.parts.push(part);
-    }
-
-    /// The documents that it names.
-    fn ids(&self) -> impl Iterator<Item = &str> {
-        self.parts.iter().flat_map(|part| &part.changes).filter_map(id_of)
-    }
-}
-
-/// About how many bytes a change writes.
-fn weight(change: &Change) -> usize {
-    match change {
-        Change::Document(document) => {
-            let raw = document.raw.as_ref().map_or(0, |raw| raw.data.len());
-            document.encoded.len() + document.text.bytes() + raw
-        }
-        Change::Unnormalized { raw, .. } => raw.data.len(),
-        Change::Unopened(document) => document.bytes.len(),
-        _ => 64,
-    }
-}
-
-/// A deletion by locator, or of a subtree.
-struct Wide {
-    scope: Arc<str>,
-    target: Target,
-    with_descendants: bool,
-}
-
-/// A part that deletes these.
-fn deletions(scope: &Arc<str>, ids: impl IntoIterator<Item = String>) -> Part {
-    let deletion = |id| Change::Deletion { target: Target::Id(id), with_descendants: false };
-    let changes = ids.into_iter().map(deletion).collect();
-    Part { scope: scope.clone(), changes, end: PartEnd::None, message_bytes: 0, permits: Vec::new() }
-}
-
-/// A deletion that needs the store to know what it means.
-fn is_wide(change: &Change) -> bool {
-    matches!(change, Change::Deletion { target, with_descendants } if *with_descendants || !matches!(target, Target::Id(_)))
-}
-
-/// The id of the document that a change is about.
-fn id_of(change: &Change) -> Option<&str> {
-    match change {
-        Change::Document(document) => Some(&document.envelope.id),
-        Change::Unopened(document) => Some(&document.id),
-        Change::Raw(raw) => Some(&raw.id),
-        Change::Unnormalized { raw, .. } => Some(&raw.id),
-        Change::Present { id, .. } | Change::Permissions { id, .. } => Some(id),
-        Change::Deletion { target: Target::Id(id), .. } => Some(id),
-        Change::ItemError(ItemError { target: Target::Id(id), .. }) => Some(id),
-        Change::Deletion { .. } | Change::Container { .. } | Change::ItemError(_) => None,
-    }
-}
-
-fn shield(error: &ItemError) -> Shield {
-    Shield {
-        scope: error.scope.clone(),
-        target: error.target.clone(),
-        with_descendants: error.with_descendants,
     }
 }
 

@@ -8,7 +8,9 @@
 mod asking;
 pub mod change;
 pub mod commit;
+mod draft;
 pub mod envelope;
+mod group;
 pub mod in_flight;
 pub mod json;
 mod listing;
