@@ -11,7 +11,7 @@ use super::shields::Shields;
 use crate::store::Result;
 use crate::store::documents::{Absent, DocumentKey};
 use crate::store::runs::{HeldSweep, RunCounts, RunProgress};
-use crate::store::sync_states::{Held, Listing, ScopeState};
+use crate::store::sync_states::{Held, Listing, ListingMode, ScopeState};
 
 /// Held sweeps that a run tells one by one. Each scope shows its own.
 const MAX_TOLD: usize = 100;
@@ -262,7 +262,8 @@ async fn delete(
 }
 
 /// Forgets containers that the listing did not name and item errors that it did not meet, but for those under a shield:
-/// the listing did not come there, and what is under a container is only found through it.
+/// the listing did not come there, and what is under a container is only found through it. A listing of ids names no
+/// containers.
 async fn forget(context: &Arc<RunContext>, state: &ScopeState, shields: &mut Shields) -> Result<()> {
     let (store, key, batch) = (&context.store, context.fence.connection, context.limits.sweep_batch);
     let mut errors = Vec::new();
@@ -282,6 +283,9 @@ async fn forget(context: &Arc<RunContext>, state: &ScopeState, shields: &mut Shi
                 store.forget(context.fence, &state.scope, Vec::new(), errors, None).await?;
             }
         }
+    }
+    if state.listing_mode == ListingMode::List {
+        return Ok(());
     }
     let mut after = String::new();
     loop {

@@ -122,6 +122,21 @@ async fn a_resumed_listing_is_followed_by_a_fresh_one_where_changes_cannot_be_to
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_listing_that_was_cut_off_before_its_first_checkpoint_proves_nothing_of_what_it_saw() {
+    let engine = Engine::new().await;
+    engine.pull(vec![say("", documents(0..3), Some(complete("1")))]);
+    engine.sync().await;
+    let first = engine.state("").await.generation;
+    engine.pull(vec![say("", documents(0..3), None), fail(Reason::SourceUnavailable)]);
+    // Document 0 went before the same run began to list again.
+    engine.pull(vec![say("", documents(1..3), Some(complete("2")))]);
+    let run = engine.sync_with(true).await;
+    assert_eq!((run.state, run.pulls, run.counts.deleted), (State::Succeeded, 2, 1));
+    assert_eq!(engine.ids().await, ["0001", "0002"]);
+    assert_eq!(engine.state("").await.generation, first + 2, "each attempt is a listing of its own");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_listing_that_was_cut_off_is_gone_on_with_before_changes() {
     let engine = Engine::new().await;
     engine.pull(vec![say("", documents(0..2), Some(cursor("1"))), fail(Reason::NotFound)]);
