@@ -50,18 +50,7 @@ pub async fn sweep(
     keeps_raw: bool,
     counts: &mut RunCounts,
 ) -> Result<Swept> {
-    let mut tallies = count(context, &states).await?;
-    let mut proven = Vec::with_capacity(states.len());
-    for (state, tally) in states.iter().zip(&mut tallies) {
-        let mut shields = Shields::load(context, state).await?;
-        let proves = !state.listing_unreliable && !shields.unresolved;
-        if !proves {
-            *tally = Tally::default();
-        } else if tally.absent > 0 {
-            (tally.absent, tally.unapproved) = count_unshielded(context, state, &mut shields).await?;
-        }
-        proven.push(proves);
-    }
+    let (tallies, proven) = weigh(context, &states).await?;
     let holds = guard(context, &tallies);
     let together = holds.iter().filter(|holds| **holds).count() > 1;
     if together {
@@ -102,13 +91,13 @@ pub async fn sweep(
 }
 
 /// For each of these scopes, whose listings are complete, the listing before which documents were last seen that a sweep
-/// would delete now, were nothing shielded: all absent ones, or those alone that a person approved. Scopes in which
-/// nothing would be deleted are left out.
+/// would delete now: all absent ones, or those alone that a person approved. Scopes in which nothing would be deleted
+/// are left out.
 ///
 /// # Errors
 /// Where the store cannot be read.
-pub async fn would_delete(context: &RunContext, states: &[ScopeState]) -> Result<Vec<(String, i64)>> {
-    let tallies = count(context, states).await?;
+pub async fn would_delete(context: &Arc<RunContext>, states: &[ScopeState]) -> Result<Vec<(String, i64)>> {
+    let (tallies, _) = weigh(context, states).await?;
     let holds = guard(context, &tallies);
     let scopes = states.iter().zip(tallies).zip(holds);
     let scopes = scopes.filter(|((_, tally), holds)| match holds {
@@ -135,6 +124,24 @@ async fn end(context: &RunContext, state: &mut ScopeState) -> Result<()> {
 /// The listing before which documents were last seen that a person let go; 0 for none.
 fn approved(state: &ScopeState) -> i64 {
     state.approved_generation.unwrap_or(0)
+}
+
+/// Counts what would go of each scope, and says whether its listing proves anything: what is shielded does not go, and of
+/// a listing that proves nothing, nothing does.
+async fn weigh(context: &Arc<RunContext>, states: &[ScopeState]) -> Result<(Vec<Tally>, Vec<bool>)> {
+    let mut tallies = count(context, states).await?;
+    let mut proven = Vec::with_capacity(states.len());
+    for (state, tally) in states.iter().zip(&mut tallies) {
+        let mut shields = Shields::load(context, state).await?;
+        let proves = !state.listing_unreliable && !shields.unresolved;
+        if !proves {
+            *tally = Tally::default();
+        } else if tally.absent > 0 {
+            (tally.absent, tally.unapproved) = count_unshielded(context, state, &mut shields).await?;
+        }
+        proven.push(proves);
+    }
+    Ok((tallies, proven))
 }
 
 /// Counts what each scope has, were nothing shielded.
