@@ -7,8 +7,8 @@ use chrono::{DateTime, Utc};
 
 use super::{Data, MemoryStore};
 use crate::store::documents::{
-    Absent, Child, Commit, ContentState, DocumentKey, DocumentPut, DocumentStore, DocumentWrite,
-    FeedEntryKind, Generation, OldContainer, StoredDocument, TextWrite,
+    Absent, Child, Commit, ContainerPut, ContentState, DocumentKey, DocumentPut, DocumentStore,
+    DocumentWrite, FeedEntryKind, Generation, OldContainer, StoredDocument, TextWrite,
 };
 use crate::store::runs::RunProgress;
 use crate::store::{ConnectionKey, Fence, Result, StoreError};
@@ -262,6 +262,10 @@ impl Data {
     pub(crate) fn document(&self, connection: ConnectionKey, id: &str) -> Option<&DocumentRow> {
         let key = self.document_keys.get(&(connection, id.to_owned()))?;
         self.documents.get(key)
+    }
+
+    pub(crate) fn container(&self, connection: ConnectionKey, id: &str) -> Option<&ContainerPut> {
+        self.containers.get(&(connection, id.to_owned()))
     }
 
     /// A connection's documents, tombstones too, in the order of their ids.
