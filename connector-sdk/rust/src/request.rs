@@ -55,6 +55,8 @@ pub struct Pull<S> {
     pub except_scopes: Vec<String>,
     /// Where each scope stands.
     pub states: Vec<v1::ScopeState>,
+    /// Scopes without a state of which the server holds something. [`Self::known_scopes`] has all.
+    pub stateless_scopes: Vec<String>,
     /// The ids that [`Mode::Targeted`] asks for; else empty.
     pub ids: Vec<String>,
     /// How long the credential lasts. A connector may end the pull at a checkpoint before that.
@@ -78,6 +80,14 @@ impl<S> Pull<S> {
             let message = "the cursor is not one that this version of the connector wrote";
             ConnectorError::new(Reason::CursorInvalid, message).with_metadata("scope", scope)
         })
+    }
+
+    /// The scopes of which the server holds something, as far as the request is about them. Where one is gone, closed to the
+    /// account or no longer chosen in the settings, its sink says so: `scope_removed`.
+    pub fn known_scopes(&self) -> impl Iterator<Item = &str> {
+        let states = self.states.iter().map(|state| state.scope.as_str());
+        let named = self.scopes.iter().chain(&self.stateless_scopes).map(String::as_str);
+        states.chain(named.filter(|scope| self.cursor(scope).is_none()))
     }
 
     /// Whether the request is about `scope`.

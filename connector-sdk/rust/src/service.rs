@@ -157,6 +157,7 @@ impl<C: Connector> v1::connector_server::Connector for ConnectorService<C> {
             scopes: request.scopes,
             except_scopes: request.except_scopes,
             states: request.states,
+            stateless_scopes: request.known_scopes,
             ids: request.ids,
             credential_lifetime: lifetime.and_then(|lifetime| lifetime.try_into().ok()),
         };

@@ -11,6 +11,7 @@ mod outcomes;
 #[cfg(test)]
 mod tests;
 pub mod times;
+mod turned_back;
 mod upkeep;
 
 pub use crate::chance::new_id;
@@ -19,6 +20,7 @@ pub(crate) use execute::capabilities;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -74,6 +76,8 @@ pub struct Scheduler {
     holder: String,
     /// Behind which lane the next look at what waits begins.
     after: Mutex<Option<LaneKey>>,
+    /// The latest time that was seen.
+    latest: Mutex<DateTime<Utc>>,
     /// Something may be due at another time than was thought.
     wake: Notify,
     /// A place is free.
@@ -106,6 +110,7 @@ impl Scheduler {
             outcomes: Outcomes::new(store.clone(), clock.clone()),
             holder: new_id(),
             after: Mutex::default(),
+            latest: Mutex::default(),
             wake: Notify::new(),
             freed: Notify::new(),
             tasks: TaskTracker::new(),
@@ -140,6 +145,7 @@ impl Scheduler {
         self.tasks.spawn(self.clone().upkeep());
         let mut changes = self.store.run_changes();
         let mut look_at = Instant::now();
+        self.ask_latest().await?;
         while !self.drain.is_cancelled() {
             let looked = if Instant::now() < look_at {
                 self.begin_runs().await
@@ -175,6 +181,7 @@ impl Scheduler {
 
     /// Queues what is due and begins what is queued. Returns how long nothing more is due.
     async fn tick(self: &Arc<Self>) -> Result<Duration, StoreError> {
+        self.notice_turned_back().await?;
         if self.store.is_shared() {
             let requeued = self.store.take_over(false, self.clock.now()).await?;
             if requeued > 0 {

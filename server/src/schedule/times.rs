@@ -19,6 +19,7 @@ use superfasttt_proto::control::v1::run::Trigger;
 use super::cron::Ticks;
 use crate::catalog::Frequency;
 use crate::store::connections::schedule::Schedule;
+use crate::store::runs::Work;
 
 /// How far the connections of one cron expression spread where nobody says otherwise, if its times are far enough
 /// apart: at most a tenth of what lies between them.
@@ -61,6 +62,49 @@ pub fn next(
         cause: if planned == Some(at) { Trigger::Planned } else { Trigger::Schedule },
         full: is_full(id, schedule, last_full_at, at),
     })
+}
+
+/// What becomes of a connection whose time has come.
+pub struct Turn {
+    /// What is asked of its run.
+    pub work: Work,
+    /// Its schedule from here on.
+    pub schedule: Schedule,
+    /// When it is due next.
+    pub next: Option<Due>,
+}
+
+/// Says what a connection that is due at `now` does, and when it is due next.
+pub fn turn(
+    id: &str,
+    mut schedule: Schedule,
+    last_full_at: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> Turn {
+    let full = is_full(id, &schedule, last_full_at, now);
+    // A person who plans a full run wants one; the schedule wants to be sure that nothing is missed.
+    let planned = schedule.planned_full && schedule.planned_at.is_some_and(|at| at <= now);
+    let work = match (planned, full) {
+        (true, _) => Work::Full,
+        (false, true) => Work::Reconcile,
+        (false, false) => Work::Changes,
+    };
+    schedule.forget_planned(now);
+    // A full run that begins now counts: it is not due once more right behind it.
+    let next = next(id, &schedule, if full { Some(now) } else { last_full_at }, now);
+    Turn { work, schedule, next }
+}
+
+/// When a connection is due that was told `at` and `cause`, after the clock was set back to `now`: when its schedule says,
+/// but no later than it was told, since a retry may lie before that.
+pub fn turned_back(
+    id: &str,
+    schedule: &Schedule,
+    last_full_at: Option<DateTime<Utc>>,
+    (at, cause): (DateTime<Utc>, Trigger),
+    now: DateTime<Utc>,
+) -> Option<Due> {
+    next(id, schedule, last_full_at, now).filter(|next| next.at < at).or(Some(Due { at, cause, full: false }))
 }
 
 /// Whether a run of this connection that begins at `at` is a full one by its schedule: its full frequency had a tick

@@ -7,6 +7,7 @@ use chrono::TimeDelta;
 
 use super::Scheduler;
 use crate::store::StoreError;
+use crate::store::runs::LookedAt;
 
 /// How often it looks.
 const EVERY: Duration = Duration::from_secs(600);
@@ -17,8 +18,9 @@ const RAW_BATCH: usize = 100;
 
 impl Scheduler {
     pub(super) async fn upkeep(self: Arc<Self>) {
+        let mut looked_at = LookedAt::default();
         loop {
-            if let Err(error) = self.trim().await {
+            if let Err(error) = self.trim(&mut looked_at).await {
                 tracing::warn!(%error, "upkeep of the store failed; it is tried again");
             }
             tokio::select! {
@@ -29,13 +31,21 @@ impl Scheduler {
         }
     }
 
-    async fn trim(&self) -> Result<(), StoreError> {
+    /// `looked_at`: of which runs it is known that no older ones of their connections are too many.
+    async fn trim(&self, looked_at: &mut LookedAt) -> Result<(), StoreError> {
         let ago = |age: Duration| self.clock.now() - TimeDelta::from_std(age).unwrap_or(TimeDelta::MAX);
         let tombstones = ago(self.config.documents.tombstone_retention);
         while self.store.trim_tombstones(tombstones, BATCH).await? > 0 {}
         let runs = &self.config.runs;
         let keep = usize::try_from(runs.history_max_runs).unwrap_or(usize::MAX);
-        while self.store.trim_runs(keep, ago(runs.history_max_age)).await? > 0 {}
+        while self.store.trim_runs(ago(runs.history_max_age), BATCH).await? > 0 {}
+        while !self.drain.is_cancelled() {
+            let surplus = self.store.trim_surplus_runs(keep, looked_at.clone(), BATCH).await?;
+            *looked_at = surplus.looked_at;
+            if !surplus.more {
+                break;
+            }
+        }
         self.trim_raw_items().await
     }
 

@@ -27,7 +27,8 @@ use crate::store::item_errors::{ItemErrorFilter, ItemErrorStore, Shield, StoredI
 use crate::store::overview::{Overview, OverviewStore};
 use crate::store::raw_items::{RawItem, RawItemStore};
 use crate::store::runs::{
-    Claiming, Claims, LogPart, Queued, Run, RunOutcome, RunProgress, RunStore, StoredLogLine, Work,
+    Claiming, Claims, LogPart, LookedAt, Queued, Run, RunOutcome, RunProgress, RunStore, StoredLogLine,
+    Surplus, Work,
 };
 use crate::store::sync_states::{ScopeState, SyncStateStore};
 use crate::store::wanted::{Leftovers, Retried, Wanted, WantedStore};
@@ -232,6 +233,7 @@ with_faults! { RunStore {
     ) -> Queued;
     fn queue_renormalization(id: String, connection: ConnectionKey, now: DateTime<Utc>) -> Queued;
     fn queue_due_runs(new_id: fn() -> String, limit: usize, now: DateTime<Utc>) -> u64;
+    fn turn_back(after: ConnectionKey, limit: usize, now: DateTime<Utc>) -> Option<ConnectionKey>;
     fn claim_runs(claiming: Claiming, now: DateTime<Utc>) -> Claims;
     fn renew_leases(fences: Vec<Fence>, lease: Duration, now: DateTime<Utc>) -> Vec<Fence>;
     fn lost_claims(fences: Vec<Fence>) -> Vec<Fence>;
@@ -246,7 +248,8 @@ with_faults! { RunStore {
     fn run_log(
         run: &str, min_level: Level, after: i64, limit: usize
     ) -> (Listed<StoredLogLine, i64>, u64);
-    fn trim_runs(keep: usize, before: DateTime<Utc>) -> u64;
+    fn trim_runs(before: DateTime<Utc>, limit: usize) -> u64;
+    fn trim_surplus_runs(keep: usize, after: LookedAt, limit: usize) -> Surplus;
 }
 
 with_faults! { RawItemStore {}

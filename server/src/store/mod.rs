@@ -5,6 +5,7 @@
 //! to a run carries the run's [`Fence`] and is refused with [`StoreError::Fenced`] once another claim was made;
 //! what must not be seen apart is one method and one transaction.
 
+mod columns;
 pub mod connections;
 pub mod documents;
 pub mod feed;

@@ -6,7 +6,6 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction};
 use rusqlite_migration::{M, Migrations};
 use tokio::sync::{Semaphore, watch};
@@ -28,11 +27,13 @@ static MIGRATIONS: LazyLock<Migrations<'static>> = LazyLock::new(|| {
             .down(include_str!("migrations/sqlite/0004_raw.down.sql")),
         M::up(include_str!("migrations/sqlite/0005_feed.up.sql"))
             .down(include_str!("migrations/sqlite/0005_feed.down.sql")),
+        M::up(include_str!("migrations/sqlite/0006_history.up.sql"))
+            .down(include_str!("migrations/sqlite/0006_history.down.sql")),
     ])
 });
 
 /// How many migrations there are: the schema's number.
-const SCHEMA: i64 = 5;
+const SCHEMA: i64 = 6;
 
 /// How many reads may go on at once.
 const READERS: usize = 4;
@@ -275,29 +276,4 @@ pub(super) fn is_taken(error: &rusqlite::Error) -> bool {
         error.extended_code == rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE
             || error.extended_code == rusqlite::ffi::SQLITE_CONSTRAINT_PRIMARYKEY
     })
-}
-
-/// A time as it is stored.
-pub(super) fn micros(time: DateTime<Utc>) -> i64 {
-    time.timestamp_micros()
-}
-
-/// A stored time.
-pub(super) fn time(micros: i64) -> DateTime<Utc> {
-    DateTime::from_timestamp_micros(micros).unwrap_or(DateTime::UNIX_EPOCH)
-}
-
-/// A stored hash. One of another length belongs to no document: it differs from every computed one.
-pub(super) fn hash(bytes: &[u8]) -> [u8; 32] {
-    bytes.try_into().unwrap_or_default()
-}
-
-/// Reads a JSON column.
-pub(super) fn from_json<T: serde::de::DeserializeOwned>(what: &'static str, text: &str) -> Result<T> {
-    serde_json::from_str(text).map_err(|error| StoreError::Corrupt { what, detail: error.to_string() })
-}
-
-/// Writes a JSON column.
-pub(super) fn to_json<T: serde::Serialize>(what: &'static str, value: &T) -> Result<String> {
-    serde_json::to_string(value).map_err(|error| StoreError::Corrupt { what, detail: error.to_string() })
 }

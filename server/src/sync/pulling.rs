@@ -278,6 +278,7 @@ impl Runner {
             mode: mode.into(),
             scopes: group.scopes.iter().cloned().collect(),
             except_scopes: group.except.iter().cloned().collect(),
+            known_scopes: self.committer.scopes.known(mode, group),
             states: self.committer.scopes.for_pull(mode, group),
             ids: ids.clone(),
             contract_revision: CONTRACT_REVISION,

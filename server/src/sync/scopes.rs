@@ -102,22 +102,19 @@ impl Scopes {
     /// What a pull is told of where the scopes stand. In a FULL pull that is how far the listing is: a scope that was
     /// completed in the same run is resumed at its end, so that it is not begun again.
     pub fn for_pull(&self, mode: PullMode, group: &Group) -> Vec<v1::ScopeState> {
-        self.all()
-            .filter(|state| group.holds(&state.scope))
-            .filter_map(|state| {
-                let cursor = match mode {
-                    PullMode::Incremental => state.cursor.as_ref(),
-                    PullMode::Full if state.listing_mode == ListingMode::List => None,
-                    PullMode::Full if state.listing == Listing::Complete => state.cursor.as_ref(),
-                    PullMode::Full => state.listing_cursor.as_ref(),
-                    PullMode::List if state.listing_mode == ListingMode::List => {
-                        state.listing_cursor.as_ref()
-                    }
-                    PullMode::Unspecified | PullMode::List | PullMode::Targeted => None,
-                };
-                cursor.map(|cursor| v1::ScopeState { scope: state.scope.clone(), cursor: cursor.clone() })
-            })
-            .collect()
+        let state = |state: &ScopeState| {
+            let cursor = cursor(state, mode)?.clone();
+            Some(v1::ScopeState { scope: state.scope.clone(), cursor })
+        };
+        self.all().filter(|scope| group.holds(&scope.scope)).filter_map(state).collect()
+    }
+
+    /// The scopes without a state of which a pull is told that they are known. One that names its scopes has named them.
+    pub fn known(&self, mode: PullMode, group: &Group) -> Vec<String> {
+        if !group.scopes.is_empty() || mode == PullMode::Targeted {
+            return Vec::new();
+        }
+        self.names(|state| group.holds(&state.scope) && cursor(state, mode).is_none())
     }
 
     /// The pulls that `scopes` (all, where empty) take: one, unless the states would come to more than `max_bytes`. Then
@@ -126,9 +123,10 @@ impl Scopes {
     pub fn groups(&self, mode: PullMode, scopes: Vec<String>, max_bytes: usize) -> Vec<Group> {
         let all = scopes.is_empty();
         let meant = Group::of(scopes);
-        let sizes =
-            self.for_pull(mode, &meant).into_iter().map(|state| (state.scope.clone(), state.encoded_len()));
-        let mut sizes: BTreeMap<String, usize> = sizes.collect();
+        let known = self.known(mode, &meant).into_iter().map(|scope| (scope.len(), scope));
+        let states = self.for_pull(mode, &meant).into_iter();
+        let sizes = states.map(|state| (state.encoded_len(), state.scope)).chain(known);
+        let mut sizes: BTreeMap<String, usize> = sizes.map(|(size, scope)| (scope, size)).collect();
         if sizes.values().sum::<usize>() <= max_bytes {
             return vec![meant];
         }
@@ -200,6 +198,18 @@ impl Scopes {
             state.cursor = Some(checkpoint.cursor);
             moved
         }
+    }
+}
+
+/// Where a scope stands, as a pull in this mode is told.
+fn cursor(state: &ScopeState, mode: PullMode) -> Option<&Vec<u8>> {
+    match mode {
+        PullMode::Incremental => state.cursor.as_ref(),
+        PullMode::Full if state.listing_mode == ListingMode::List => None,
+        PullMode::Full if state.listing == Listing::Complete => state.cursor.as_ref(),
+        PullMode::Full => state.listing_cursor.as_ref(),
+        PullMode::List if state.listing_mode == ListingMode::List => state.listing_cursor.as_ref(),
+        PullMode::Unspecified | PullMode::List | PullMode::Targeted => None,
     }
 }
 
@@ -351,6 +361,28 @@ mod tests {
         assert_eq!(told(PullMode::Incremental, &[]), ["a", "b"]);
         assert_eq!(told(PullMode::Full, &["b", "c"]), ["b"]);
         assert!(told(PullMode::List, &[]).is_empty() && told(PullMode::Targeted, &[]).is_empty());
+    }
+
+    #[test]
+    fn a_listing_that_begins_is_told_which_scopes_are_known() {
+        let state = |name: &str, listing_cursor: Option<Vec<u8>>| ScopeState {
+            scope: name.to_owned(),
+            cursor: bytes(name),
+            listing: Listing::UnderWay,
+            listing_cursor,
+            ..ScopeState::default()
+        };
+        let scopes = Scopes::new(vec![state("begins", None), state("goes on", bytes("1"))]);
+        let all = Group::default();
+        assert_eq!(scopes.known(PullMode::Full, &all), ["begins"]);
+        assert!(scopes.known(PullMode::Incremental, &all).is_empty(), "their states tell");
+        assert!(scopes.known(PullMode::Full, &Group::of(["begins".to_owned()])).is_empty(), "it is named");
+        let others = Group { except: ["begins".to_owned()].into(), ..Group::default() };
+        assert!(scopes.known(PullMode::Full, &others).is_empty(), "another pull names it");
+        assert!(scopes.known(PullMode::Targeted, &all).is_empty());
+        // More names than fit into one message are spread over several.
+        let groups = scopes.groups(PullMode::Full, vec![], 14);
+        assert_eq!(groups[..2], [Group::of(["begins".to_owned()]), Group::of(["goes on".to_owned()])]);
     }
 
     #[test]

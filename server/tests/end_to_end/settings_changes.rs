@@ -83,3 +83,23 @@ async fn settings_changed_in_the_middle_of_a_listing_begin_it_anew() {
     assert_eq!(counts.deleted, 7);
     assert_eq!(script.last_pull(), ("FULL".to_owned(), "none".to_owned()));
 }
+
+#[tokio::test]
+async fn a_scope_that_is_no_longer_chosen_is_known_to_the_connector_and_goes() {
+    let server = Server::start().await;
+    let of = |scope: &str, id: &str| {
+        json!({"scope": scope, "page": {"changes": [doc(id, "1")],
+        "checkpoint": {"cursor": "1", "listing_complete": true}}})
+    };
+    let source = server.source(SCRIPTED, [vec![of("wiki", "w"), of("blog", "b")]]).await;
+    server.client.sync_well(&source.connection).await;
+    choose(&server, &source, "only the wiki").await;
+    source
+        .script
+        .next_pulls([vec![of("wiki", "w"), json!({"scope": "blog", "scope_removed": "DESELECTED"})]]);
+    let counts = server.client.sync_well(&source.connection).await;
+    let pull = source.script.pulls().pop().unwrap();
+    assert_eq!((&pull["states"], &pull["known_scopes"]), (&json!([]), &json!(["blog", "wiki"])));
+    assert_eq!(counts.deleted, 1);
+    assert_eq!(server.client.documents(&source.connection).await.into_keys().collect::<Vec<_>>(), ["w"]);
+}

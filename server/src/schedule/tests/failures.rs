@@ -305,3 +305,42 @@ async fn a_scope_that_stops_harms_no_other_and_is_told() {
     assert!(run.error.unwrap().message.contains("\"b\""));
     assert_eq!(engine.ids().await, ["1", "2"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_was_ahead_and_is_set_back_leaves_the_schedule_in_force() {
+    let schedule = Schedule { frequency: every(100), ..Schedule::default() };
+    let engine = Engine::with(&["incremental", "full_listing"], |new| {
+        (new.schedule, new.next) = (schedule.clone(), due(at(0)));
+    })
+    .await;
+    engine.pull(vec![say("", vec![document("0")], Some(complete("0")))]);
+    engine.clock.set(at(86_400));
+    engine.go().await;
+    assert!(engine.shown().await.next_run_at > Some(at(86_400)));
+    // Less than what matters, then back where it belongs.
+    engine.clock.set(at(86_400 - 59));
+    engine.go().await;
+    assert!(engine.shown().await.next_run_at > Some(at(86_400)));
+    engine.clock.set(at(50));
+    engine.go().await;
+    let next = engine.shown().await.next_run_at.unwrap();
+    assert!(next > at(50) && next <= at(150), "within one interval: {next}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_was_set_back_while_the_server_was_down_is_noticed_by_what_ran() {
+    let schedule = Schedule { frequency: every(100), ..Schedule::default() };
+    let engine = Engine::with(&["incremental", "full_listing"], |new| {
+        (new.schedule, new.next) = (schedule.clone(), due(at(0)));
+    })
+    .await;
+    engine.pull(vec![say("", vec![document("0")], Some(complete("0")))]);
+    engine.clock.set(at(86_400));
+    engine.go().await;
+    engine.clock.set(at(50));
+    *engine.scheduler.latest.lock().unwrap() = at(0);
+    engine.scheduler.ask_latest().await.unwrap();
+    engine.go().await;
+    let next = engine.shown().await.next_run_at.unwrap();
+    assert!(next > at(50) && next <= at(150), "within one interval: {next}");
+}

@@ -11,9 +11,9 @@ use super::{
     Connection, ConnectionChange, ConnectionFilter, ConnectionStore, ConnectionTotals, NewConnection,
 };
 use crate::schedule::times::Due;
+use crate::store::columns::{from_json, micros, time, to_json};
 use crate::store::documents::postgres::count;
 use crate::store::postgres::{Failure, NOW, Outcome, Plain, Text, Tx};
-use crate::store::sqlite::{from_json, micros, time, to_json};
 use crate::store::{ConnectionKey, Fence, Listed, PostgresStore, Result, StoreError, documents, runs};
 
 /// What [`read`] reads, of `connections c`.
@@ -377,7 +377,7 @@ pub(in crate::store) fn read(row: &Row) -> Result<Connection> {
         name: row.get::<_, Plain>(4).0,
         settings: from_json("settings", row.get(5))?,
         schedule: from_json("schedule", row.get(6))?,
-        next_cause: runs::sqlite::trigger(row.get(7)),
+        next_cause: runs::columns::trigger(row.get(7)),
         disabled: row.get(8),
         paused: row.get(9),
         deleting_at: row.get::<_, Option<i64>>(10).map(time),

@@ -11,7 +11,8 @@ use super::{
     Connection, ConnectionChange, ConnectionFilter, ConnectionStore, ConnectionTotals, NewConnection,
 };
 use crate::schedule::times::Due;
-use crate::store::sqlite::{from_json, is_taken, micros, time, to_json};
+use crate::store::columns::{from_json, micros, time, to_json};
+use crate::store::sqlite::is_taken;
 use crate::store::{ConnectionKey, Fence, Listed, Result, SqliteStore, StoreError, documents, runs};
 
 const COLUMNS: &str = "pk, id, organization, connector, name, settings, schedule, next_cause, disabled, paused, \
@@ -191,7 +192,7 @@ impl ConnectionStore for SqliteStore {
                 .query_row([], |row| row.get(0))
                 .optional()?;
             let Some(key) = found.map(ConnectionKey) else { return Ok(None) };
-            let fence = claim(tx, key, Some((&holder, runs::sqlite::lease_until(now, lease))))?;
+            let fence = claim(tx, key, Some((&holder, runs::sqlite::claims::lease_until(now, lease))))?;
             let connection = by_key(tx, key)?.ok_or(StoreError::Missing("connection"))?;
             Ok(Some((connection, fence)))
         })
@@ -356,7 +357,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Result<Connection>> {
         name: row.get(4)?,
         settings,
         schedule,
-        next_cause: runs::sqlite::trigger(row.get(7)?),
+        next_cause: runs::columns::trigger(row.get(7)?),
         disabled: row.get(8)?,
         paused: row.get(9)?,
         deleting_at: row.get::<_, Option<i64>>(10)?.map(time),

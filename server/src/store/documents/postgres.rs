@@ -11,9 +11,9 @@ use super::{
     Absent, Child, Commit, DocumentKey, DocumentStore, DocumentWrite, Generation, OldContainer,
     StoredDocument,
 };
+use crate::store::columns::hash;
 use crate::store::postgres::{Outcome, Plain, Text, Tx};
 use crate::store::runs::RunProgress;
-use crate::store::sqlite::hash;
 use crate::store::{
     ConnectionKey, Fence, PostgresStore, Result, item_errors, raw_items, runs, sync_states, wanted,
 };
@@ -249,7 +249,9 @@ impl DocumentStore for PostgresStore {
         self.write_fenced(fence, data, |tx, (connection, scope, containers, item_errors, raw_before)| {
             Box::pin(async move {
                 let ids: Vec<_> = containers.iter().map(|id| Text(id)).collect();
-                let sql = "DELETE FROM containers WHERE connection = $1 AND scope = $2 AND id = ANY($3)";
+                let sql = "DELETE FROM containers WHERE ctid = ANY(ARRAY(SELECT found.ctid FROM unnest($3::text[]) AS u(id) \
+                     CROSS JOIN LATERAL (SELECT ctid, scope FROM containers WHERE connection = $1 AND id = u.id LIMIT 1) \
+                     AS found WHERE found.scope = $2))";
                 tx.execute(sql, &[&connection.0, &Text(scope), &ids]).await?;
                 let sql = "DELETE FROM item_errors WHERE connection = $1 AND pk = ANY($2)";
                 tx.execute(sql, &[&connection.0, item_errors]).await?;

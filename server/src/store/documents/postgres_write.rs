@@ -9,8 +9,8 @@ use chrono::{DateTime, Utc};
 
 use super::sqlite::content_state_number;
 use super::{DocumentPut, DocumentWrite, FeedEntryKind, TextWrite};
+use crate::store::columns::micros;
 use crate::store::postgres::{Outcome, Text, Tx};
-use crate::store::sqlite::micros;
 use crate::store::{ConnectionKey, StoreError, raw_items};
 
 const SEEN: &str = "UPDATE documents d SET generation = u.generation, \

@@ -8,8 +8,8 @@ use super::{
     Absent, Child, Commit, ContentState, DocumentKey, DocumentPut, DocumentStore, DocumentWrite,
     FeedEntryKind, Generation, OldContainer, StoredDocument, TextWrite,
 };
+use crate::store::columns::{hash, micros};
 use crate::store::runs::RunProgress;
-use crate::store::sqlite::{hash, micros};
 use crate::store::{
     ConnectionKey, Fence, Result, SqliteStore, StoreError, feed, item_errors, raw_items, runs, sync_states,
     wanted,

@@ -10,10 +10,10 @@ use super::{
     Consumer, FeedBounds, FeedFilter, FeedLag, FeedPage, FeedRow, FeedStore, Histories, History,
     MAX_INLINE_TEXT_BYTES, ReadLimit, Texts,
 };
+use crate::store::columns::{micros, time};
 use crate::store::documents::postgres::count;
 use crate::store::documents::sqlite::content_state;
 use crate::store::postgres::{Outcome, Plain, Text, Tx};
-use crate::store::sqlite::{micros, time};
 use crate::store::{ConnectionKey, Listed, PostgresStore, Result, StoreError};
 
 /// `$1` is the offset after which texts are read (the largest number reads none), `$2` the longest text, `$3` the

@@ -9,8 +9,8 @@ use super::{
     Consumer, FeedBounds, FeedFilter, FeedLag, FeedPage, FeedRow, FeedStore, Histories, History,
     MAX_HISTORIES, MAX_INLINE_TEXT_BYTES, ReadLimit, Texts, new_number,
 };
+use crate::store::columns::{micros, time};
 use crate::store::documents::sqlite::content_state;
-use crate::store::sqlite::{micros, time};
 use crate::store::{ConnectionKey, Listed, Result, SqliteStore, StoreError};
 
 /// `:texts_after` is the offset after which texts are read; the largest number reads none.

@@ -9,10 +9,10 @@ use tokio_postgres::Row;
 
 use super::sqlite::{decode, encode};
 use super::{ItemError, ItemErrorFilter, ItemErrorStore, Shield, StoredItemError, Target};
+use crate::store::columns::{from_json, micros, time, to_json};
 use crate::store::documents::postgres::count;
 use crate::store::documents::{Commit, DocumentPut, DocumentWrite};
 use crate::store::postgres::{Outcome, Plain, Text, Tx};
-use crate::store::sqlite::{from_json, micros, time, to_json};
 use crate::store::{ConnectionKey, Listed, PostgresStore, Result};
 
 #[async_trait]
@@ -178,7 +178,10 @@ pub(in crate::store) async fn clear(tx: &Tx, connection: ConnectionKey, commit: 
         return Ok(());
     }
     let items: Vec<_> = commit.cleared_items.iter().map(|item| Text(item)).collect();
-    let sql = "DELETE FROM item_errors WHERE connection = $1 AND item = ANY($2)";
+    // One step in the index for each, whatever the planner believes (see `stored_documents`); an item may have an error in
+    // several scopes.
+    let sql = "DELETE FROM item_errors WHERE ctid = ANY(ARRAY(SELECT found.ctid FROM unnest($2::text[]) AS u(id) \
+         CROSS JOIN LATERAL (SELECT ctid FROM item_errors WHERE connection = $1 AND item = u.id OFFSET 0) AS found))";
     tx.execute(sql, &[&connection.0, &items]).await?;
     let puts: BTreeMap<&str, &DocumentPut> = commit
         .documents
@@ -203,8 +206,9 @@ pub(in crate::store) async fn clear(tx: &Tx, connection: ConnectionKey, commit: 
         .collect();
     let sql = "DELETE FROM item_errors e USING ( \
            SELECT * FROM unnest($2::text[], $3::text[]) AS written(scope, target) \
-           UNION ALL SELECT d.scope, 'l' || d.locator FROM documents d WHERE d.connection = $1 AND d.id = ANY($4) \
-             AND NOT d.gone AND d.pk <> ALL($5) AND d.locator <> '') AS named(scope, target) \
+           UNION ALL SELECT d.scope, 'l' || d.locator FROM unnest($4::text[]) AS u(id) CROSS JOIN LATERAL \
+             (SELECT pk, scope, locator, gone FROM documents WHERE connection = $1 AND id = u.id LIMIT 1) AS d \
+             WHERE NOT d.gone AND d.pk <> ALL($5) AND d.locator <> '') AS named(scope, target) \
          WHERE e.connection = $1 AND e.scope = named.scope COLLATE \"C\" AND md5(e.target) = md5(named.target) \
          AND e.target = named.target COLLATE \"C\"";
     tx.execute(sql, &[&connection.0, &scopes, &targets, &left, &gone]).await?;

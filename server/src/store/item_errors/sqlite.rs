@@ -6,7 +6,7 @@ use rusqlite::{Row, Transaction, named_params, params};
 use superfasttt_proto::connector::v1::Reason;
 
 use super::{ItemError, ItemErrorFilter, ItemErrorStore, Shield, StoredItemError, Target};
-use crate::store::sqlite::{from_json, micros, time, to_json};
+use crate::store::columns::{from_json, micros, time, to_json};
 use crate::store::{ConnectionKey, Listed, Result, SqliteStore};
 
 #[async_trait]

@@ -1,6 +1,6 @@
 //! Runs, their claims and their logs in memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ use super::{Data, MemoryStore};
 use crate::schedule::times;
 use crate::store::runs::fair::{self, Lane, LaneKey, Load};
 use crate::store::runs::{
-    Claim, Claiming, Claims, LogPart, Queued, Run, RunCounts, RunOutcome, RunProgress, RunStore,
-    StoredLogLine, Work, lanes_in_a_look, state,
+    Claim, Claiming, Claims, LogPart, LookedAt, Queued, Run, RunCounts, RunOutcome, RunProgress, RunStore,
+    StoredLogLine, Surplus, Work, lanes_in_a_look, state,
 };
 use crate::store::{ConnectionKey, Fence, Listed, Result, StoreError};
 
@@ -108,28 +108,18 @@ impl RunStore for MemoryStore {
             let mut queued = 0;
             for (_, key) in due {
                 let connection = &data.row(key)?.connection;
-                let (id, mut schedule) = (connection.id.clone(), connection.schedule.clone());
                 let (cause, last_full_at) = (connection.next_cause, connection.last_full_at);
-                let full = times::is_full(&id, &schedule, last_full_at, now);
-                let planned = schedule.planned_full && schedule.planned_at.is_some_and(|at| at <= now);
-                let work = match (planned, full) {
-                    (true, _) => Work::Full,
-                    (false, true) => Work::Reconcile,
-                    (false, false) => Work::Changes,
-                };
+                let turn = times::turn(&connection.id, connection.schedule.clone(), last_full_at, now);
                 let active = data.active(key).map(|row| row.run.renormalizes);
                 if active.is_none() {
-                    data.insert_run(new_id(), key, cause, work, now)?;
+                    data.insert_run(new_id(), key, cause, turn.work, now)?;
                     queued += 1;
-                } else if active == Some(true) || schedule.buffers(cause) {
-                    data.follow(key, cause, work)?;
+                } else if active == Some(true) || turn.schedule.buffers(cause) {
+                    data.follow(key, cause, turn.work)?;
                 }
-                schedule.forget_planned(now);
-                let last_full_at = if full { Some(now) } else { last_full_at };
-                let next = times::next(&id, &schedule, last_full_at, now);
                 let connection = &mut data.row(key)?.connection;
-                set_next(connection, next);
-                connection.schedule = schedule;
+                set_next(connection, turn.next);
+                connection.schedule = turn.schedule;
             }
             for row in data.runs.values_mut() {
                 let parked = row.run.state == State::Parked;
@@ -139,6 +129,42 @@ impl RunStore for MemoryStore {
                 }
             }
             Ok(queued)
+        })
+        .await
+    }
+
+    async fn turn_back(
+        &self,
+        after: ConnectionKey,
+        limit: usize,
+        now: DateTime<Utc>,
+    ) -> Result<Option<ConnectionKey>> {
+        self.write(|data| {
+            let later = |at: Option<DateTime<Utc>>| at.is_some_and(|at| at > now);
+            let open = data.connections.values_mut().map(|row| &mut row.connection).filter(|connection| {
+                connection.key > after
+                    && connection.deleting_at.is_none()
+                    && (later(connection.next_run_at) || later(connection.last_full_at))
+            });
+            let mut ahead: Vec<_> = open.collect();
+            ahead.sort_by_key(|connection| connection.key);
+            ahead.truncate(limit);
+            for connection in &mut ahead {
+                connection.last_full_at = connection.last_full_at.map(|at| at.min(now));
+                if let Some(at) = connection.next_run_at {
+                    let told = (at, connection.next_cause);
+                    let (schedule, last_full_at) = (&connection.schedule, connection.last_full_at);
+                    let next = times::turned_back(&connection.id, schedule, last_full_at, told, now);
+                    set_next(connection, next);
+                }
+            }
+            let last = ahead.last().map(|connection| connection.key);
+            for row in data.runs.values_mut() {
+                if row.run.state == State::Parked && later(row.run.resume_at) {
+                    row.run.resume_at = Some(now);
+                }
+            }
+            Ok(last)
         })
         .await
     }
@@ -300,22 +326,34 @@ impl RunStore for MemoryStore {
         .await
     }
 
-    async fn trim_runs(&self, keep: usize, before: DateTime<Utc>) -> Result<u64> {
+    async fn trim_runs(&self, before: DateTime<Utc>, limit: usize) -> Result<u64> {
         self.write(|data| {
-            let mut places: BTreeMap<ConnectionKey, usize> = BTreeMap::new();
-            let mut old = Vec::new();
-            for run in data.runs.values().rev().map(|row| &row.run) {
-                let place = places.entry(run.connection).or_default();
-                *place += 1;
-                let long_ago = run.ended_at.is_some_and(|at| at < before);
-                if state::has_ended(run.state) && (*place > keep || long_ago) {
-                    old.push(run.id.clone());
-                }
-            }
-            for id in &old {
-                data.runs.remove(id);
-            }
+            let mut old: Vec<_> = data.ended().filter(|(ended, _)| ended.ended_at < before).collect();
+            old.sort();
+            old.truncate(limit);
+            old.iter().for_each(|(ended, _)| drop(data.runs.remove(&ended.id)));
             Ok(old.len() as u64)
+        })
+        .await
+    }
+
+    async fn trim_surplus_runs(&self, keep: usize, after: LookedAt, limit: usize) -> Result<Surplus> {
+        self.write(|data| {
+            let mut ended: Vec<_> = data.ended().filter(|(ended, _)| *ended > after).collect();
+            ended.sort();
+            ended.truncate(limit);
+            let connections: BTreeSet<ConnectionKey> =
+                ended.iter().map(|(_, connection)| *connection).collect();
+            let mut old = Vec::new();
+            for connection in connections {
+                let runs = data.all_runs().filter(|run| run.connection == connection).collect::<Vec<_>>();
+                let surplus = runs.iter().take(runs.len().saturating_sub(keep));
+                old.extend(surplus.filter(|run| state::has_ended(run.state)).map(|run| run.id.clone()));
+            }
+            old.truncate(limit);
+            old.iter().for_each(|id| drop(data.runs.remove(id)));
+            let last = ended.last().map(|(ended, _)| (ended.ended_at, ended.id.as_str()));
+            Ok(Surplus::new(after, last, old.len(), limit))
         })
         .await
     }
@@ -333,6 +371,13 @@ impl Data {
     /// Every run that there is, in order of creation.
     pub(crate) fn all_runs(&self) -> impl Iterator<Item = &Run> {
         self.runs.values().map(|row| &row.run)
+    }
+
+    /// Every run that has ended, and whose it is.
+    fn ended(&self) -> impl Iterator<Item = (LookedAt, ConnectionKey)> {
+        self.all_runs().filter_map(|run| {
+            Some((LookedAt { ended_at: run.ended_at?, id: run.id.clone() }, run.connection))
+        })
     }
 
     /// When the run ended that came before this one.

@@ -4,9 +4,9 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use super::{Overview, OverviewStore};
+use crate::store::columns::{micros, time};
 use crate::store::documents::postgres::count;
 use crate::store::postgres::Text;
-use crate::store::sqlite::{micros, time};
 use crate::store::{PostgresStore, Result};
 
 #[async_trait]

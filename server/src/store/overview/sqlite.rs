@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::params;
 
 use super::{Overview, OverviewStore};
-use crate::store::sqlite::{micros, time, to_json};
+use crate::store::columns::{micros, time, to_json};
 use crate::store::{Result, SqliteStore};
 
 #[async_trait]

@@ -25,6 +25,7 @@ static MIGRATIONS: &[Migration] = &[
     migration!(3, "0003_items"),
     migration!(4, "0004_raw"),
     migration!(5, "0005_feed"),
+    migration!(6, "0006_history"),
 ];
 
 /// The newest that this program knows.

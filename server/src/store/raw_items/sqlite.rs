@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::{OptionalExtension, Row, Transaction, named_params, params};
 
 use super::{RawItem, RawItemStore, RawPut, RawWrite};
-use crate::store::sqlite::{micros, time};
+use crate::store::columns::{micros, time};
 use crate::store::{ConnectionKey, Result, SqliteStore};
 
 const COLUMNS: &str = "r.id, r.scope, r.generation, r.epoch, r.version, r.content_ref, r.schema, r.permissions, \

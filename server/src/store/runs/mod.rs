@@ -1,10 +1,8 @@
 //! Runs: executions of a sync, and their logs.
 
+pub(in crate::store) mod columns;
 pub mod fair;
 pub(in crate::store) mod postgres;
-mod postgres_claims;
-mod postgres_logs;
-mod postgres_outcomes;
 pub mod sqlite;
 pub mod state;
 
@@ -24,6 +22,42 @@ use super::sync_states::ScopeState;
 use super::wanted::Leftovers;
 use super::{ConnectionKey, Fence, Listed, Result};
 use fair::{ClaimLimits, LaneKey};
+
+/// A run at which [`RunStore::trim_surplus_runs`] has looked. The default lies before all.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LookedAt {
+    /// When it ended.
+    pub ended_at: DateTime<Utc>,
+    /// Its id.
+    pub id: String,
+}
+
+/// What [`RunStore::trim_surplus_runs`] did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Surplus {
+    /// Behind which run it is to go on.
+    pub looked_at: LookedAt,
+    /// How many runs it removed.
+    pub removed: u64,
+    /// There is more to look at.
+    pub more: bool,
+}
+
+impl Surplus {
+    /// After a look behind `after` up to `last`. As many removals as there may be are perhaps not all: it looks once more.
+    pub(super) fn new(
+        after: LookedAt,
+        last: Option<(DateTime<Utc>, &str)>,
+        removed: usize,
+        limit: usize,
+    ) -> Self {
+        let looked_at = match last {
+            Some((ended_at, id)) if removed < limit => LookedAt { ended_at, id: id.to_owned() },
+            Some(_) | None => after,
+        };
+        Self { looked_at, removed: removed as u64, more: last.is_some() }
+    }
+}
 
 /// A run as it is stored.
 #[derive(Clone, Debug, PartialEq)]
@@ -338,6 +372,15 @@ pub trait RunStore: Send + Sync {
     /// under way is passed over, or gets one more afterwards, as its schedule says. Says how many runs were queued.
     async fn queue_due_runs(&self, new_id: fn() -> String, limit: usize, now: DateTime<Utc>) -> Result<u64>;
 
+    /// Corrects what was written while a clock showed later times than `now`: connections behind `after`, up to `limit`, are
+    /// due when their schedules say now, and parked runs go on. Says behind which connection to go on; `None` at the end.
+    async fn turn_back(
+        &self,
+        after: ConnectionKey,
+        limit: usize,
+        now: DateTime<Utc>,
+    ) -> Result<Option<ConnectionKey>>;
+
     /// Takes queued runs by [`fair::choose`], claims their connections and marks them running. A connection that is
     /// being deleted is left to its deletion, whose claim would end.
     async fn claim_runs(&self, claiming: Claiming, now: DateTime<Utc>) -> Result<Claims>;
@@ -398,7 +441,11 @@ pub trait RunStore: Send + Sync {
         limit: usize,
     ) -> Result<(Listed<StoredLogLine, i64>, u64)>;
 
-    /// Removes ended runs, with their logs: all but the newest `keep` of each connection, and those that ended
-    /// before `before`.
-    async fn trim_runs(&self, keep: usize, before: DateTime<Utc>) -> Result<u64>;
+    /// Removes up to `limit` runs that ended before `before`, with their logs. Says how many.
+    async fn trim_runs(&self, before: DateTime<Utc>, limit: usize) -> Result<u64>;
+
+    /// Looks at up to `limit` runs, in the order of their ends behind `after`, and removes of their connections what has
+    /// ended and is not among the newest `keep`, with its logs; `limit` runs at most. What is looked at grows with what
+    /// ran, and not with what is kept.
+    async fn trim_surplus_runs(&self, keep: usize, after: LookedAt, limit: usize) -> Result<Surplus>;
 }

@@ -49,6 +49,7 @@ macro_rules! suite {
                 a_running_run_stays_as_it_is,
                 a_parked_run_is_queued_again_when_asked_or_due,
                 a_due_connection_gets_a_run,
+                a_clock_that_was_ahead_leaves_nothing_far_ahead,
                 a_stopped_connection_is_not_due,
                 downtime_is_caught_up_once,
                 what_is_due_while_a_run_goes_on_is_left_out_or_waits,
@@ -69,6 +70,7 @@ macro_rules! suite {
                 a_run_is_cancelled_wherever_it_stands,
                 runs_are_listed_newest_first_in_pages,
                 old_runs_are_trimmed_with_their_logs,
+                runs_beyond_the_newest_are_trimmed_of_what_ran,
                 counts_and_held_sweeps_come_back,
             }
             run_logs {

@@ -7,16 +7,16 @@ use superfasttt_proto::control::v1::run::{State, Trigger};
 
 use super::support::*;
 use crate::schedule::times::Due;
-use crate::store::StoreError;
 use crate::store::connections::{Connection, ConnectionChange, NewConnection, Overlap, Schedule};
 use crate::store::documents::Commit;
 use crate::store::item_errors::Target;
-use crate::store::runs::Work;
 use crate::store::runs::fair::ClaimLimits;
 use crate::store::runs::{
     Claiming, Claims, HeldSweep, LogLine, Queued, Run, RunCounts, RunEnd, RunError, RunOutcome, RunProgress,
 };
+use crate::store::runs::{LookedAt, Work};
 use crate::store::sync_states::ScopeState;
+use crate::store::{ConnectionKey, StoreError};
 
 /// Ids that no other test of this process gets, in order.
 fn next_id() -> String {
@@ -137,6 +137,46 @@ pub async fn a_due_connection_gets_a_run(store: Shared) {
     let once = store.create_connection(once, start()).await.unwrap();
     assert_eq!(store.queue_due_runs(next_id, 1000, at(1)).await.unwrap(), 1);
     assert_eq!(store.connection_by_key(once.key).await.unwrap().unwrap().next_run_at, None);
+}
+
+pub async fn a_clock_that_was_ahead_leaves_nothing_far_ahead(store: Shared) {
+    const YEAR: i64 = 365 * 86_400;
+    let (often, stays) = (scheduled(&store, "often").await, scheduled(&store, "stays").await);
+    let (_, parked, fence) = running(&store, "parked").await;
+    // The clock shows next year: what is due then is queued, and due again a year from now.
+    assert_eq!(store.queue_due_runs(next_id, 1000, at(YEAR)).await.unwrap(), 2);
+    let park = RunEnd { resume_at: Some(at(YEAR + 60)), ..ended(State::Parked) };
+    store.end_run(fence, &parked.id, park, at(YEAR)).await.unwrap();
+    let (run, fence) = store.claim_run(at(YEAR)).await.unwrap().unwrap();
+    let listed = RunEnd { listed_all: true, ..ended(State::Succeeded) };
+    store.end_run(fence, &run.id, listed, at(YEAR)).await.unwrap();
+    assert!(store.next_due().await.unwrap() >= Some(at(YEAR)));
+
+    let mut pieces = 0;
+    let mut after = Some(ConnectionKey(0));
+    while let Some(behind) = after {
+        after = store.turn_back(behind, 1, at(10)).await.unwrap();
+        pieces += 1;
+    }
+    assert_eq!(pieces, 3, "one connection at a time");
+    for connection in [&often, &stays] {
+        let shown = store.connection_by_key(connection.key).await.unwrap().unwrap();
+        let next = shown.next_run_at.unwrap();
+        assert!(next > at(10) && next <= at(110), "within one interval: {next}");
+        assert_eq!(shown.next_cause, Trigger::Schedule);
+        assert!(shown.last_full_at.is_none_or(|full| full <= at(10)), "{:?}", shown.last_full_at);
+    }
+    assert_eq!(store.run(&parked.id).await.unwrap().unwrap().resume_at, Some(at(10)));
+    // What lies ahead rightly stays where it is: a retry, and a time that a person planned.
+    let before = store.connection_by_key(often.key).await.unwrap().unwrap();
+    store.turn_back(ConnectionKey(0), 1000, at(10)).await.unwrap();
+    assert_eq!(store.connection_by_key(often.key).await.unwrap().unwrap(), before);
+    let planned = Schedule { planned_at: Some(at(YEAR)), ..Schedule::default() };
+    let new = NewConnection { schedule: planned, next: due(at(YEAR)), ..new_connection("planned") };
+    let planned = store.create_connection(new, start()).await.unwrap();
+    store.turn_back(ConnectionKey(0), 1000, at(10)).await.unwrap();
+    let shown = store.connection_by_key(planned.key).await.unwrap().unwrap();
+    assert_eq!(shown.next_run_at, Some(at(YEAR)));
 }
 
 pub async fn a_stopped_connection_is_not_due(store: Shared) {
@@ -484,21 +524,62 @@ pub async fn runs_are_listed_newest_first_in_pages(store: Shared) {
 }
 
 pub async fn old_runs_are_trimmed_with_their_logs(store: Shared) {
-    let (a, b) = (connect(&store, "a").await, connect(&store, "b").await);
-    for (id, connection, second) in [("r-1", &a, 10), ("r-2", &a, 20), ("r-3", &a, 30), ("r-4", &b, 10)] {
-        let (_, fence) = claimed(&store, connection, id).await;
+    let connection = connect(&store, "a").await;
+    for (id, second) in [("r-1", 10), ("r-2", 20), ("r-3", 30)] {
+        let (_, fence) = claimed(&store, &connection, id).await;
         store.append_log(id, log_part(vec![line("x")], 10)).await.unwrap();
         store.end_run(fence, id, ended(State::Succeeded), at(second)).await.unwrap();
     }
-    claimed(&store, &b, "r-5").await;
-    assert_eq!(store.trim_runs(2, at(5)).await.unwrap(), 1, "two are kept of each connection");
+    claimed(&store, &connection, "r-4").await;
+    assert_eq!(store.trim_runs(at(10), 10).await.unwrap(), 0, "it did not end before");
+    assert_eq!(store.trim_runs(at(31), 1).await.unwrap(), 1, "a few at a time, the oldest first");
     assert_eq!(store.run("r-1").await.unwrap(), None);
     let (log, _) = store.run_log("r-1", Level::Unspecified, 0, 10).await.unwrap();
     assert!(log.items.is_empty());
-    assert_eq!(store.trim_runs(2, at(25)).await.unwrap(), 2, "those that ended long ago go as well");
-    assert_eq!(store.trim_runs(0, at(100)).await.unwrap(), 1);
-    let left = store.runs(None, None, 10).await.unwrap().items;
-    assert_eq!(left.into_iter().map(|run| run.id).collect::<Vec<_>>(), ["r-5"], "one at work always stays");
+    assert_eq!(store.trim_runs(at(100), 10).await.unwrap(), 2);
+    assert_eq!(store.trim_runs(at(100), 10).await.unwrap(), 0);
+    assert_eq!(run_ids(&store).await, ["r-4"], "one at work always stays");
+}
+
+pub async fn runs_beyond_the_newest_are_trimmed_of_what_ran(store: Shared) {
+    let (a, b) = (connect(&store, "a").await, connect(&store, "b").await);
+    // All end at one moment, as runs do that end in one batch.
+    for (id, connection) in [("r-1", &a), ("r-2", &b), ("r-3", &a), ("r-4", &a), ("r-5", &b), ("r-6", &a)] {
+        let (_, fence) = claimed(&store, connection, id).await;
+        store.end_run(fence, id, ended(State::Succeeded), at(10)).await.unwrap();
+    }
+    claimed(&store, &b, "r-7").await;
+    let mut looked_at = LookedAt::default();
+    let mut removed = 0;
+    let mut looks = 0;
+    loop {
+        let surplus = store.trim_surplus_runs(2, looked_at.clone(), 2).await.unwrap();
+        assert!(surplus.removed <= 2, "it removed {}", surplus.removed);
+        (looked_at, removed, looks) = (surplus.looked_at, removed + surplus.removed, looks + 1);
+        if !surplus.more {
+            break;
+        }
+        assert!(looks < 20, "it does not come to an end");
+    }
+    assert_eq!(removed, 3);
+    assert_eq!(
+        run_ids(&store).await,
+        ["r-7", "r-6", "r-5", "r-4"],
+        "two are kept of each, the active one among them"
+    );
+
+    let again = store.trim_surplus_runs(0, looked_at.clone(), 10).await.unwrap();
+    assert_eq!((again.removed, again.more), (0, false), "nothing has ended since");
+    let (_, fence) = claimed(&store, &a, "r-8").await;
+    store.end_run(fence, "r-8", ended(State::Succeeded), at(20)).await.unwrap();
+    let again = store.trim_surplus_runs(1, looked_at, 10).await.unwrap();
+    assert_eq!((again.removed, again.more), (2, true), "only what ran is looked at");
+    assert_eq!(run_ids(&store).await, ["r-8", "r-7", "r-5"]);
+}
+
+async fn run_ids(store: &Shared) -> Vec<String> {
+    let listed = store.runs(None, None, 100).await.unwrap().items;
+    listed.into_iter().map(|run| run.id).collect()
 }
 
 pub async fn counts_and_held_sweeps_come_back(store: Shared) {

@@ -6,9 +6,9 @@ use tokio_postgres::Row;
 
 use super::sqlite::listing_number;
 use super::{Held, Listing, ListingMode, ScopeState, SyncStateStore};
+use crate::store::columns::{micros, time};
 use crate::store::documents::postgres::count;
 use crate::store::postgres::{Outcome, Plain, Text, Tx};
-use crate::store::sqlite::{micros, time};
 use crate::store::{ConnectionKey, Fence, PostgresStore, Result, StoreError, connections, runs};
 
 #[async_trait]

@@ -5,7 +5,7 @@ use rusqlite::{Row, Transaction, named_params, params};
 use superfasttt_proto::connector::v1::PullMode;
 
 use super::{Held, Listing, ListingMode, ScopeState, SyncStateStore};
-use crate::store::sqlite::{micros, time};
+use crate::store::columns::{micros, time};
 use crate::store::{ConnectionKey, Fence, Result, SqliteStore, StoreError, connections, runs};
 
 #[async_trait]
@@ -69,7 +69,7 @@ impl SyncStateStore for SqliteStore {
                 return Err(StoreError::Conflict("sync state"));
             }
             connections::sqlite::claim(tx, connection, None)?;
-            runs::sqlite::begin_again(tx, connection, 0)?;
+            runs::sqlite::claims::begin_again(tx, connection, 0)?;
             state.cursor = Some(cursor);
             save(tx, connection, &state)?;
             Ok(state)
@@ -80,7 +80,7 @@ impl SyncStateStore for SqliteStore {
     async fn reset_sync_states(&self, connection: ConnectionKey, scopes: Vec<String>) -> Result<()> {
         self.write_runs(move |tx| {
             connections::sqlite::claim(tx, connection, None)?;
-            runs::sqlite::begin_again(tx, connection, 0)?;
+            runs::sqlite::claims::begin_again(tx, connection, 0)?;
             for mut state in all(tx, connection)? {
                 if scopes.is_empty() || scopes.contains(&state.scope) {
                     state.cursor = None;

@@ -104,6 +104,7 @@ impl Connector for Scripted {
         let facts = json!({
             "mode": mode,
             "scopes": request.scopes,
+            "known_scopes": request.known_scopes,
             "states": states.collect::<Vec<_>>(),
             "ids": request.ids,
             "want_raw": request.want_raw,

@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::fair::{self, Lane, LaneKey, Load};
-use super::postgres::{COLUMNS, lease_micros, read};
-use super::{Claim, Claiming, Claims, lanes_in_a_look};
+use super::{lease_micros, read};
+use crate::store::columns::micros;
 use crate::store::postgres::{NOW, Outcome, Plain, Text, Tx};
-use crate::store::sqlite::micros;
+use crate::store::runs::columns::COLUMNS;
+use crate::store::runs::fair::{self, Lane, LaneKey, Load};
+use crate::store::runs::{Claim, Claiming, Claims, lanes_in_a_look};
 use crate::store::{ConnectionKey, Fence, PostgresStore, Result, connections, sync_states, wanted};
 
 /// The lock's name, with the schema's number as its second half: several installations may share a database.

@@ -3,9 +3,9 @@
 use superfasttt_proto::connector::v1::log_record::Level;
 use tokio_postgres::Row;
 
-use super::{LogLine, LogPart, StoredLogLine};
+use crate::store::columns::{from_json, micros, time, to_json};
 use crate::store::postgres::{Outcome, Plain, Text, Tx};
-use crate::store::sqlite::{from_json, micros, time, to_json};
+use crate::store::runs::{LogLine, LogPart, StoredLogLine};
 use crate::store::{Listed, Result};
 
 /// Appends to a run's log, up to its limit.

@@ -1,7 +1,12 @@
-//! Runs in PostgreSQL: what people and the schedule do with them. How replicas share them is in `postgres_claims`, their
-//! logs in `postgres_logs`.
+//! Runs in PostgreSQL: what people and the schedule do with them. How replicas share them is in `claims`, how
+//! they end in `outcomes`, their logs in `logs`, and how they are forgotten in `history`.
 //!
 //! Whoever changes a run holds its connection's row first: so changes of one connection follow each other.
+
+mod claims;
+mod history;
+mod logs;
+mod outcomes;
 
 use std::time::Duration;
 
@@ -12,22 +17,15 @@ use superfasttt_proto::control::v1::run::{State, Trigger};
 use tokio::sync::watch;
 use tokio_postgres::Row;
 
-use super::sqlite::{trigger, turn};
+use super::columns::{COLUMNS, TABLES, trigger, turn};
 use super::{
-    Claiming, Claims, LogPart, Queued, Run, RunOutcome, RunProgress, RunStore, StoredLogLine, Work,
-    postgres_claims, postgres_logs, postgres_outcomes, state,
+    Claiming, Claims, LogPart, LookedAt, Queued, Run, RunOutcome, RunProgress, RunStore, StoredLogLine,
+    Surplus, Work, state,
 };
 use crate::schedule::times;
-use crate::store::connections::Schedule;
+use crate::store::columns::{from_json, micros, time, to_json};
 use crate::store::postgres::{Outcome, Plain, Tx};
-use crate::store::sqlite::{from_json, micros, time, to_json};
 use crate::store::{ConnectionKey, Fence, Listed, PostgresStore, Result, StoreError, connections};
-
-/// What [`read`] reads, of `runs r` and `connections c`.
-pub(super) const COLUMNS: &str = "r.id, r.connection, c.id, r.state, r.cause, r.work, r.mode, r.created_at, \
-     r.started_at, r.ended_at, r.resume_at, r.pulls, r.attempts, r.counts, r.error, r.held_sweeps, r.crashes, \
-     r.renormalizes, r.renormalized_to";
-const TABLES: &str = "runs r JOIN connections c ON c.pk = r.connection";
 
 #[async_trait]
 impl RunStore for PostgresStore {
@@ -85,8 +83,20 @@ impl RunStore for PostgresStore {
         .await
     }
 
+    async fn turn_back(
+        &self,
+        after: ConnectionKey,
+        limit: usize,
+        now: DateTime<Utc>,
+    ) -> Result<Option<ConnectionKey>> {
+        self.write((after, limit, now), |tx, (after, limit, now)| {
+            Box::pin(turn_back(tx, *after, *limit, *now))
+        })
+        .await
+    }
+
     async fn claim_runs(&self, claiming: Claiming, now: DateTime<Utc>) -> Result<Claims> {
-        postgres_claims::claim_runs(self, claiming, now).await
+        claims::claim_runs(self, claiming, now).await
     }
 
     async fn renew_leases(
@@ -95,15 +105,15 @@ impl RunStore for PostgresStore {
         lease: Duration,
         now: DateTime<Utc>,
     ) -> Result<Vec<Fence>> {
-        postgres_claims::renew_leases(self, fences, lease, now).await
+        claims::renew_leases(self, fences, lease, now).await
     }
 
     async fn lost_claims(&self, fences: Vec<Fence>) -> Result<Vec<Fence>> {
-        postgres_claims::lost_claims(self, fences).await
+        claims::lost_claims(self, fences).await
     }
 
     async fn take_over(&self, everyone: bool, now: DateTime<Utc>) -> Result<u64> {
-        postgres_claims::take_over(self, everyone, now).await
+        claims::take_over(self, everyone, now).await
     }
 
     async fn next_due(&self) -> Result<Option<DateTime<Utc>>> {
@@ -121,7 +131,7 @@ impl RunStore for PostgresStore {
     }
 
     async fn end_runs(&self, outcomes: Vec<RunOutcome>, now: DateTime<Utc>) -> Result<Vec<Result<()>>> {
-        postgres_outcomes::end_runs(self, outcomes, now).await
+        outcomes::end_runs(self, outcomes, now).await
     }
 
     async fn cancel_run(&self, id: &str, now: DateTime<Utc>) -> Result<bool> {
@@ -174,8 +184,7 @@ impl RunStore for PostgresStore {
     }
 
     async fn append_log(&self, run: &str, part: LogPart) -> Result<()> {
-        self.write((run.to_owned(), part), |tx, (run, part)| Box::pin(postgres_logs::append(tx, run, part)))
-            .await
+        self.write((run.to_owned(), part), |tx, (run, part)| Box::pin(logs::append(tx, run, part))).await
     }
 
     async fn run_log(
@@ -186,22 +195,18 @@ impl RunStore for PostgresStore {
         limit: usize,
     ) -> Result<(Listed<StoredLogLine, i64>, u64)> {
         self.read((run.to_owned(), min_level, after, limit), |tx, (run, min_level, after, limit)| {
-            Box::pin(postgres_logs::list(tx, run, *min_level, *after, *limit))
+            Box::pin(logs::list(tx, run, *min_level, *after, *limit))
         })
         .await
     }
 
-    async fn trim_runs(&self, keep: usize, before: DateTime<Utc>) -> Result<u64> {
-        self.write((keep as i64, micros(before)), |tx, (keep, before)| {
-            Box::pin(async move {
-                let sql = "WITH old AS (DELETE FROM runs WHERE state > 3 AND id IN (SELECT id FROM \
-                       (SELECT id, ended_at, state, row_number() OVER (PARTITION BY connection ORDER BY id DESC) \
-                       AS place FROM runs) AS placed WHERE state > 3 AND (place > $1 OR ended_at < $2) LIMIT 1000) \
-                     RETURNING id), logs AS (DELETE FROM run_logs WHERE run IN (SELECT id FROM old)) \
-                     SELECT count(*) FROM old";
-                let row = tx.query_one(sql, &[keep, before]).await?;
-                Ok(row.get::<_, i64>(0).unsigned_abs())
-            })
+    async fn trim_runs(&self, before: DateTime<Utc>, limit: usize) -> Result<u64> {
+        self.write((before, limit), |tx, (before, limit)| Box::pin(history::trim(tx, *before, *limit))).await
+    }
+
+    async fn trim_surplus_runs(&self, keep: usize, after: LookedAt, limit: usize) -> Result<Surplus> {
+        self.write((keep, after, limit), |tx, (keep, after, limit)| {
+            Box::pin(history::trim_surplus(tx, *keep, after, *limit))
         })
         .await
     }
@@ -270,29 +275,18 @@ async fn queue_due(tx: &Tx, new_id: fn() -> String, limit: i64, now: DateTime<Ut
         let (key, id, cause) = (row.get(0), row.get::<_, Plain>(1).0, trigger(row.get(4)));
         let connection = ConnectionKey(key);
         let written: &str = row.get(2);
-        let mut schedule: Schedule = from_json("schedule", written)?;
         let last_full_at = row.get::<_, Option<i64>>(3).map(time);
-        let full = times::is_full(&id, &schedule, last_full_at, now);
-        // A person who plans a full run wants one; the schedule wants to be sure that nothing is missed.
-        let planned = schedule.planned_full && schedule.planned_at.is_some_and(|at| at <= now);
-        let work = match (planned, full) {
-            (true, _) => Work::Full,
-            (false, true) => Work::Reconcile,
-            (false, false) => Work::Changes,
-        };
+        let turn = times::turn(&id, from_json("schedule", written)?, last_full_at, now);
         match active.get(&key) {
-            None => queued.push((run.as_str(), connection, cause, work)),
+            None => queued.push((run.as_str(), connection, cause, turn.work)),
             // A re-normalization brings nothing of what the sync would have brought.
-            Some(renormalizes) if *renormalizes || schedule.buffers(cause) => {
-                following.push((connection, cause, work));
+            Some(renormalizes) if *renormalizes || turn.schedule.buffers(cause) => {
+                following.push((connection, cause, turn.work));
             }
             Some(_) => {}
         }
-        schedule.forget_planned(now);
-        // A full run that begins now counts: it is not due once more right behind it.
-        let last_full_at = if full { Some(now) } else { last_full_at };
-        next.push((connection, times::next(&id, &schedule, last_full_at, now)));
-        let schedule = to_json("schedule", &schedule)?;
+        next.push((connection, turn.next));
+        let schedule = to_json("schedule", &turn.schedule)?;
         if schedule != written {
             schedules.0.push(key);
             schedules.1.push(schedule);
@@ -307,6 +301,35 @@ async fn queue_due(tx: &Tx, new_id: fn() -> String, limit: i64, now: DateTime<Ut
         tx.execute(sql, &[&schedules.0, &schedules.1]).await?;
     }
     Ok(queued.len() as u64)
+}
+
+/// Corrects what was written while a clock showed later times than `now`.
+async fn turn_back(
+    tx: &Tx,
+    after: ConnectionKey,
+    limit: usize,
+    now: DateTime<Utc>,
+) -> Outcome<Option<ConnectionKey>> {
+    let sql = "SELECT pk, id, schedule, last_full_at, next_run_at, next_cause FROM connections \
+         WHERE pk > $1 AND deleting_at IS NULL AND (next_run_at > $2 OR last_full_at > $2) \
+         ORDER BY pk LIMIT $3 FOR NO KEY UPDATE";
+    let ahead = tx.query(sql, &[&after.0, &micros(now), &(limit as i64)]).await?;
+    let keys: Vec<i64> = ahead.iter().map(|row| row.get(0)).collect();
+    let mut next = Vec::new();
+    for row in &ahead {
+        let last_full_at = row.get::<_, Option<i64>>(3).map(|at| time(at).min(now));
+        let Some(told) = row.get::<_, Option<i64>>(4).map(time) else { continue };
+        let told = (told, trigger(row.get(5)));
+        let schedule = from_json("schedule", row.get(2))?;
+        let due = times::turned_back(&row.get::<_, Plain>(1).0, &schedule, last_full_at, told, now);
+        next.push((ConnectionKey(row.get(0)), due));
+    }
+    connections::postgres::set_next(tx, &next).await?;
+    let sql = "UPDATE connections SET last_full_at = least(last_full_at, $1) WHERE pk = ANY($2)";
+    tx.execute(sql, &[&micros(now), &keys]).await?;
+    let sql = "UPDATE runs SET resume_at = $1 WHERE state = 3 AND resume_at > $1";
+    tx.execute(sql, &[&micros(now)]).await?;
+    Ok(keys.last().map(|key| ConnectionKey(*key)))
 }
 
 /// Writes how far a run is. One that gets on is no run that crashes again and again.

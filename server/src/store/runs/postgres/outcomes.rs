@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use superfasttt_proto::control::v1::run::{State, Trigger};
 
-use super::postgres::insert;
-use super::sqlite::trigger;
-use super::{RunOutcome, Work, postgres_logs, state};
+use super::{insert, logs};
+use crate::store::columns::{micros, to_json};
 use crate::store::postgres::{Outcome, Tx};
-use crate::store::sqlite::{micros, to_json};
+use crate::store::runs::columns::trigger;
+use crate::store::runs::{RunOutcome, Work, state};
 use crate::store::{ConnectionKey, PostgresStore, Result, StoreError, sync_states};
 
 /// Ends or pauses runs, each by itself and all in one transaction.
@@ -79,7 +79,7 @@ async fn write(tx: &Tx, outcomes: &[&RunOutcome], syncs: &[bool], now: DateTime<
     let logs: Vec<_> = outcomes.iter().map(|outcome| (outcome.run.as_str(), &outcome.log)).collect();
     let (.., following) = futures::try_join!(
         sync_states::postgres::save_all(tx, &states),
-        postgres_logs::append_all(tx, &logs),
+        logs::append_all(tx, &logs),
         write_runs(tx, outcomes, now),
         write_connections(tx, outcomes, syncs, now),
     )?;
