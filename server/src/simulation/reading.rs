@@ -92,13 +92,8 @@ impl Reading {
             Some(source) => source.logs.keys().cloned().collect(),
             None => Vec::new(),
         };
-        // A scope that the engine knows and the source does not is gone. A listing begins without a cursor that would say
-        // which scopes the engine knows: there the source remembers those that it had.
-        let gone = match lock(&world.sources).get(&connection) {
-            Some(source) if matches!(mode, PullMode::Full | PullMode::List) => source.gone_scopes.clone(),
-            Some(_) | None => BTreeSet::new(),
-        };
-        let known = cursors.keys().chain(&request.scopes).chain(&gone);
+        // A scope that the engine knows and the source does not is gone.
+        let known = cursors.keys().chain(&request.scopes).chain(&request.known_scopes);
         let known: BTreeSet<String> = known.filter(|scope| !scopes.contains(*scope)).cloned().collect();
         scopes.extend(known);
         scopes.retain(|scope| request.scopes.is_empty() || request.scopes.contains(scope));

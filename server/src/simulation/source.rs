@@ -82,8 +82,6 @@ pub(super) struct Source {
     pub bad_folders: BTreeSet<String>,
     /// When each document left each scope.
     left: BTreeMap<(String, String), Vec<i64>>,
-    /// Scopes that are gone.
-    pub gone_scopes: BTreeSet<String>,
     /// Where an id was last.
     pub last_scope: BTreeMap<String, String>,
     /// The number of its connector's Normalize: another one makes other documents.
@@ -120,7 +118,6 @@ impl Source {
             logs: names.map(|name| (name.to_owned(), Vec::new())).collect(),
             bad_folders: BTreeSet::new(),
             left: BTreeMap::new(),
-            gone_scopes: BTreeSet::new(),
             last_scope: BTreeMap::new(),
             normalizer: 0,
             circles: 0,
@@ -381,7 +378,6 @@ impl Source {
         }
         self.folders.retain(|_, of| of != scope);
         self.logs.remove(scope);
-        self.gone_scopes.insert(scope.to_owned());
         format!("scope {scope:?} is gone with {ids:?}")
     }
 }
