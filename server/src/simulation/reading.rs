@@ -136,13 +136,15 @@ impl Reading {
         if self.ended {
             return None;
         }
+        let repeated = self.again.is_some();
         let told = match self.failure() {
             Some(error) => Err(error),
             None => Ok(self.message()?),
         };
         match told {
             Ok(message) => {
-                if self.world.happens(|weather| weather.repeats_pages) {
+                // Once: more often is a circle.
+                if !repeated && self.world.happens(|weather| weather.repeats_pages) {
                     self.again = Some(message.clone());
                 }
                 Some(Ok(as_pulled(&message)))

@@ -130,7 +130,7 @@ impl Watcher {
                         item.version > seen.version && source.bad_folders.contains(&item.folder)
                     });
                     let swept = states.iter().find(|state| state.scope == seen.scope);
-                    let swept = swept.filter(|state| by_absence(state, row));
+                    let swept = swept.filter(|state| data.buried && by_absence(state, row));
                     // A listing that left it out and said that it was complete is believed, where nobody can be asked.
                     let denied = !source.kind.targeted
                         && swept.is_some_and(|state| source.denied(listing(state), &document.id));

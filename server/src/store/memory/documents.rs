@@ -104,6 +104,7 @@ impl DocumentStore for MemoryStore {
 
     async fn commit(&self, fence: Fence, commit: Commit, now: DateTime<Utc>) -> Result<()> {
         self.write_fenced(fence, |data| {
+            data.buried = false;
             let connection = fence.connection;
             data.check_documents(connection, &commit.documents)?;
             data.write_documents(connection, commit.documents, now);
@@ -204,6 +205,7 @@ impl DocumentStore for MemoryStore {
         now: DateTime<Utc>,
     ) -> Result<()> {
         self.write_fenced(fence, |data| {
+            data.buried = true;
             let writes = keys.into_iter().map(DocumentWrite::Gone).collect();
             data.write_documents(fence.connection, writes, now);
             data.save_progress(run, progress);

@@ -50,6 +50,8 @@ pub struct MemoryStore {
 pub(crate) struct Data {
     closed: bool,
     away: bool,
+    /// The last write of documents was one of [`super::documents::DocumentStore::bury`].
+    pub(crate) buried: bool,
     bounds: FeedBounds,
     /// The last key that was given to anything.
     last_key: i64,
@@ -75,6 +77,7 @@ impl MemoryStore {
         let data = Data {
             closed: false,
             away: false,
+            buried: false,
             bounds: FeedBounds { histories, head: 0, floor: 0 },
             last_key: 0,
             connections: BTreeMap::new(),
