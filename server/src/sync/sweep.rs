@@ -71,10 +71,13 @@ pub async fn sweep(
             if tallies[place].absent > 0 {
                 delete(context, &state, &mut shields, before, counts).await?;
             }
-            forget(context, &state, &mut shields).await?;
-            if keeps_raw && shields.is_empty() {
-                let before = Some(state.generation);
-                context.store.forget(context.fence, &state.scope, Vec::new(), Vec::new(), before).await?;
+            // What a listing that waits for a person did not name is not known to be gone.
+            if held.is_none() {
+                forget(context, &state, &mut shields).await?;
+                if keeps_raw && shields.is_empty() {
+                    let before = Some(state.generation);
+                    context.store.forget(context.fence, &state.scope, Vec::new(), Vec::new(), before).await?;
+                }
             }
             swept.held.extend(held.filter(|_| swept.held.len() < MAX_TOLD));
         } else {

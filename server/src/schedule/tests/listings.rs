@@ -80,6 +80,27 @@ async fn i5_a_large_deletion_waits_on_the_run_and_goes_with_the_approval() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_listing_that_is_held_makes_nothing_be_forgotten() {
+    let engine = Engine::new().await;
+    engine.pull(vec![say("", documents(0..100), Some(complete("1")))]);
+    engine.sync().await;
+    engine.pull(vec![say("", vec![cannot_read("0050")], Some(cursor("2")))]);
+    engine.sync().await;
+    let errors = async || engine.store.count_item_errors(engine.connection.key).await.unwrap();
+    engine.advance(60);
+    engine.pull(vec![say("", documents(0..30), Some(complete("3")))]);
+    assert_eq!(
+        (engine.sync_with(true).await.held_sweeps.len(), errors().await),
+        (1, 1),
+        "it is still unread"
+    );
+    engine.store.approve_held(engine.connection.key, Vec::new()).await.unwrap();
+    engine.advance(60);
+    engine.pull(vec![say("", documents(0..30), Some(complete("4")))]);
+    assert_eq!((engine.sync_with(true).await.counts.deleted, errors().await), (70, 0), "and now it is gone");
+}
+
+#[tokio::test(start_paused = true)]
 async fn changed_settings_make_the_next_run_full_and_delete_without_a_hold() {
     let engine = Engine::new().await;
     engine.pull(vec![say("", documents(0..100), Some(complete("1")))]);
