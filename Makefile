@@ -37,9 +37,10 @@ test: test-rust test-run ## Run every test but benchmarks and soaks
 
 # One selection of packages for all of them: with each crate by itself, shared dependencies would be built again and
 # again with other features.
-test-rust: need-cargo need-cc need-postgres ## Every crate: units, the store's suite, SDK, formats, connectors, command line, real binaries
+test-rust: need-cargo need-cc need-postgres ## Every crate: units, the store's suite, SDK, formats, connectors, command line, real binaries on both stores
 	cargo build --locked --workspace
 	cargo test --locked --workspace
+	TEST_STORE=postgres cargo test --locked --workspace --test end_to_end -- --skip one_store::
 
 test-run: need-cargo need-cc ## `make run` as a newcomer meets it, twice, on a free port
 	cargo build --locked --workspace
@@ -58,9 +59,10 @@ test-extract: need-cargo need-cc ## Only text extraction, each format and the ho
 test-connectors: need-cargo need-cc ## Only the connectors, on real sources
 	cargo test --locked $(CONNECTORS:%=-p connector-%)
 
-test-server: need-cargo need-cc need-postgres ## Only the server: units, the store's suite, and the real binaries
+test-server: need-cargo need-cc need-postgres ## Only the server: units, the store's suite, and the real binaries on both stores
 	cargo build --locked -p scripted-connector -p ledger-connector $(CONNECTORS:%=-p connector-%)
 	cargo test --locked -p scripted-connector -p ledger-connector -p connectord
+	TEST_STORE=postgres cargo test --locked -p connectord --test end_to_end -- --skip one_store::
 
 test-cli: need-cargo need-cc ## Only the command line
 	cargo test --locked -p connectorctl

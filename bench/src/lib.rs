@@ -1,7 +1,7 @@
 //! What `make bench` measures with: a connector whose documents cost nothing to find (`source`), connectord as a
 //! process of its own (`connectord`, `calls`) with its `database`, the sides that it is compared with (`bare_stream`,
 //! `bare_store`, `bare_postgres`, `celery`), one module for each figure (`ingest`, `unchanged`, `feed`, `idle`,
-//! `claim`, `growth`, `replicas`, `memory`, `start`), and the `report`.
+//! `claim`, `growth`, `replicas`, `memory`, `start`, `vault`), and the `report`.
 //!
 //! Every figure that says how fast is a ratio: both sides run on the same machine, one right after the other, and do
 //! the same as far as the other one does it at all. Absolute rates depend on the machine; ratios hardly do.
@@ -29,3 +29,4 @@ pub mod report;
 pub mod source;
 pub mod start;
 pub mod unchanged;
+pub mod vault;

@@ -11,7 +11,9 @@ use superfasttt_bench::connectord::Programs;
 use superfasttt_bench::database::Database;
 use superfasttt_bench::machine::Machine;
 use superfasttt_bench::report::{Report, Skipped, note};
-use superfasttt_bench::{claim, feed, growth, idle, ingest, memory, postgres, replicas, start, unchanged};
+use superfasttt_bench::{
+    claim, feed, growth, idle, ingest, memory, postgres, replicas, start, unchanged, vault,
+};
 
 /// Measures connectord against the bare limit of the machine it runs on.
 #[derive(Debug, Parser)]
@@ -74,6 +76,8 @@ enum Figure {
     Memory,
     /// From the start of the process to SERVING
     Start,
+    /// Secrets sealed and opened, against bare AES-256-GCM
+    Vault,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
@@ -147,6 +151,9 @@ async fn measure(args: &Args) -> anyhow::Result<Report> {
     }
     if wants(Figure::Memory) {
         report.memory = Some(memory::measure(&programs, args.documents.unwrap_or(1_000_000)).await?);
+    }
+    if wants(Figure::Vault) {
+        report.ratios.extend(vault::measure(repetitions).await?);
     }
     if wants(Figure::Start) {
         report.start = Some(start::measure(&programs).await?);

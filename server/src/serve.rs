@@ -55,6 +55,7 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Resul
 
     let health = Health::starting(Api::SERVICES).await;
     let store = open_store(&config).await?;
+    health.tells_of(store.clone());
     let vault = vault::open(&config, store.as_ref()).await.context("the vault cannot be opened")?;
     let _canary = AbortOnDropHandle::new(tokio::spawn(vault::watch(vault, store.clone())));
     let catalog = Catalog::load_without(&config.connectors.dir, config.connectors.disabled())?;

@@ -1,20 +1,29 @@
 //! What connectord says of its own state: `grpc.health.v1`, overall and for each control service, the same thing for
 //! `/healthz`, and the reflection that lets a generic client find all of it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 
+use crate::store::Store;
+
 /// The state of this process as probes see it. Clones share it. It begins as NOT_SERVING.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Health {
     reporter: HealthReporter,
     services: Arc<[&'static str]>,
     is_serving: Arc<AtomicBool>,
+    store: Arc<OnceLock<Arc<dyn Store>>>,
+}
+
+impl std::fmt::Debug for Health {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Health").field("is_serving", &self.is_serving).finish_non_exhaustive()
+    }
 }
 
 impl Health {
@@ -26,6 +35,7 @@ impl Health {
             reporter: HealthReporter::new(),
             services: services.into_iter().collect(),
             is_serving: Arc::default(),
+            store: Arc::default(),
         };
         health.set(ServingStatus::NotServing).await;
         health
@@ -44,6 +54,26 @@ impl Health {
     /// Whether the process is up and not draining.
     pub fn is_serving(&self) -> bool {
         self.is_serving.load(Ordering::Relaxed)
+    }
+
+    /// Lets `/healthz` tell of this store.
+    pub fn tells_of(&self, store: Arc<dyn Store>) {
+        // There is one store in a process, which is told here once.
+        drop(self.store.set(store));
+    }
+
+    /// What a probe reads. A store that cannot be written is no reason to end the process, which would bring it no room and
+    /// take away what can still be read; so it is told in words and not by the status.
+    pub fn told(&self) -> &'static str {
+        if !self.is_serving() {
+            return "not serving\n";
+        }
+        match self.store.get() {
+            Some(store) if store.is_in_trouble() => {
+                "serving, but the store cannot be written: the log of connectord says why and what to do\n"
+            }
+            Some(_) | None => "serving\n",
+        }
     }
 
     /// Adds `grpc.health.v1.Health`.

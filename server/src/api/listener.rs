@@ -182,9 +182,6 @@ fn app(
 
 /// For probes that speak plain HTTP: 200 while serving, 503 while starting or draining.
 async fn healthz(State(health): State<Health>) -> (StatusCode, &'static str) {
-    if health.is_serving() {
-        (StatusCode::OK, "serving\n")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "not serving\n")
-    }
+    let status = if health.is_serving() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, health.told())
 }

@@ -1,9 +1,10 @@
 //! Fetches one document's bytes into a temporary file and has its text extracted.
 
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -59,6 +60,8 @@ pub struct Source {
     pub totals: Arc<ContentTotals>,
     /// Whose fetch a crash has cut off in this run.
     pub suspects: Arc<Suspects>,
+    /// There was no room for bytes on their way to extraction, in the words of the system.
+    pub no_room: Arc<OnceLock<String>>,
 }
 
 /// Documents that were being fetched when the connector crashed, by id. One of them may be why it did.
@@ -130,7 +133,7 @@ impl Fetcher {
         CONTENT_DURATION.record(["fetch", outcome(fetched.is_ok())], began.elapsed());
         Ok(match fetched {
             Ok(fetched) => self.extract(source, envelope, fetched).await,
-            Err(error) if reaches_beyond(error.reason) => {
+            Err(error) if reaches_beyond(error.reason) || source.no_room.get().is_some() => {
                 let crashed = error.reason == Reason::ConnectorCrashed;
                 if !crashed || source.suspects.note(&envelope.id) < MAX_CRASHES {
                     return Err(error);
@@ -186,6 +189,7 @@ impl Fetcher {
             version: envelope.version.clone(),
             max_bytes: self.max_bytes,
         };
+        let cannot_keep = |error: std::io::Error| cannot_keep(source, &error);
         let mut messages = source.session.fetch_content(request).await?;
         let Some(Kind::Header(header)) = messages.next().await.transpose()?.and_then(|message| message.kind)
         else {
@@ -194,8 +198,8 @@ impl Fetcher {
         if header.length_bytes.is_some_and(|length| length > self.max_bytes) {
             return Err(self.too_large());
         }
-        let file = NamedTempFile::new_in(&self.folder).map_err(|error| cannot_keep(&error))?;
-        let mut writer = tokio::fs::File::from_std(file.reopen().map_err(|error| cannot_keep(&error))?);
+        let file = NamedTempFile::new_in(&self.folder).map_err(cannot_keep)?;
+        let mut writer = tokio::fs::File::from_std(file.reopen().map_err(cannot_keep)?);
         let mut length = 0;
         while let Some(message) = messages.next().await.transpose()? {
             let Some(Kind::Chunk(chunk)) = message.kind else {
@@ -205,9 +209,9 @@ impl Fetcher {
             if length > self.max_bytes {
                 return Err(self.too_large());
             }
-            writer.write_all(&chunk).await.map_err(|error| cannot_keep(&error))?;
+            writer.write_all(&chunk).await.map_err(cannot_keep)?;
         }
-        writer.flush().await.map_err(|error| cannot_keep(&error))?;
+        writer.flush().await.map_err(cannot_keep)?;
         if header.length_bytes.is_some_and(|promised| promised != length) {
             return Err(ConnectorError::new(Reason::SourceUnavailable, "the content was cut off on its way"));
         }
@@ -256,6 +260,14 @@ fn file_name(envelope: &DocumentEnvelope) -> String {
     name.rsplit('/').next().unwrap_or(name).to_owned()
 }
 
-fn cannot_keep(error: &std::io::Error) -> ConnectorError {
-    ConnectorError::new(Reason::Internal, format!("the content could not be kept for extraction: {error}"))
+/// A full disk is no fault of the document, and every other one would meet it too: the pull is cut.
+fn cannot_keep(source: &Source, error: &std::io::Error) -> ConnectorError {
+    let mut message = format!("the content could not be kept for extraction: {error}");
+    if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) {
+        message += ": make room on the disk of connectord's data folder";
+        if source.no_room.set(message.clone()).is_ok() {
+            tracing::error!(%error, "no room for content in the data folder; runs wait, and go on by themselves");
+        }
+    }
+    ConnectorError::new(Reason::Internal, message)
 }

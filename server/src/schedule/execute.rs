@@ -68,10 +68,18 @@ impl Scheduler {
             result
         };
         let (result, ()) = tokio::join!(work, write_log_until(&done, &context));
+        let away = matches!(result, Err(Stop::StoreAway(_)));
         let Some((end, states)) = self.end(&report, failures, result) else {
             self.lost(&context).await;
             return;
         };
+        if away {
+            // A store may take this run's end and nothing larger: then it would begin again at once, for nothing.
+            tokio::select! {
+                () = self.drain.cancelled() => {}
+                () = tokio::time::sleep(STORE_PAUSE) => {}
+            }
+        }
         let log = context.log_part();
         // Where the run was cut off a commit may have come through of which nobody here has heard.
         let progress = (end.state != State::Queued).then(|| report.run().progress());
@@ -259,7 +267,11 @@ impl Scheduler {
                 end.state = State::Cancelled;
             }
             Err(Stop::StoreAway(why)) => {
-                report.log(Level::Warn, format!("the run goes on when the store is back: {why}"), []);
+                let message = format!("the run goes on when the store is back: {why}");
+                // Whoever looks meanwhile sees why nothing happens: the log can only be written afterwards.
+                let told = ConnectorError::new(Reason::Internal, message.clone());
+                report.update(|live| live.error = Some(RunError::from(&told)));
+                report.log(Level::Warn, message, []);
                 end.state = State::Queued;
             }
             Err(Stop::Failed(error)) => {

@@ -27,6 +27,7 @@ pub(crate) mod suite;
 pub mod sync_states;
 #[cfg(test)]
 pub(crate) mod testing;
+mod trouble;
 pub mod wanted;
 
 pub use postgres::PostgresStore;
@@ -62,6 +63,11 @@ pub trait Maintenance: Send + Sync {
 
     /// Other replicas may work on it at the same time.
     fn is_shared(&self) -> bool;
+
+    /// What was to be written last could not be: the disk is full, or the database is away.
+    fn is_in_trouble(&self) -> bool {
+        false
+    }
 
     /// Writes everything out and closes. Calls after it fail.
     async fn close(&self);
@@ -108,13 +114,22 @@ pub enum StoreError {
         /// Where it was to go.
         to: State,
     },
-    /// The database cannot be reached, or is too busy: the same may go through later. Whether a write that ended so is
+    /// The database cannot be reached, is too busy, or its disk is full: the same may go through later. Whether a write that ended so is
     /// there is not known; it may be repeated.
     #[error("the database is not available: {0}")]
     Unavailable(String),
-    /// The database itself failed: the disk is full, the file is locked, the medium is bad.
+    /// The database itself failed: the file is locked, the medium is bad.
     #[error("the database failed: {0}")]
     Database(String),
+}
+
+impl StoreError {
+    /// There is no room for what was to be written, on this disk.
+    fn full(disk: &str, detail: &str) -> Self {
+        StoreError::Unavailable(format!(
+            "{detail}: make room on the disk of {disk}, then everything goes on by itself"
+        ))
+    }
 }
 
 /// What the store says.

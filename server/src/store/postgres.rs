@@ -21,6 +21,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::trouble::Trouble;
 use super::{Maintenance, Result, Store, StoreError};
 use crate::config::DatabaseConfig;
 use session::Sessions;
@@ -35,6 +36,7 @@ const START_PAUSE: Duration = Duration::from_millis(250);
 #[derive(Clone)]
 pub struct PostgresStore {
     pool: Pool,
+    trouble: Trouble,
     /// How long a transaction waits for a connection.
     acquire_timeout: Duration,
     /// The feed's newest offset, for those who wait for it to move.
@@ -124,6 +126,7 @@ impl PostgresStore {
             .map_err(|error| StoreError::Database(error.to_string()))?;
         let store = Self {
             pool,
+            trouble: Trouble::default(),
             acquire_timeout: config.acquire_timeout,
             feed_head: watch::Sender::new(0),
             run_changes: watch::Sender::new(0),
@@ -224,6 +227,10 @@ impl Maintenance for PostgresStore {
 
     fn is_shared(&self) -> bool {
         true
+    }
+
+    fn is_in_trouble(&self) -> bool {
+        self.trouble.goes_on()
     }
 
     async fn close(&self) {

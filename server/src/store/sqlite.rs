@@ -11,6 +11,7 @@ use rusqlite_migration::{M, Migrations};
 use tokio::sync::{Semaphore, watch};
 
 use super::sqlite_writer::Writer;
+use super::trouble::Trouble;
 use super::{Fence, Maintenance, Result, Store, StoreError};
 use crate::telemetry::operation::{operation_of, timed};
 
@@ -52,6 +53,7 @@ const PREPARED_STATEMENTS: usize = 128;
 #[derive(Debug, Clone)]
 pub struct SqliteStore {
     writer: Writer,
+    trouble: Trouble,
     readers: Arc<Readers>,
     /// Counts changes of runs, for those who wait for some.
     pub(super) run_changes: watch::Sender<u64>,
@@ -135,6 +137,7 @@ impl SqliteStore {
         let readers = (0..READERS).map(|_| connect(path, READER_CACHE_KIB)).collect::<Result<Vec<_>>>()?;
         Ok(Self {
             writer: Writer::new(writer),
+            trouble: Trouble::default(),
             run_changes: watch::Sender::new(0),
             readers: Arc::new(Readers {
                 free: Mutex::new(readers),
@@ -150,7 +153,7 @@ impl SqliteStore {
         &self,
         work: impl FnOnce(&Transaction<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        timed(operation_of(&work), self.writer.write(work, |_| {})).await
+        self.trouble.note(timed(operation_of(&work), self.writer.write(work, |_| {})).await)
     }
 
     /// As [`Self::write`], and says that runs have changed.
@@ -160,7 +163,7 @@ impl SqliteStore {
     ) -> Result<T> {
         let changes = self.run_changes.clone();
         let tell = move |_: &T| changes.send_modify(|count| *count += 1);
-        timed(operation_of(&work), self.writer.write(work, tell)).await
+        self.trouble.note(timed(operation_of(&work), self.writer.write(work, tell)).await)
     }
 
     /// As [`Self::write`], and only while `fence` is the newest claim of its connection.
@@ -174,7 +177,7 @@ impl SqliteStore {
             check(transaction, fence)?;
             work(transaction)
         };
-        timed(operation, self.writer.write(fenced, |_| {})).await
+        self.trouble.note(timed(operation, self.writer.write(fenced, |_| {})).await)
     }
 
     /// As [`Self::write_fenced`], for work that may move the feed and returns its head beside its value. Readers are
@@ -197,7 +200,7 @@ impl SqliteStore {
                 moved
             });
         };
-        let (value, _) = timed(operation, self.writer.write(fenced, tell)).await?;
+        let (value, _) = self.trouble.note(timed(operation, self.writer.write(fenced, tell)).await)?;
         Ok(value)
     }
 
@@ -239,6 +242,10 @@ impl Maintenance for SqliteStore {
 
     fn is_shared(&self) -> bool {
         false
+    }
+
+    fn is_in_trouble(&self) -> bool {
+        self.trouble.goes_on()
     }
 
     async fn close(&self) {
@@ -298,7 +305,16 @@ pub(super) async fn blocking<T: Send + 'static>(
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
-        StoreError::Database(error.to_string())
+        // What readers and the writer share of the log is a file as well, and grows.
+        let full = error.sqlite_error().is_some_and(|error| {
+            error.code == rusqlite::ErrorCode::DiskFull
+                || error.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE
+        });
+        if full {
+            StoreError::full("the data folder", &error.to_string())
+        } else {
+            StoreError::Database(error.to_string())
+        }
     }
 }
 

@@ -119,7 +119,8 @@ fn write_all(connection: &mut Connection, waiting: &Waiting) {
     };
     let began = Instant::now();
     let mut done = Vec::new();
-    while done.len() < MAX_JOBS && began.elapsed() < MAX_TIME {
+    // Where the disk is full SQLite may give up the whole transaction. What would be written then has none around it.
+    while done.len() < MAX_JOBS && began.elapsed() < MAX_TIME && !transaction.is_autocommit() {
         let Some(job) = lock(waiting).pop_front() else { break };
         match catch_unwind(AssertUnwindSafe(|| within_savepoint(&transaction, job))) {
             Ok(then) => done.push(then),
@@ -128,7 +129,12 @@ fn write_all(connection: &mut Connection, waiting: &Waiting) {
             Err(_) => drop(transaction.execute_batch("ROLLBACK TO job; RELEASE job")),
         }
     }
-    let committed = transaction.commit().map_err(StoreError::from);
+    let committed = if transaction.is_autocommit() {
+        let lost = "another write found no room, and those beside it were given up with it";
+        Err(StoreError::Unavailable(lost.to_owned()))
+    } else {
+        transaction.commit().map_err(StoreError::from)
+    };
     for then in done {
         then(committed.clone());
     }
@@ -225,6 +231,37 @@ mod tests {
         assert!(matches!(answer, Err(StoreError::Database(_))), "{answer:?}");
         insert(&writer, 8).await.unwrap();
         assert_eq!(numbers(&writer).await, [8]);
+    }
+
+    #[tokio::test]
+    async fn where_there_is_no_room_everybody_is_told_to_try_again_and_nothing_is_half_there() {
+        let writer = writer();
+        let limit = |pages: i64| {
+            let limit = move |tx: &Transaction<'_>| Ok(tx.pragma_update(None, "max_page_count", pages)?);
+            writer.write(limit, |()| {})
+        };
+        limit(10).await.unwrap();
+        let (go, held) = hold(&writer);
+        tokio::task::yield_now().await;
+        let large = |tx: &Transaction<'_>| {
+            tx.execute_batch("CREATE TABLE large (data)")?;
+            Ok(tx.execute("INSERT INTO large VALUES (zeroblob(1000000))", [])?)
+        };
+        let (two, large, three) = tokio::join!(insert(&writer, 2), writer.write(large, |_| {}), async {
+            let three = insert(&writer, 3);
+            go.send(()).unwrap();
+            three.await
+        });
+        assert!(
+            matches!(&large, Err(StoreError::Unavailable(text)) if text.contains("make room")),
+            "{large:?}"
+        );
+        assert!(matches!(two, Err(StoreError::Unavailable(_))), "{two:?}");
+        assert!(matches!(held.await.unwrap(), Err(StoreError::Unavailable(_))));
+        three.expect("it came after that, in a transaction of its own");
+        limit(1000).await.unwrap();
+        insert(&writer, 2).await.unwrap();
+        assert_eq!(numbers(&writer).await, [2, 3]);
     }
 
     #[tokio::test]

@@ -323,7 +323,9 @@ impl Runner {
             credential: None,
             totals: self.totals.clone(),
             suspects: self.suspects.clone(),
+            no_room: Arc::default(),
         };
+        let no_room = source.no_room.clone();
         let (parts, mut staged) = mpsc::channel(PARTS_AHEAD);
         let (ready, pending) = mpsc::channel(PARTS_AHEAD);
         let _reader = AbortOnDropHandle::new(tokio::spawn(
@@ -352,6 +354,9 @@ impl Runner {
         log_pull(&context.report, mode, before, self.committer.counts, began.elapsed());
         if !matches!(&outcome, Ok(PullOutcome { cut: None, .. })) {
             self.session = None;
+        }
+        if let (Ok(PullOutcome { cut: Some(_), .. }), Some(full)) = (&outcome, no_room.get()) {
+            return Err(Stop::StoreAway(full.clone()));
         }
         match outcome {
             // The channel closed without an end: the stage failed, and knows why.

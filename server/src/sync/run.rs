@@ -34,7 +34,7 @@ pub enum Stop {
     Failed(ConnectorError),
     /// Another claim was made: nothing may be written any more.
     Fenced,
-    /// The store is away: the run goes on when it is back. It says why.
+    /// The store is away, or has no room for content: the run goes on when it is back. It says why.
     StoreAway(String),
 }
 

@@ -62,7 +62,8 @@ pub(super) fn place() -> Place {
 /// # Errors
 /// Where the keys cannot be read, or are not those of this database.
 pub async fn open(config: &Config, store: &dyn Store) -> Result<Vault, OpenError> {
-    let sealed_with = store.secret(place()).await?.as_ref().and_then(Sealed::key);
+    let canary = store.secret(place()).await?;
+    let sealed_with = canary.as_ref().and_then(Sealed::key);
     let Some(source) = KeySource::of(config) else {
         let missing = "no keys are configured".to_owned();
         return sealed_with
@@ -81,7 +82,7 @@ pub async fn open(config: &Config, store: &dyn Store) -> Result<Vault, OpenError
     }
     let source_name = source.name();
     let vault = Vault::with_keys(source).await?;
-    check(&vault, store).await.map_err(|error| match error {
+    check(&vault, store, canary).await.map_err(|error| match error {
         CheckError::Vault(error) => OpenError::WrongKeys { source_name, error },
         CheckError::Store(error) => OpenError::Store(error),
     })?;
@@ -94,10 +95,15 @@ enum CheckError {
 }
 
 /// Opens the canary, which is made where there is none yet. Of several replicas that start at once, one makes it.
-async fn check(vault: &Vault, store: &dyn Store) -> Result<(), CheckError> {
-    let new = vault.seal(&place(), SONG).map_err(CheckError::Vault)?;
-    let stored = store.secret_or(place(), new).await.map_err(CheckError::Store)?;
-    let opened = vault.open(&place(), &stored).await.map_err(CheckError::Vault)?;
+async fn check(vault: &Vault, store: &dyn Store, canary: Option<Sealed>) -> Result<(), CheckError> {
+    let canary = match canary {
+        Some(canary) => canary,
+        None => {
+            let new = vault.seal(&place(), SONG).map_err(CheckError::Vault)?;
+            store.secret_or(place(), new).await.map_err(CheckError::Store)?
+        }
+    };
+    let opened = vault.open(&place(), &canary).await.map_err(CheckError::Vault)?;
     if opened.expose_secret() == SONG { Ok(()) } else { Err(CheckError::Vault(VaultError::Damaged)) }
 }
 

@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 use serde_json::json;
 use superfasttt_proto::control::v1::run::State;
 
-use crate::support::{FILESYSTEM, Server, text, within};
+use crate::support::{FILESYSTEM, Server, text, until_async, within};
 
 /// Folders of 500 files each.
 const FOLDERS: usize = 100;
@@ -43,6 +43,12 @@ fn change(root: &Path, round: usize) {
         }
         fs::rename(path(root, folder, 200), path(root, folder, 2000)).unwrap();
     }
+}
+
+/// Kills the connector, once there is one: it may take the length of a lease until a restarted server goes on.
+async fn kill_connector(server: &Server) {
+    let pid = until_async("the connector runs", async || connector(server)).await;
+    kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
 }
 
 /// The connector's process, found by its parent: connectord has no other children but extraction workers.
@@ -119,8 +125,7 @@ async fn i12_a_folder_of_50_000_files_survives_kills_of_both_processes() {
             change(&root, 10 + round);
             server.restart().await;
         } else {
-            let connector = connector(&server).expect("the connector runs");
-            kill(Pid::from_raw(connector), Signal::SIGKILL).unwrap();
+            kill_connector(&server).await;
         }
     }
     let run = server.client.end_of(&run.id).await;
@@ -158,8 +163,7 @@ async fn i12_the_texts_of_files_survive_kills_of_both_processes() {
             server.kill9().await;
             server.restart().await;
         } else {
-            let connector = connector(&server).expect("the connector runs");
-            kill(Pid::from_raw(connector), Signal::SIGKILL).unwrap();
+            kill_connector(&server).await;
         }
     }
     server.client.end_of(&run.id).await;

@@ -5,7 +5,7 @@ use superfasttt_proto::connector::v1::Reason;
 use superfasttt_proto::control::v1::ApproveDeletionsRequest;
 use superfasttt_proto::control::v1::run::State;
 
-use crate::support::{Server, TARGETED, complete, deletion, doc, item_error};
+use crate::support::{Server, TARGETED, complete, deletion, doc, item_error, present};
 
 #[tokio::test]
 async fn i5_absent_documents_are_asked_for_before_they_go() {
@@ -35,7 +35,6 @@ async fn i5_absent_documents_are_asked_for_before_they_go() {
 #[tokio::test]
 async fn i5_an_item_that_is_only_present_at_another_version_is_asked_for() {
     let server = Server::start().await;
-    let present = |id: &str, version: &str| json!({"present": {"id": id, "version": version}});
     let source = server
         .source(
             TARGETED,

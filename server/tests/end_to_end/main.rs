@@ -1,5 +1,6 @@
 //! The whole path with real processes: connectord, the scripted connector, the filesystem connector. One behaviour per
-//! file; what shows an invariant of the design carries its name.
+//! file; what shows an invariant of the design carries its name. Every file is for both stores, and `make test` runs them
+//! on each: on SQLite, and with `TEST_STORE=postgres` on PostgreSQL. What chooses its store is in `one_store`.
 
 #![expect(clippy::unwrap_used, reason = "a panic is the failure report, in helpers too")]
 
@@ -7,7 +8,6 @@
 mod support;
 
 mod a_folder_becomes_a_feed;
-mod chaos;
 mod connector_health;
 mod content;
 mod control_api;
@@ -21,6 +21,7 @@ mod i2_replays_are_harmless;
 mod i3_one_run_at_a_time;
 mod i5_absence_deletes_only_what_was_proven_absent;
 mod i5_large_sweeps_are_held;
+mod i5_lists_find_what_vanished;
 mod i5_moves_between_scopes;
 mod i5_targeted_confirms_absence;
 mod i6_tombstones_reach_every_consumer;
@@ -30,10 +31,9 @@ mod i9_a_throttled_run_holds_no_worker;
 mod items_and_states_by_hand;
 mod keys;
 mod metrics;
-mod one_server_per_data_folder;
+mod one_store;
 mod raw_items;
 mod renormalize;
-mod replicas_share_a_database;
 mod runs;
 mod schedules;
 mod settings_changes;

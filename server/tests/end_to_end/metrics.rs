@@ -7,7 +7,8 @@ use connectord::telemetry::metrics::{Kind, TABLE};
 use serde_json::json;
 
 use crate::support::{
-    Client, SCRIPTED, Server, checkpoint, complete, content_doc, deletion, doc, fail, item_error, until_async,
+    Client, SCRIPTED, Server, checkpoint, complete, content_doc, deletion, doc, fail, item_error, store,
+    until_async,
 };
 
 /// The samples of a page: name, labels, value.
@@ -90,7 +91,7 @@ async fn a_scrape_after_runs_shows_the_whole_table() {
     assert_eq!(count("connectord_connector_healthy", &[]), Some(1.0));
     assert_eq!(count("connectord_connector_processes", &[("state", "ready")]), Some(1.0));
     assert_eq!(value(&page, "connectord_store_up", &[]), Some(1.0));
-    assert_eq!(value(&page, "connectord_build_info", &[("store", "sqlite")]), Some(1.0));
+    assert_eq!(value(&page, "connectord_build_info", &[("store", store())]), Some(1.0));
     assert!(
         value(&page, "connectord_store_operation_duration_seconds_count", &[("operation", "claim_runs")])
             .unwrap()

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::{FILESYSTEM, LEDGER, LISTING, SCRIPTED, TARGETED};
+use super::{COMPARED, FILESYSTEM, LEDGER, LISTING, SCRIPTED, TARGETED};
 
 /// The server.
 pub fn connectord() -> PathBuf {
@@ -24,6 +24,7 @@ pub fn assemble_connectors(folder: &Path) {
     for (id, capabilities) in [
         (SCRIPTED, capabilities(&["incremental"])),
         (TARGETED, capabilities(&["incremental", "targeted"])),
+        (COMPARED, capabilities(&["incremental", "targeted", "list"])),
         (LISTING, capabilities(&[])),
     ] {
         let mut manifest: Value = serde_json::from_slice(&fs::read(&scripted).unwrap()).unwrap();

@@ -1,12 +1,13 @@
 //! What the tests of the whole path share: real processes, a client, and scripts for the scripted connector.
 //!
-//! [`Server`] is a connectord of its own: a temporary data folder, a free port, a connectors folder with the scripted
-//! connector in three declarations and the filesystem connector. [`Client`] calls it; its helpers panic where the
+//! [`Server`] is a connectord of its own: a temporary data folder, on PostgreSQL a database, a free port, a connectors folder with the scripted
+//! connector in four declarations and the filesystem connector. [`Client`] calls it; its helpers panic where the
 //! server refuses, so that a test reads as what it shows. [`Source`] is a connection with its [`Script`]. Nothing here
 //! sleeps a guess: whatever is waited for is a run's end, a line of log or a file, within [`DEADLINE`].
 
 mod binaries;
 mod client;
+mod disk;
 pub mod postgres;
 mod script;
 mod server;
@@ -16,16 +17,19 @@ use std::path::Path;
 use std::time::Duration;
 
 pub use client::{Client, new_connection, reason, text};
+pub use disk::SmallDisk;
 pub use script::{
-    Script, Step, checkpoint, complete, content_doc, deletion, doc, fail, in_scope, item_error, more, raw,
-    unnamed_error,
+    Script, Step, checkpoint, complete, content_doc, deletion, doc, fail, in_scope, item_error, more,
+    present, raw, unnamed_error,
 };
-pub use server::{Server, Source};
+pub use server::{Server, Source, store};
 
 /// A scripted connector with `incremental`, `full_listing` and `fetch_content`.
 pub const SCRIPTED: &str = "scripted";
 /// The same with `targeted`.
 pub const TARGETED: &str = "scripted-targeted";
+/// The same with `list` as well: between full pulls it is compared with the source by ids and versions.
+pub const COMPARED: &str = "scripted-compared";
 /// One that can only list: each of its runs is FULL.
 pub const LISTING: &str = "scripted-listing";
 /// One whose source is a file of changes (`server/tests/ledger`).

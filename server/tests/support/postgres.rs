@@ -6,16 +6,80 @@ mod cluster;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-pub use cluster::Cluster;
+use futures::TryStreamExt;
+use tokio_postgres::{Client, NoTls};
 
-/// The URL of a new and empty database. It goes away with the process.
-pub async fn database() -> String {
-    static NUMBER: AtomicUsize = AtomicUsize::new(0);
-    let name = format!("test_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
-    let cluster = tokio::task::spawn_blocking(Cluster::shared).await.unwrap();
-    let (client, connection) =
-        tokio_postgres::connect(&cluster.url("postgres"), tokio_postgres::NoTls).await.unwrap();
+pub use cluster::{Cluster, ClusterOptions};
+
+/// A database in the cluster of the test process. It is dropped with the value, whoever is still connected: a hundred
+/// tests leave no connections behind that the next ones lack.
+#[derive(Debug)]
+pub struct Database {
+    name: String,
+}
+
+impl Database {
+    /// A new and empty one.
+    pub async fn new() -> Self {
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("test_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        tokio::task::spawn_blocking(Cluster::shared).await.unwrap();
+        let client = connect("postgres").await;
+        client.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
+        Self { name }
+    }
+
+    /// Its URL.
+    pub fn url(&self) -> String {
+        Cluster::shared().url(&self.name)
+    }
+
+    /// Lets the time of every lease in it be over.
+    pub async fn end_leases(&self) {
+        let statement = "UPDATE connections SET lease_until = 0 WHERE lease_until IS NOT NULL";
+        connect(&self.name).await.batch_execute(statement).await.unwrap();
+    }
+
+    /// Every value of every row in it, as it is sent and not as it is printed.
+    pub async fn everything(&self) -> Vec<u8> {
+        let client = connect(&self.name).await;
+        let tables = "SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = 'public'";
+        let mut everything = Vec::new();
+        for table in client.query(tables, &[]).await.unwrap() {
+            let copy = format!("COPY {} TO STDOUT (FORMAT binary)", table.get::<_, &str>(0));
+            let rows = client.copy_out(&copy).await.unwrap();
+            rows.try_for_each(|row| {
+                std::future::ready({
+                    everything.extend_from_slice(&row);
+                    Ok(())
+                })
+            })
+            .await
+            .unwrap();
+        }
+        everything
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let name = self.name.clone();
+        // A test that ends has no runtime that could wait for it.
+        let dropped = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let statement = format!("DROP DATABASE {name} WITH (FORCE)");
+                connect("postgres").await.batch_execute(&statement).await
+            })
+        });
+        // What is left goes away with the cluster.
+        drop(dropped.join());
+    }
+}
+
+async fn connect(database: &str) -> Client {
+    let url = Cluster::shared().url(database);
+    let (client, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
     tokio::spawn(connection);
-    client.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
-    cluster.url(&name)
+    client
 }

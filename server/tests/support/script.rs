@@ -16,6 +16,7 @@ pub type Step = Value;
 pub struct Script {
     folder: PathBuf,
     pulls: Mutex<Vec<Value>>,
+    modes: Mutex<Map<String, Value>>,
     content: Mutex<Map<String, Value>>,
     normalize: Mutex<Value>,
 }
@@ -27,6 +28,7 @@ impl Script {
         let script = Self {
             folder,
             pulls: Mutex::default(),
+            modes: Mutex::default(),
             content: Mutex::default(),
             normalize: Mutex::new(json!({})),
         };
@@ -46,11 +48,19 @@ impl Script {
 
     /// What the pulls from here on play, one after the other; then the last of them again.
     pub fn next_pulls<const N: usize>(&self, pulls: [Vec<Step>; N]) {
-        let played = self.pulls().len();
         let mut all = self.pulls.lock().unwrap();
-        all.resize(played, json!({"steps": []}));
+        all.resize(self.pulls().len(), json!({"steps": []}));
         all.extend(pulls.into_iter().map(|steps| json!({"steps": steps})));
         drop(all);
+        self.write();
+    }
+
+    /// What the pulls of one mode from here on play, whatever the others do.
+    pub fn next_pulls_of<const N: usize>(&self, mode: &str, pulls: [Vec<Step>; N]) {
+        let played = self.pulls().iter().filter(|pull| pull["mode"] == mode).count();
+        let before = std::iter::repeat_n(json!({"steps": []}), played);
+        let pulls = pulls.into_iter().map(|steps| json!({"steps": steps}));
+        self.modes.lock().unwrap().insert(mode.to_owned(), before.chain(pulls).collect());
         self.write();
     }
 
@@ -118,9 +128,12 @@ impl Script {
 
     fn write(&self) {
         let pulls = self.pulls.lock().unwrap();
-        let content = self.content.lock().unwrap();
-        let script =
-            json!({"pulls": *pulls, "content": *content, "normalize": *self.normalize.lock().unwrap()});
+        let script = json!({
+            "pulls": *pulls,
+            "modes": *self.modes.lock().unwrap(),
+            "content": *self.content.lock().unwrap(),
+            "normalize": *self.normalize.lock().unwrap(),
+        });
         // The connector reads at every call: it must never see half of a file.
         let draft = self.folder.join("draft");
         fs::write(&draft, script.to_string()).unwrap();
@@ -133,6 +146,11 @@ pub fn doc(id: &str, version: &str) -> Step {
     json!({"document": {
         "id": id, "title": format!("{id} {version}"), "content": format!("text of {id} {version}"), "version": version,
     }})
+}
+
+/// A document is there at this version; nothing else is said of it.
+pub fn present(id: &str, version: &str) -> Step {
+    json!({"present": {"id": id, "version": version}})
 }
 
 /// A raw item of which Normalize makes the same as [`doc`].

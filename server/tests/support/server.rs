@@ -3,19 +3,36 @@
 use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
 
+use super::postgres::Database;
 use super::script::{Script, Step};
 use super::{Client, binaries, until};
+
+/// Which store a server has whose test does not choose one: "sqlite", or "postgres" where `TEST_STORE` says so. Then each
+/// has a database of its own, which a restart keeps.
+pub fn store() -> &'static str {
+    static STORE: LazyLock<&str> = LazyLock::new(|| match std::env::var("TEST_STORE").as_deref() {
+        Err(_) | Ok("sqlite") => "sqlite",
+        Ok("postgres") => "postgres",
+        Ok(other) => panic!("TEST_STORE is {other:?}: there are \"sqlite\" and \"postgres\""),
+    });
+    &STORE
+}
+
+/// The connections of each server to its database: the cluster's 300 are enough for forty servers at once.
+const DATABASE_CONNECTIONS: usize = 6;
 
 /// What a server is started with.
 #[derive(Default)]
 pub struct ServerBuilder {
     variables: Vec<(String, String)>,
+    data: Option<PathBuf>,
 }
 
 impl ServerBuilder {
@@ -25,12 +42,31 @@ impl ServerBuilder {
         self
     }
 
+    /// Its data folder is this one, which outlives it.
+    pub fn data_in(mut self, folder: &Path) -> Self {
+        self.data = Some(folder.to_owned());
+        self
+    }
+
     /// Starts it, and waits until it serves.
-    pub async fn start(self) -> Server {
+    pub async fn start(mut self) -> Server {
         let folder = tempfile::tempdir().unwrap();
         binaries::assemble_connectors(&folder.path().join("connectors"));
+        let chosen = self.variables.iter().any(|(name, _)| name == "CONNECTORD_DATABASE__URL");
+        let database = if store() == "postgres" && !chosen { Some(Database::new().await) } else { None };
+        if let Some(database) = &database {
+            let own = std::mem::take(&mut self.variables);
+            self = self
+                .with("DATABASE__URL", database.url())
+                .with("DATABASE__MAX_CONNECTIONS", DATABASE_CONNECTIONS);
+            // What the test says comes last, and counts.
+            self.variables.extend(own);
+        }
+        if let Some(data) = &self.data {
+            std::os::unix::fs::symlink(data, folder.path().join("data")).unwrap();
+        }
         let (child, client) = launch(folder.path(), &self.variables).await;
-        Server { folder, variables: self.variables, child, client, sources: AtomicUsize::new(0) }
+        Server { folder, variables: self.variables, child, client, sources: AtomicUsize::new(0), database }
     }
 }
 
@@ -42,6 +78,8 @@ pub struct Server {
     /// Calls it. A restarted server has another port and so another client.
     pub client: Client,
     sources: AtomicUsize,
+    /// Where the store is PostgreSQL.
+    database: Option<Database>,
 }
 
 /// A connection of a scripted connector, and its script.
@@ -87,6 +125,16 @@ impl Server {
         fs::read_to_string(log_path(self.folder.path())).unwrap()
     }
 
+    /// Everything that it has stored, as it lies in the file or comes from the database.
+    pub async fn stored(&self) -> Vec<u8> {
+        if let Some(database) = &self.database {
+            return database.everything().await;
+        }
+        let data = self.folder.path().join("data");
+        let files = ["connectord.db", "connectord.db-wal"].map(|file| fs::read(data.join(file)).unwrap());
+        files.concat()
+    }
+
     /// The process.
     pub fn pid(&self) -> u32 {
         self.child.id()
@@ -112,8 +160,12 @@ impl Server {
         self.variables.push((name, value.to_string()));
     }
 
-    /// Starts it again on the same data.
+    /// Starts it again on the same data, as late as its leases ended: nobody waits for that here. The storms of
+    /// `one_store::chaos` do.
     pub async fn restart(&mut self) {
+        if let Some(database) = &self.database {
+            database.end_leases().await;
+        }
         (self.child, self.client) = launch(self.folder.path(), &self.variables).await;
     }
 

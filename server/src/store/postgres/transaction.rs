@@ -107,6 +107,9 @@ impl Failure {
         };
         let code = error.code().cloned();
         let text = describe(&error);
+        if code == Some(SqlState::DISK_FULL) {
+            return StoreError::full("the database's server", &text);
+        }
         let failure = Failure::Database(error);
         let waits = [
             &SqlState::LOCK_NOT_AVAILABLE,
@@ -306,7 +309,8 @@ impl PostgresStore {
             let task = tokio::spawn(async move { store.repeat(kind, &data, &work).await }.in_current_span());
             task.await.map_err(|error| StoreError::Database(format!("a transaction panicked: {error}")))?
         };
-        timed(operation, running).await
+        let ended = timed(operation, running).await;
+        if matches!(kind, Kind::Write(_)) { self.trouble.note(ended) } else { ended }
     }
 
     async fn repeat<D: Sync, T>(&self, kind: Kind, data: &D, work: &impl Work<D, T>) -> Result<T> {

@@ -20,12 +20,12 @@ const OLDEST: u32 = 15;
 /// How long a start or a stop may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Stops what runs in the folder `$1` once its input ends, and removes it.
+/// Once its input ends, stops what runs on the data `$2`, and removes the folder `$1`.
 const CARETAKER: &str = r#"
 trap '' HUP INT TERM
 cat >/dev/null
-pid=$(head -n 1 "$1/data/postmaster.pid" 2>/dev/null)
-if [ -n "$pid" ] && [ "$(readlink "/proc/$pid/cwd")" = "$1/data" ]; then
+pid=$(head -n 1 "$2/postmaster.pid" 2>/dev/null)
+if [ -n "$pid" ] && [ "$(readlink "/proc/$pid/cwd")" = "$2" ]; then
   kill -QUIT "$pid"
   while kill -0 "$pid" 2>/dev/null; do sleep 0.05; done
 fi
@@ -39,6 +39,8 @@ pub struct ClusterOptions {
     pub fsync: bool,
     /// Listen on this port of 127.0.0.1 as well.
     pub port: Option<u16>,
+    /// Where the data is to be, in an empty folder: for tests that fill its disk.
+    pub data: Option<PathBuf>,
     /// More settings, such as `max_connections=200`.
     pub settings: Vec<String>,
 }
@@ -79,12 +81,20 @@ impl Cluster {
             .expect("a folder can be made")
             // The caretaker removes it, also when this process is killed.
             .keep();
+        let data = options.data.clone().unwrap_or_else(|| folder.join("data"));
         if let Some(user) = &user {
             let (uid, gid) = (user.uid.as_raw(), user.gid.as_raw());
-            chown(&folder, Some(uid), Some(gid)).expect("the folder can be given to postgres");
+            for folder in std::iter::once(&folder).chain(&options.data) {
+                chown(folder, Some(uid), Some(gid)).expect("the folder can be given to postgres");
+            }
         }
         let mut caretaker = Command::new("sh");
-        caretaker.args(["-c", CARETAKER, "caretaker"]).arg(&folder).stdin(Stdio::piped()).process_group(0);
+        caretaker
+            .args(["-c", CARETAKER, "caretaker"])
+            .arg(&folder)
+            .arg(&data)
+            .stdin(Stdio::piped())
+            .process_group(0);
         let caretaker = as_user(&mut caretaker, &user, &folder).spawn().expect("sh can be started");
         let cluster = Self {
             folder,
@@ -197,7 +207,8 @@ impl Cluster {
         assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
-    fn is_ready(&self) -> bool {
+    /// Whether the server answers.
+    pub fn is_ready(&self) -> bool {
         let port = self.options.port.unwrap_or(5432).to_string();
         let mut command = Command::new(self.binaries.join("pg_isready"));
         command.arg("-q").arg("-h").arg(&self.folder).args(["-p", &port]);
@@ -213,7 +224,7 @@ impl Cluster {
 
     /// Where its data is.
     pub fn data(&self) -> PathBuf {
-        self.folder.join("data")
+        self.options.data.clone().unwrap_or_else(|| self.folder.join("data"))
     }
 
     fn log(&self) -> PathBuf {

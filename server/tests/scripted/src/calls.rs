@@ -33,8 +33,8 @@ impl ScriptFile {
         serde_json::from_slice(&text).with_context(|| format!("parsing {}", self.path.display()))
     }
 
-    /// Writes the call down and says how many of the same rpc came before it.
-    pub fn record(&self, rpc: &str, mut facts: Value) -> anyhow::Result<usize> {
+    /// Writes the call down and returns those of the same rpc that came before it.
+    pub fn record(&self, rpc: &str, mut facts: Value) -> anyhow::Result<Vec<Value>> {
         let _alone = APPENDING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let mut path = self.path.clone().into_os_string();
         path.push(".calls");
@@ -44,6 +44,6 @@ impl ScriptFile {
         let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
         file.write_all(format!("{facts}\n").as_bytes())?;
         let calls = before.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        Ok(calls.filter(|call| call["rpc"] == rpc).count())
+        Ok(calls.filter(|call| call["rpc"] == rpc).collect())
     }
 }

@@ -111,10 +111,14 @@ impl Connector for Scripted {
             "traceparent": trace,
         });
         let earlier = file.record("pull", facts).map_err(refused)?;
-        let mut pulls = file.read().map_err(refused)?.pulls;
+        let mut script = file.read().map_err(refused)?;
+        let (mut pulls, turn) = match script.modes.remove(mode) {
+            Some(pulls) => (pulls, earlier.iter().filter(|call| call["mode"] == mode).count()),
+            None => (script.pulls, earlier.len()),
+        };
         let steps = match pulls.len() {
             0 => Vec::new(),
-            count => pulls.swap_remove(earlier.min(count - 1)).steps,
+            count => pulls.swap_remove(turn.min(count - 1)).steps,
         };
         let (sender, responses) = mpsc::channel(4);
         tokio::spawn(play::play(steps, sender));

@@ -20,6 +20,9 @@ use superfasttt_proto::error::{ConnectorError, reason_by_name};
 pub struct Script {
     /// The n-th Pull plays the n-th of these, then the last one again.
     pub pulls: Vec<PullScript>,
+    /// The n-th Pull of a mode that is here ("LIST", "TARGETED", ...) plays the n-th of these instead, then the last one
+    /// again.
+    pub modes: BTreeMap<String, Vec<PullScript>>,
     /// FetchContent plays the entry of its `content_ref`; one that is not here is NOT_FOUND.
     pub content: BTreeMap<String, Content>,
     /// The checks of TestConnection. Empty: one that passes.

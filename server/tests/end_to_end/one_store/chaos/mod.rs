@@ -7,8 +7,8 @@
 //! meet does not, because the processes are real.
 
 mod faults;
-mod ledgers;
-mod reader;
+pub(super) mod ledgers;
+pub(super) mod reader;
 mod storm;
 
 use std::time::Duration;

@@ -2,13 +2,14 @@
 
 use superfasttt_proto::control::v1::GetServerInfoRequest;
 
-use crate::support::{SCRIPTED, Server, checkpoint, complete, deletion, doc, postgres};
+use crate::support::postgres::Database;
+use crate::support::{SCRIPTED, Server, checkpoint, complete, deletion, doc};
 
 #[tokio::test]
 async fn a_replica_goes_on_where_another_was_killed() {
-    let url = postgres::database().await;
-    let mut first = Server::builder().with("DATABASE__URL", &url).start().await;
-    let second = Server::builder().with("DATABASE__URL", &url).start().await;
+    let database = Database::new().await;
+    let mut first = Server::builder().with("DATABASE__URL", database.url()).start().await;
+    let second = Server::builder().with("DATABASE__URL", database.url()).start().await;
     let info = second.client.admin().get_server_info(GetServerInfoRequest {}).await.unwrap().into_inner();
     assert_eq!(info.store, "postgres");
     let source = first.source(SCRIPTED, [vec![doc("a", "1"), doc("b", "1"), complete("1")]]).await;

@@ -31,6 +31,16 @@ impl Ledger {
         ledger
     }
 
+    /// Puts this many documents of about this size in.
+    pub fn grow(&mut self, documents: usize, size_bytes: usize) {
+        for number in 0..documents {
+            let id = format!("large-{number:05}");
+            let text = format!("text {} of {id} {}", self.lines, "x".repeat(size_bytes));
+            self.write(&format!("put {id} {text}"));
+            self.documents.insert(id, text);
+        }
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
