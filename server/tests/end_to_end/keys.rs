@@ -167,7 +167,8 @@ async fn a_rotation_that_is_killed_goes_on_in_sqlite() {
 async fn a_rotation_that_is_killed_goes_on_in_postgres() {
     let folder = tempfile::tempdir().unwrap();
     let keys = folder.path().join("keys");
-    let url = postgres::database().await;
+    let database = postgres::Database::new().await;
+    let url = database.url();
     // It serves without keys, until there are secrets.
     let mut server = Server::builder().with("DATABASE__URL", &url).start().await;
     let (good, key) = run(server.command(&["keys", "generate"])).await;

@@ -117,6 +117,26 @@ pub async fn a_write_of_an_older_version_changes_nothing(store: Shared) {
     assert_eq!(stored, secrets([("access_token", "3")]), "a new grant keeps nothing of the old one");
 }
 
+pub async fn of_many_writes_at_once_one_counts(store: Shared) {
+    let connection = connect(&store, "docs").await;
+    for expected in [None, Some(1), Some(2)] {
+        let put = |number: usize| {
+            let number = number.to_string();
+            let fields = [("access_token", number.as_str()), ("refresh_token", number.as_str())];
+            store.put_credential(connection.key, expected, grant(fields), at(0))
+        };
+        let puts = futures::future::join_all((0..8).map(put)).await;
+        let one = puts.iter().position(Result::is_ok).unwrap().to_string();
+        assert_eq!(puts.iter().filter(|put| put.is_ok()).count(), 1, "{puts:?}");
+        let (_, stored) = store.credential(connection.key).await.unwrap().unwrap();
+        assert_eq!(stored, secrets([("access_token", one.as_str()), ("refresh_token", one.as_str())]));
+    }
+    let holders: Vec<_> = (0..8).map(|holder| format!("h-{holder}")).collect();
+    let claims = holders.iter().map(|holder| claim(&store, &connection, 3, holder, 0));
+    let granted = futures::future::join_all(claims).await;
+    assert_eq!(granted.iter().filter(|claim| **claim == RefreshClaim::Granted).count(), 1, "{granted:?}");
+}
+
 pub async fn a_removed_credential_leaves_no_secret_and_no_version_twice(store: Shared) {
     let connection = connect(&store, "docs").await;
     let key = connection.key;

@@ -176,6 +176,7 @@ macro_rules! suite {
             credentials {
                 a_credential_is_read_back_as_it_was_put,
                 a_write_of_an_older_version_changes_nothing,
+                of_many_writes_at_once_one_counts,
                 a_removed_credential_leaves_no_secret_and_no_version_twice,
                 one_refreshes_and_others_wait_for_its_version,
                 nobody_makes_a_refresh_under_way_an_old_one,

@@ -58,7 +58,15 @@ async fn a_database_that_does_not_exist_is_said_at_once() {
 async fn each_migration_has_its_way_back() {
     let database = Database::new().await;
     let client = database.connect().await;
-    for down in ["0006_history", "0005_feed", "0004_raw", "0003_items", "0002_leases", "0001_first"] {
+    for down in [
+        "0007_credentials",
+        "0006_history",
+        "0005_feed",
+        "0004_raw",
+        "0003_items",
+        "0002_leases",
+        "0001_first",
+    ] {
         let file = format!("{}/src/store/migrations/postgres/{down}.down.sql", env!("CARGO_MANIFEST_DIR"));
         client.batch_execute(&std::fs::read_to_string(file).unwrap()).await.unwrap();
     }

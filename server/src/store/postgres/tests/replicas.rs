@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 use superfasttt_proto::control::v1::run::{State, Trigger};
 
 use super::*;
+use crate::catalog::AuthKind;
+use crate::store::credentials::{CredentialPut, CredentialStore, RefreshClaim, Status};
 use crate::store::documents::{Commit, DocumentStore, DocumentWrite};
 use crate::store::feed::{FeedFilter, FeedStore, Texts};
 use crate::store::runs::{Claiming, RunStore, Work};
+use crate::store::secrets::SecretsWrite;
 use crate::store::suite::support::{
     ALL, LEASE, at, claimed, connect, put_with, puts, running, start, stored, write,
 };
@@ -206,4 +209,35 @@ async fn i6_tombstones_that_a_run_brings_back_are_not_trimmed_under_it() {
     assert_eq!(store.trim_tombstones(at(100), 10).await.unwrap(), 1);
     held.commit().await.unwrap();
     assert!(!stored(&shared, &connection, "1").await.gone);
+}
+
+#[tokio::test]
+async fn a_refresh_is_leased_by_the_databases_clock() {
+    let database = Database::new().await;
+    let offset = Arc::new(AtomicI64::new(0));
+    let clock = LeaseClock::Database(offset.clone());
+    let store = PostgresStore::open_with(&database.config(), clock).await.unwrap();
+    let shared: Shared = Arc::new(store.clone());
+    let connection = connect(&shared, "docs").await;
+    let put = |refreshed| CredentialPut {
+        kind: AuthKind::OAuth2,
+        status: Status::default(),
+        expires_at: None,
+        refresh_at: Some(at(0)),
+        secrets: SecretsWrite::keep(),
+        refreshed,
+    };
+    store.put_credential(connection.key, None, put(false), at(0)).await.unwrap();
+    // Clocks of replicas say what they like.
+    let claim =
+        async |holder, now| store.claim_refresh(connection.key, 1, holder, LEASE, at(now)).await.unwrap();
+    assert_eq!(claim("a", -5000).await, RefreshClaim::Granted);
+    let held = claim("b", 5000).await;
+    assert!(matches!(held, RefreshClaim::Held(left) if left <= LEASE && left > LEASE / 2), "{held:?}");
+    let refused = store.put_credential(connection.key, Some(1), put(false), at(5000)).await;
+    assert!(matches!(refused, Err(StoreError::Conflict("credential"))), "{refused:?}");
+    assert_eq!(store.due_refreshes(9, at(5000)).await.unwrap(), []);
+    offset.store(LEASE.as_micros() as i64 + 1_000_000, Ordering::Relaxed);
+    assert_eq!(store.due_refreshes(9, at(0)).await.unwrap().len(), 1);
+    assert_eq!(claim("b", -5000).await, RefreshClaim::Granted);
 }
