@@ -14,6 +14,8 @@ pub struct Answer {
     body: Vec<u8>,
     /// What it says of its length, where that is not true.
     announced: Option<usize>,
+    /// Whether its length is not said.
+    pieces: bool,
     when: When,
 }
 
@@ -53,12 +55,26 @@ impl Answer {
     /// A body of this media type.
     pub fn text(status: u16, media_type: &str, body: &str) -> Self {
         let headers = vec![("content-type".to_owned(), media_type.to_owned())];
-        Self { status, headers, body: body.as_bytes().to_vec(), announced: None, when: When::Now }
+        Self {
+            status,
+            headers,
+            body: body.as_bytes().to_vec(),
+            announced: None,
+            pieces: false,
+            when: When::Now,
+        }
     }
 
     /// Nothing but a status.
     pub fn empty(status: u16) -> Self {
-        Self { status, headers: Vec::new(), body: Vec::new(), announced: None, when: When::Now }
+        Self {
+            status,
+            headers: Vec::new(),
+            body: Vec::new(),
+            announced: None,
+            pieces: false,
+            when: When::Now,
+        }
     }
 
     /// No answer; the connection stays open.
@@ -78,6 +94,13 @@ impl Answer {
     pub fn cut_after(mut self, bytes: usize) -> Self {
         self.announced = Some(self.body.len());
         self.body.truncate(bytes);
+        self
+    }
+
+    /// Sent in pieces, without a word on its length.
+    #[must_use]
+    pub fn chunked(mut self) -> Self {
+        self.pieces = true;
         self
     }
 
@@ -110,6 +133,14 @@ impl Answer {
                 let cut = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
                 let parts = [Ok(Bytes::from(self.body)), Err(cut)];
                 Body::from_stream(futures::stream::iter(parts))
+            }
+            None if self.pieces => {
+                let pieces: Vec<_> = self
+                    .body
+                    .chunks(16 * 1024)
+                    .map(|piece| Ok::<_, std::io::Error>(Bytes::copy_from_slice(piece)))
+                    .collect();
+                Body::from_stream(futures::stream::iter(pieces))
             }
             None => Body::from(self.body),
         };

@@ -17,7 +17,10 @@ async fn atlassian() {
     assert_eq!(declaration.refresh_idle.unwrap().as_secs(), 90 * 86400);
     assert_eq!(declaration.refresh_lifetime.unwrap().as_secs(), 365 * 86400);
     let client = client(&provider, auth);
-    let url = client.authorize(REDIRECT_URI, &["read:page:confluence".to_owned(), "offline_access".to_owned()]).unwrap().url;
+    let url = client
+        .authorize(REDIRECT_URI, &["read:page:confluence".to_owned(), "offline_access".to_owned()])
+        .unwrap()
+        .url;
     let query: std::collections::BTreeMap<_, _> = url.query_pairs().into_owned().collect();
     assert_eq!((query["audience"].as_str(), query["prompt"].as_str()), ("api.atlassian.com", "consent"));
     assert_eq!(query["scope"], "read:page:confluence offline_access");
@@ -33,7 +36,8 @@ async fn atlassian() {
     assert_eq!((params["client_id"].as_str(), params["client_secret"].as_str()), (CLIENT_ID, CLIENT_SECRET));
     assert_eq!(provider.last().header("content-type"), "application/json");
 
-    provider.answer(Answer::json(200, &json!({"access_token": "b", "expires_in": 3600, "refresh_token": "r2"})));
+    provider
+        .answer(Answer::json(200, &json!({"access_token": "b", "expires_in": 3600, "refresh_token": "r2"})));
     assert_eq!(refresh_token(&refresh(&client).await.unwrap()), Some("r2"));
 
     // It refuses with 403.
@@ -44,7 +48,8 @@ async fn atlassian() {
     let refused = refused(refresh(&client).await);
     assert_eq!((refused.status, refused.said.as_str()), (403, "Unknown or invalid refresh token."));
     // A wrong secret ends no grant.
-    provider.answer(Answer::json(401, &json!({"error": "access_denied", "error_description": "Unauthorized"})));
+    provider
+        .answer(Answer::json(401, &json!({"error": "access_denied", "error_description": "Unauthorized"})));
     misconfigured(refresh(&client).await);
 
     let token = secret("r2");

@@ -32,16 +32,23 @@ async fn dropbox() {
     assert!(!provider.last().params().contains_key("client_secret"));
 
     // Neither rotated nor echoed.
-    provider.answer(Answer::json(200, &json!({"access_token": "sl.b", "expires_in": 14400, "token_type": "bearer"})));
+    provider.answer(Answer::json(
+        200,
+        &json!({"access_token": "sl.b", "expires_in": 14400, "token_type": "bearer"}),
+    ));
     assert_eq!(refresh_token(&refresh(&client).await.unwrap()), None);
 
     // 400 in plain text says nothing that a grant may be ended for.
-    let text = "Error in call to API function \"oauth2/token\": refresh token the-old-refresh-token is malformed";
+    let text =
+        "Error in call to API function \"oauth2/token\": refresh token the-old-refresh-token is malformed";
     provider.answer(Answer::text(400, "text/plain; charset=utf-8", text));
     let unclear = ambiguous(refresh(&client).await);
     assert_eq!((unclear.reason, unclear.status), (Unclear::Unreadable, Some(400)));
     assert!(unclear.said.contains("refresh token [REDACTED] is malformed"), "{}", unclear.said);
-    provider.answer(Answer::json(400, &json!({"error": "invalid_grant", "error_description": "refresh token is revoked"})));
+    provider.answer(Answer::json(
+        400,
+        &json!({"error": "invalid_grant", "error_description": "refresh token is revoked"}),
+    ));
     refused(refresh(&client).await);
 
     let (token, other) = (secret("sl.b"), secret("r"));
@@ -49,7 +56,10 @@ async fn dropbox() {
     let grant = Grant { access: Some(&token), refresh: Some(&other) };
     assert_eq!(client.revoke(grant, now()).await.unwrap(), Revocation::Revoked);
     assert_eq!(provider.last().bearer(), Some("sl.b"), "the access token stands for the whole grant");
-    provider.answer(Answer::json(401, &json!({"error_summary": "expired_access_token/", "error": {".tag": "expired_access_token"}})));
+    provider.answer(Answer::json(
+        401,
+        &json!({"error_summary": "expired_access_token/", "error": {".tag": "expired_access_token"}}),
+    ));
     assert_eq!(client.revoke(grant, now()).await.unwrap(), Revocation::AlreadyGone);
     assert_eq!(
         client.revoke(Grant { access: None, refresh: Some(&other) }, now()).await.unwrap(),

@@ -31,7 +31,10 @@ async fn github_app_install() {
     assert_eq!(tokens.expires_in, Some(Duration::from_secs(3600)));
 
     let asked = provider.last();
-    assert_eq!((asked.method.as_str(), asked.path.as_str()), ("POST", "/app/installations/4711/access_tokens"));
+    assert_eq!(
+        (asked.method.as_str(), asked.path.as_str()),
+        ("POST", "/app/installations/4711/access_tokens")
+    );
     assert_eq!(asked.body, "", "no OAuth parameters");
     let parts: Vec<&str> = asked.bearer().unwrap().split('.').collect();
     let read = |part: &str| serde_json::from_slice::<Value>(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap();
@@ -45,7 +48,10 @@ async fn github_app_install() {
 
     // The installation was removed, or the app's key: GitHub says so in words only, so nothing ends by itself.
     provider.answer(Answer::json(401, &json!({"message": "A JSON web token could not be decoded"})));
-    assert_eq!(ambiguous(client.client_credentials(&[], now()).await).said, "A JSON web token could not be decoded");
+    assert_eq!(
+        ambiguous(client.client_credentials(&[], now()).await).said,
+        "A JSON web token could not be decoded"
+    );
 }
 
 #[tokio::test]

@@ -20,7 +20,8 @@ async fn github_app_user() {
     assert_eq!(tokens.refresh_expires_in, Some(Duration::from_secs(15_897_600)));
     assert_eq!(tokens.granted, None, "an empty list says nothing: rights are those of the app");
 
-    let form = "access_token=ghu_2&expires_in=28800&refresh_token=ghr_2&refresh_token_expires_in=15897600&scope=";
+    let form =
+        "access_token=ghu_2&expires_in=28800&refresh_token=ghr_2&refresh_token_expires_in=15897600&scope=";
     provider.answer(Answer::text(200, "application/x-www-form-urlencoded", form));
     let tokens = refresh(&client).await.unwrap();
     assert_eq!((access(&tokens), refresh_token(&tokens)), ("ghu_2", Some("ghr_2")));

@@ -22,7 +22,10 @@ pub fn auth() -> Value {
 async fn github_oauth_app() {
     let provider = FakeProvider::start().await;
     let client = client(&provider, auth());
-    provider.answer(Answer::json(200, &json!({"access_token": "gho_1", "scope": "repo,read:org", "token_type": "bearer"})));
+    provider.answer(Answer::json(
+        200,
+        &json!({"access_token": "gho_1", "scope": "repo,read:org", "token_type": "bearer"}),
+    ));
     let tokens = exchange(&client, &["repo", "read:org", "public_repo"]).await.unwrap();
     assert_eq!(provider.last().header("accept"), "application/json");
     assert_eq!((access(&tokens), refresh_token(&tokens), tokens.expires_in), ("gho_1", None, None));
@@ -50,7 +53,11 @@ async fn github_oauth_app() {
     let wrong = misconfigured(exchange(&client, &[]).await);
     assert_eq!(wrong.said, "The client_id and/or client_secret are incorrect.");
     provider.answer(Answer::json(200, &json!({"error": "redirect_uri_mismatch"})));
-    assert!(misconfigured(exchange(&client, &[]).await).to_string().contains("register this server's redirect URI"));
+    assert!(
+        misconfigured(exchange(&client, &[]).await)
+            .to_string()
+            .contains("register this server's redirect URI")
+    );
     provider.answer(Answer::text(200, "text/html", "<html>a unicorn</html>"));
     assert_eq!(ambiguous(exchange(&client, &[]).await).reason, Unclear::Unreadable);
 

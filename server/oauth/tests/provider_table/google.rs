@@ -42,7 +42,8 @@ async fn google() {
     assert_eq!(provider.last().params()["client_secret"], CLIENT_SECRET);
 
     // Absent in the reply to a refresh: the old one stays.
-    provider.answer(Answer::json(200, &json!({"access_token": "ya29.b", "expires_in": 3599, "scope": DRIVE})));
+    provider
+        .answer(Answer::json(200, &json!({"access_token": "ya29.b", "expires_in": 3599, "scope": DRIVE})));
     assert_eq!(refresh_token(&refresh(&client).await.unwrap()), None);
 
     provider.answer(Answer::json(
@@ -50,13 +51,19 @@ async fn google() {
         &json!({"error": "invalid_grant", "error_description": "Token has been expired or revoked."}),
     ));
     let refused = refused(refresh(&client).await);
-    assert_eq!((refused.code.as_str(), refused.said.as_str()), ("invalid_grant", "Token has been expired or revoked."));
+    assert_eq!(
+        (refused.code.as_str(), refused.said.as_str()),
+        ("invalid_grant", "Token has been expired or revoked.")
+    );
 
     provider.answer(Answer::empty(200));
     let token = secret("1//r");
     let revoked = client.revoke(Grant { access: None, refresh: Some(&token) }, now()).await.unwrap();
     assert_eq!(revoked, Revocation::Revoked);
-    assert_eq!(provider.last().params().into_iter().collect::<Vec<_>>(), [("token".to_owned(), "1//r".to_owned())]);
+    assert_eq!(
+        provider.last().params().into_iter().collect::<Vec<_>>(),
+        [("token".to_owned(), "1//r".to_owned())]
+    );
 }
 
 /// People may untick scopes one by one.
@@ -64,6 +71,7 @@ async fn google() {
 async fn google_granular_consent() {
     let provider = FakeProvider::start().await;
     let client = client(&provider, auth());
-    provider.answer(Answer::json(200, &json!({"access_token": "ya29.a", "expires_in": 3599, "scope": EMAIL})));
+    provider
+        .answer(Answer::json(200, &json!({"access_token": "ya29.a", "expires_in": 3599, "scope": EMAIL})));
     assert_eq!(exchange(&client, &[DRIVE, "email"]).await.unwrap().missing, [DRIVE]);
 }

@@ -39,7 +39,10 @@ async fn hubspot() {
     assert_eq!(tokens.granted, None);
 
     // The same one comes again.
-    provider.answer(Answer::json(200, &json!({"access_token": "CLa", "expires_in": "1800", "refresh_token": "the-old-refresh-token"})));
+    provider.answer(Answer::json(
+        200,
+        &json!({"access_token": "CLa", "expires_in": "1800", "refresh_token": "the-old-refresh-token"}),
+    ));
     let tokens = refresh(&client).await.unwrap();
     assert_eq!(refresh_token(&tokens), Some("the-old-refresh-token"));
     assert_eq!(tokens.expires_in, Some(Duration::from_secs(1800)), "a number as a text");
@@ -54,7 +57,10 @@ async fn hubspot() {
     assert_eq!(ambiguous(refresh(&client).await).reason, Unclear::Unreadable);
     provider.answer(Answer::text(502, "text/html", "<html>bad gateway</html>"));
     let unclear = ambiguous(refresh(&client).await);
-    assert_eq!((unclear.reason, unclear.said.as_str()), (Unclear::Unavailable, "an HTML page with status 502"));
+    assert_eq!(
+        (unclear.reason, unclear.said.as_str()),
+        (Unclear::Unavailable, "an HTML page with status 502")
+    );
 
     let token = secret("na1-r");
     let grant = Grant { access: None, refresh: Some(&token) };

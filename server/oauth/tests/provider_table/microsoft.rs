@@ -36,7 +36,10 @@ async fn microsoft() {
     assert_eq!(tokens.expires_in, Some(Duration::from_secs(4512)));
 
     // It rotates.
-    provider.answer(Answer::json(200, &json!({"access_token": "eyJ1", "expires_in": 3600, "refresh_token": "0.AY"})));
+    provider.answer(Answer::json(
+        200,
+        &json!({"access_token": "eyJ1", "expires_in": 3600, "refresh_token": "0.AY"}),
+    ));
     assert_eq!(refresh_token(&refresh(&client).await.unwrap()), Some("0.AY"));
     assert_eq!(provider.last().path, "/acme.onmicrosoft.com/oauth2/v2.0/token");
 
@@ -46,7 +49,10 @@ async fn microsoft() {
                 "error_description": "AADSTS700082: The refresh token has expired due to inactivity.\r\nTrace ID: 0f8f"}),
     ));
     assert!(refused(refresh(&client).await).said.starts_with("AADSTS700082"));
-    provider.answer(Answer::json(400, &json!({"error": "interaction_required", "error_description": "AADSTS50076: MFA"})));
+    provider.answer(Answer::json(
+        400,
+        &json!({"error": "interaction_required", "error_description": "AADSTS50076: MFA"}),
+    ));
     refused(refresh(&client).await);
     // A client secret that ran out is the administrator's affair; the person's grant lives.
     provider.answer(Answer::json(
@@ -69,7 +75,10 @@ async fn microsoft_app_only_by_assertion() {
     auth["flow"] = json!("client_credentials");
     auth["client_auth"] = json!("assertion");
     let client = client_with(&provider, auth, AppSecret::Key(key), json!({"tenant": "acme"}));
-    provider.answer(Answer::json(200, &json!({"access_token": "eyJ0", "expires_in": 3599, "token_type": "Bearer"})));
+    provider.answer(Answer::json(
+        200,
+        &json!({"access_token": "eyJ0", "expires_in": 3599, "token_type": "Bearer"}),
+    ));
     let scopes = ["https://graph.microsoft.com/.default".to_owned()];
     let tokens = client.client_credentials(&scopes, now()).await.unwrap();
     assert_eq!((access(&tokens), refresh_token(&tokens)), ("eyJ0", None));
@@ -98,7 +107,8 @@ async fn microsoft_app_only_by_assertion() {
 /// The national clouds have hosts of their own; no other host is one.
 #[test]
 fn microsoft_national_clouds() {
-    let template: superfasttt_oauth::Template = "https://{authority}/{tenant}/oauth2/v2.0/token".parse().unwrap();
+    let template: superfasttt_oauth::Template =
+        "https://{authority}/{tenant}/oauth2/v2.0/token".parse().unwrap();
     let hosts = ["login.microsoftonline.com", "login.microsoftonline.us", "login.partner.microsoftonline.cn"];
     let hosts = hosts.map(str::to_owned);
     let rules = UrlRules { allowed_hosts: &hosts, operator_hosts: &[], allow_loopback: false };

@@ -17,7 +17,10 @@ async fn notion() {
     let authorization = client.authorize(REDIRECT_URI, &[]).unwrap();
     assert!(authorization.verifier.is_none());
     let query = authorization.url.query().unwrap();
-    assert!(query.contains("owner=user") && !query.contains("scope") && !query.contains("code_challenge"), "{query}");
+    assert!(
+        query.contains("owner=user") && !query.contains("scope") && !query.contains("code_challenge"),
+        "{query}"
+    );
 
     provider.answer(Answer::json(
         200,
@@ -43,7 +46,8 @@ async fn notion() {
     assert_eq!(refresh_token(&refresh(&client).await.unwrap()), None);
 
     for field in ["error", "code"] {
-        provider.answer(Answer::json(400, &json!({"object": "error", "status": 400, field: "invalid_grant"})));
+        provider
+            .answer(Answer::json(400, &json!({"object": "error", "status": 400, field: "invalid_grant"})));
         assert_eq!(refused(refresh(&client).await).code, "invalid_grant");
     }
 

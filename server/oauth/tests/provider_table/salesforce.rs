@@ -36,7 +36,10 @@ async fn salesforce() {
         &json!({"access_token": "00D!b", "instance_url": "https://acme2.my.salesforce.com", "issued_at": 1278448384423_u64}),
     ));
     let tokens = refresh(&client).await.unwrap();
-    assert_eq!((refresh_token(&tokens), tokens.extras["instance_url"].as_str()), (None, "https://acme2.my.salesforce.com"));
+    assert_eq!(
+        (refresh_token(&tokens), tokens.extras["instance_url"].as_str()),
+        (None, "https://acme2.my.salesforce.com")
+    );
     assert_eq!(tokens.extras["issued_at"], "1278448384423");
     provider.answer(Answer::json(200, &json!({"access_token": "00D!c", "refresh_token": "5Aeq"})));
     assert_eq!(refresh_token(&refresh(&client).await.unwrap()), Some("5Aeq"));
@@ -64,7 +67,14 @@ fn salesforce_hosts() {
     for domain in ["login", "test", "acme.my", "acme--dev.sandbox.my"] {
         assert!(at(domain).is_ok(), "{domain}");
     }
-    for domain in ["acme", "acme.lightning", "evil.example/", "evil.example#", "login.salesforce.com@evil.example", "my"] {
+    for domain in [
+        "acme",
+        "acme.lightning",
+        "evil.example/",
+        "evil.example#",
+        "login.salesforce.com@evil.example",
+        "my",
+    ] {
         assert!(at(domain).is_err(), "{domain}");
     }
     assert_eq!(at("acme"), Err(FillError::Host("acme.salesforce.com".to_owned())));

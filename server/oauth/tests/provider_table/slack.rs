@@ -27,7 +27,10 @@ async fn slack() {
     let mut auth = auth();
     auth["further_scopes"] = json!({"user_scope": ["search:read", "users:read"]});
     let client = client(&provider, auth);
-    let url = client.authorize(REDIRECT_URI, &["channels:read".to_owned(), "channels:history".to_owned()]).unwrap().url;
+    let url = client
+        .authorize(REDIRECT_URI, &["channels:read".to_owned(), "channels:history".to_owned()])
+        .unwrap()
+        .url;
     let query: std::collections::BTreeMap<_, _> = url.query_pairs().into_owned().collect();
     assert_eq!(query["scope"], "channels:read,channels:history");
     assert_eq!(query["user_scope"], "search:read,users:read");
@@ -51,7 +54,10 @@ async fn slack() {
         &json!({"ok": true, "access_token": "xoxe.xoxb-2", "expires_in": 43200, "refresh_token": "xoxe-1-2"}),
     ));
     let tokens = refresh(&client).await.unwrap();
-    assert_eq!((refresh_token(&tokens), tokens.expires_in), (Some("xoxe-1-2"), Some(Duration::from_secs(43200))));
+    assert_eq!(
+        (refresh_token(&tokens), tokens.expires_in),
+        (Some("xoxe-1-2"), Some(Duration::from_secs(43200)))
+    );
 
     // Errors come with status 200.
     provider.answer(Answer::json(200, &json!({"ok": false, "error": "invalid_refresh_token"})));
@@ -61,7 +67,8 @@ async fn slack() {
     assert_eq!(misconfigured(refresh(&client).await).code, "bad_client_secret");
     provider.answer(Answer::json(200, &json!({"ok": false, "error": "something_new"})));
     assert_eq!(ambiguous(refresh(&client).await).reason, Unclear::UnknownCode);
-    provider.answer(Answer::json(429, &json!({"ok": false, "error": "ratelimited"})).header("retry-after", "30"));
+    provider
+        .answer(Answer::json(429, &json!({"ok": false, "error": "ratelimited"})).header("retry-after", "30"));
     assert_eq!(ambiguous(refresh(&client).await).retry_after, Some(Duration::from_secs(30)));
 
     let token = secret("xoxb-1");
@@ -95,6 +102,9 @@ async fn slack_user_only() {
     assert_eq!((access(&tokens), refresh_token(&tokens)), ("xoxe.xoxp-1", Some("xoxe-1-u")));
     assert!(tokens.missing.is_empty());
     assert_eq!(tokens.extras["team.id"], "T1", "extras are from the top");
-    provider.answer(Answer::json(200, &json!({"ok": true, "access_token": "xoxe.xoxp-2", "refresh_token": "xoxe-1-v"})));
+    provider.answer(Answer::json(
+        200,
+        &json!({"ok": true, "access_token": "xoxe.xoxp-2", "refresh_token": "xoxe-1-v"}),
+    ));
     assert_eq!(access(&refresh(&client).await.unwrap()), "xoxe.xoxp-2");
 }

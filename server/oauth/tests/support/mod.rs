@@ -1,4 +1,5 @@
 //! What tests of the whole way share: an application at a provider that a declaration describes.
+#![allow(dead_code, reason = "each test program takes what it needs")]
 
 use std::sync::Arc;
 
@@ -6,8 +7,8 @@ use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 use superfasttt_oauth::{
-    Ambiguous, App, AppSecret, Client, Declaration, Egress, Failure, Http, HttpOptions, Misconfigured, Provider,
-    Refused, Tokens, UrlRules,
+    Ambiguous, App, AppSecret, Client, Declaration, Egress, Failure, Http, HttpOptions, Misconfigured,
+    Provider, Refused, Tokens, UrlRules,
 };
 use superfasttt_oauth_testing::FakeProvider;
 
@@ -93,4 +94,32 @@ pub fn ambiguous(result: Result<Tokens, Failure>) -> Ambiguous {
         Err(Failure::Ambiguous(ambiguous)) => ambiguous,
         other => panic!("not ambiguous: {other:?}"),
     }
+}
+
+/// A browser as small as it can be: follows redirects and keeps cookies until it is sent to `REDIRECT_URI`.
+pub async fn follow(url: &url::Url) -> url::Url {
+    // The first of a process wins, and all are the same.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let browser =
+        reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().unwrap();
+    let mut cookies = std::collections::BTreeMap::new();
+    let mut at = url.clone();
+    for _ in 0..20 {
+        let cookie =
+            cookies.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ");
+        let reply = browser.get(at.clone()).header("cookie", cookie).send().await.unwrap();
+        for header in reply.headers().get_all("set-cookie") {
+            let pair = header.to_str().unwrap().split(';').next().unwrap().to_owned();
+            let (name, value) = pair.split_once('=').unwrap();
+            cookies.insert(name.to_owned(), value.to_owned());
+        }
+        let Some(location) = reply.headers().get("location") else {
+            panic!("{at} answered {} and no redirect: {}", reply.status(), reply.text().await.unwrap());
+        };
+        at = at.join(location.to_str().unwrap()).unwrap();
+        if at.as_str().starts_with(REDIRECT_URI) {
+            return at;
+        }
+    }
+    panic!("redirects without end");
 }

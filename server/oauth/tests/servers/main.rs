@@ -1,0 +1,8 @@
+//! Against servers that we did not write: `oidc-provider`, a certified OpenID provider, and `oauth2-mock-server`.
+//! They need Node; where there is none these tests say so and prove nothing.
+
+mod client_credentials;
+mod node;
+mod oidc_provider;
+#[path = "../support/mod.rs"]
+mod support;
