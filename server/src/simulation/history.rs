@@ -23,6 +23,7 @@ use crate::store::connections::{
     Connection, ConnectionChange, ConnectionStore, NewConnection, Overlap, Schedule,
 };
 use crate::store::feed::FeedStore;
+use crate::store::raw_items::RawItemStore;
 use crate::store::runs::{RunStore, Work};
 use crate::store::sync_states::SyncStateStore;
 use crate::store::wanted::WantedStore;
@@ -123,10 +124,12 @@ impl History {
                 }
             }
             30..40 => {
-                let full = world.choose(|chance| chance.random_bool(0.4));
-                self.ask(&connection, full).await;
+                let works = [Work::Changes, Work::Changes, Work::Reconcile, Work::Full];
+                let work = works[world.choose(|chance| chance.random_range(0..works.len()))];
+                self.ask(&connection, work).await;
             }
-            40..45 => self.change_weather(),
+            40..44 => self.change_weather(),
+            44 => self.upgrade(&connection).await,
             45..53 => {
                 if let Some(replica) = self.replicas.get(replica) {
                     world.tell(format_args!("{} is killed", replica.port.name));
@@ -169,6 +172,8 @@ impl History {
                 let old = self.now() - TimeDelta::seconds(20);
                 let trimmed = world.store.trim_tombstones(old, 100).await;
                 world.tell(format_args!("tombstones are trimmed: {trimmed:?}"));
+                let trimmed = world.store.trim_raw_items(100).await;
+                world.tell(format_args!("raw items are trimmed: {trimmed:?}"));
             }
             _ if self.connections.len() > 1 => {
                 world.tell(format_args!("{} is to be deleted", connection.id));
@@ -186,12 +191,33 @@ impl History {
     }
 
     /// Asks for a run, as the API does.
-    pub(super) async fn ask(&self, connection: &Connection, full: bool) {
+    pub(super) async fn ask(&self, connection: &Connection, work: Work) {
         let (id, now) = (chance::new_id(), self.now());
-        let work = if full { Work::Full } else { Work::Changes };
         let asked = self.world.store.queue_run(id, connection.key, Trigger::Manual, work, now).await;
-        let what = if full { "a full run" } else { "a run" };
-        self.world.tell(format_args!("{what} of {} is asked for: {}", connection.id, asked.is_ok()));
+        self.world.tell(format_args!("{work:?} of {} is asked for: {}", connection.id, asked.is_ok()));
+    }
+
+    /// A new version of the connector makes other documents of raw items: those that are kept are normalized again.
+    async fn upgrade(&self, connection: &Connection) {
+        if let Some(source) = lock(&self.world.sources).get_mut(&connection.id) {
+            source.normalizer += 1;
+        }
+        self.world.tell(format_args!("the connector of {} normalizes otherwise", connection.id));
+        self.renormalize(connection).await;
+    }
+
+    /// Asks for the documents of a connection that keeps raw items to be made anew, as the API does.
+    pub(super) async fn renormalize(&self, connection: &Connection) {
+        if self.keeps_raw(connection) {
+            let (id, now) = (chance::new_id(), self.now());
+            let asked = self.world.store.queue_renormalization(id, connection.key, now).await;
+            self.world.tell(format_args!("{} is to be normalized again: {}", connection.id, asked.is_ok()));
+        }
+    }
+
+    /// Whether raw items are kept of a connection now.
+    pub(super) fn keeps_raw(&self, connection: &Connection) -> bool {
+        self.world.store.look(|data| data.present().any(|now| now.key == connection.key && now.keep_raw))
     }
 
     fn drain(&mut self, replica: usize) {
@@ -240,16 +266,24 @@ impl History {
         let approved = self.world.store.approve_held(connection.key, Vec::new()).await;
         if approved.is_ok_and(|approved| !approved.is_empty()) {
             self.world.tell(format_args!("what is held of {} is approved", connection.id));
-            self.ask(connection, true).await;
+            self.ask(connection, Work::Full).await;
         }
     }
 
     async fn change_settings(&self, connection: &Connection) {
-        let number = self.world.choose(|chance| chance.random_range(0..100_u32));
-        let settings = [("number".to_owned(), number.into())].into_iter().collect();
-        let change = ConnectionChange { settings: Some(settings), ..ConnectionChange::default() };
+        let change = if self.world.choose(|chance| chance.random_bool(0.4)) {
+            ConnectionChange { keep_raw: Some(!self.keeps_raw(connection)), ..ConnectionChange::default() }
+        } else {
+            let number = self.world.choose(|chance| chance.random_range(0..100_u32));
+            let settings = [("number".to_owned(), number.into())].into_iter().collect();
+            ConnectionChange { settings: Some(settings), ..ConnectionChange::default() }
+        };
+        let what = change.keep_raw.map_or("the settings change", |keeps| match keeps {
+            true => "raw items are to be kept",
+            false => "raw items are no longer to be kept",
+        });
         let changed = self.world.store.update_connection(&connection.id, None, change, self.now()).await;
-        self.world.tell(format_args!("the settings of {} change: {}", connection.id, changed.is_ok()));
+        self.world.tell(format_args!("of {}, {what}: {}", connection.id, changed.is_ok()));
     }
 
     /// The run of a connection that has not ended.
@@ -288,7 +322,7 @@ async fn connect(world: &Arc<World>, clock: &SimulatedClock, number: u32) -> Con
         next: times::next(&id, &schedule, None, clock.now()),
         schedule,
         disabled: false,
-        keep_raw: false,
+        keep_raw: world.choose(|chance| chance.random_bool(0.3)),
         request: None,
     };
     world.store.create_connection(new, clock.now()).await.expect("its name is its own")

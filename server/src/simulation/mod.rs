@@ -1,6 +1,6 @@
 //! Histories of the whole engine, by the thousand. The scheduler, the runner, the committer, the sweeps, the leases are the
-//! real ones; the store, the source, the connector and the time are models ([`crate::store::memory`], `source`, `connector`,
-//! tokio's paused time). Everything that is open is decided by one generator, so a seed is a history.
+//! real ones; the store, the source, the connector and the time are models ([`crate::store::memory`], `source`, `connector`
+//! with `reading` and `words`, tokio's paused time). Everything that is open is decided by one generator, so a seed is a history.
 //!
 //! `history` lives through one, `settle` heals everything at its end; `port` and `store` are where faults come in;
 //! `watcher` checks the invariants at each write, `reader` those of the feed. docs/simulation.md says how to read a
@@ -10,11 +10,13 @@ mod connector;
 mod history;
 mod port;
 mod reader;
+mod reading;
 mod replica;
 mod settle;
 mod source;
 mod store;
 mod watcher;
+mod words;
 mod world;
 
 use std::sync::Arc;

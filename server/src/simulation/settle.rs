@@ -7,12 +7,12 @@ use prost::Message;
 use superfasttt_proto::connector::v1::{DocumentEnvelope, Reason};
 use superfasttt_proto::control::v1::run::State;
 
-use super::connector::{envelope, text_of};
 use super::history::History;
 use super::port::Life;
 use super::reader::Reader;
 use super::source::Source;
 use super::watcher::excused;
+use super::words::{envelope, has_raw, listing_of, made_by, plain_title, text_of};
 use super::world::lock;
 use crate::store::connections::Connection;
 use crate::store::memory::Data;
@@ -36,8 +36,8 @@ pub(super) async fn settle(history: &mut History) {
     tokio::time::sleep(Duration::from_secs(10)).await;
     history.replace_dead();
     // Twice: the first may go on with a listing from before, and what has changed since is told by the next.
-    serve_each(history, false).await;
-    serve_each(history, false).await;
+    serve_each(history, Errand::Due).await;
+    serve_each(history, Errand::Due).await;
     if world.wrong().is_some() {
         return;
     }
@@ -47,7 +47,7 @@ pub(super) async fn settle(history: &mut History) {
     }
     world.tell("everything can be read");
     for _ in 0..ROUNDS {
-        serve_each(history, true).await;
+        serve_each(history, Errand::Everything).await;
         if world.wrong().is_some() {
             return;
         }
@@ -65,6 +65,7 @@ pub(super) async fn settle(history: &mut History) {
             break;
         }
     }
+    serve_each(history, Errand::Renormalize).await;
     quiet(history).await;
     compare(history, true);
     for reader in &history.readers {
@@ -72,27 +73,67 @@ pub(super) async fn settle(history: &mut History) {
     }
 }
 
-/// Waits until a run of each connection that was not there before went through: by itself where there is a schedule and
-/// no full run is wanted.
-async fn serve_each(history: &History, full: bool) {
+/// What every connection is to be served with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Errand {
+    /// Whatever its schedule brings, or a run that is asked for where it has none.
+    Due,
+    /// A comparison with all that the source has: of ids and versions where the connector can, else in full.
+    Everything,
+    /// All documents made anew, where raw items are kept.
+    Renormalize,
+}
+
+impl Errand {
+    fn is_for(self, history: &History, connection: &Connection) -> bool {
+        self != Errand::Renormalize || history.keeps_raw(connection)
+    }
+
+    /// What compares everything. Whether a raw item is kept, a comparison of versions does not show.
+    fn comparison(keeps_raw: bool) -> Work {
+        if keeps_raw { Work::Full } else { Work::Reconcile }
+    }
+
+    fn is_done_by(self, run: &Run, keeps_raw: bool) -> bool {
+        let went_through = matches!(run.state, State::Succeeded | State::SucceededWithErrors);
+        went_through
+            && match self {
+                Errand::Due => !run.renormalizes,
+                Errand::Everything => run.work >= Self::comparison(keeps_raw),
+                Errand::Renormalize => run.renormalizes,
+            }
+    }
+
+    async fn ask(self, history: &History, connection: &Connection) {
+        match self {
+            Errand::Due if connection.schedule.frequency.is_some() => {}
+            Errand::Due => history.ask(connection, Work::Changes).await,
+            Errand::Everything => {
+                history.ask(connection, Self::comparison(history.keeps_raw(connection))).await;
+            }
+            Errand::Renormalize => history.renormalize(connection).await,
+        }
+    }
+}
+
+/// Waits until each connection was served by a run that was not there before.
+async fn serve_each(history: &History, errand: Errand) {
     let world = &history.world;
     let before: BTreeSet<String> =
         world.store.look(|data| data.all_runs().map(|run| run.id.clone()).collect());
     let mut parked: Vec<(String, u32)> = Vec::new();
     for second in 0..PATIENCE_S {
+        let served = |connection: &Connection| {
+            let keeps_raw = history.keeps_raw(connection);
+            world.store.look(|data| {
+                let mut runs = data.all_runs().filter(|run| run.connection == connection.key);
+                runs.any(|run| !before.contains(&run.id) && errand.is_done_by(run, keeps_raw))
+            })
+        };
         let unserved: Vec<&Connection> = history
             .connections
             .iter()
-            .filter(|connection| {
-                world.store.look(|data| {
-                    !data.all_runs().any(|run| {
-                        run.connection == connection.key
-                            && !before.contains(&run.id)
-                            && (run.work == Work::Full || !full)
-                            && matches!(run.state, State::Succeeded | State::SucceededWithErrors)
-                    })
-                })
-            })
+            .filter(|connection| errand.is_for(history, connection) && !served(connection))
             .collect();
         if unserved.is_empty() {
             return;
@@ -104,9 +145,8 @@ async fn serve_each(history: &History, full: bool) {
                 // I10: so many items cannot be read that no run goes through before a person has mended their cause.
                 world.tell(format!("{}: {}", connection.id, source.mend()));
             }
-            let asked = full || connection.schedule.frequency.is_none();
             match history.active(connection) {
-                None if asked => history.ask(connection, full).await,
+                None => errand.ask(history, connection).await,
                 Some((run, State::Parked)) => match parked.iter().find(|(parked, _)| *parked == run) {
                     None => parked.push((run, second)),
                     Some((_, since)) if second < since + 3 => {}
@@ -118,7 +158,7 @@ async fn serve_each(history: &History, full: bool) {
                         }
                     }
                 },
-                None | Some(_) => parked.retain(|(run, _)| {
+                Some(_) => parked.retain(|(run, _)| {
                     world.store.look(|data| {
                         data.all_runs().any(|other| other.id == *run && other.state == State::Parked)
                     })
@@ -170,7 +210,8 @@ fn compare(history: &History, exactly: bool) {
     let sources = lock(&world.sources);
     for connection in &history.connections {
         let Some(source) = sources.get(&connection.id) else { continue };
-        let faults = world.store.look(|data| faults(data, connection, source, exactly));
+        let keeps_raw = history.keeps_raw(connection);
+        let faults = world.store.look(|data| faults(data, connection, source, keeps_raw, exactly));
         for fault in faults {
             world.accuse(format!("I12: {} of {}: {fault}", connection.id, source.kind.id));
         }
@@ -179,7 +220,13 @@ fn compare(history: &History, exactly: bool) {
 
 /// What of a source is not as it should be in the store. Before everything can be read, what is on record as unread is
 /// excused, and so is what a listing did not name and no sweep has taken.
-fn faults(data: &Data, connection: &Connection, source: &Source, exactly: bool) -> Vec<String> {
+fn faults(
+    data: &Data,
+    connection: &Connection,
+    source: &Source,
+    keeps_raw: bool,
+    exactly: bool,
+) -> Vec<String> {
     let key = connection.key;
     let mut faults = Vec::new();
     let states = data.states_of(key);
@@ -194,7 +241,10 @@ fn faults(data: &Data, connection: &Connection, source: &Source, exactly: bool) 
         }
     }
     for (id, item) in &source.items {
-        if !exactly && excused(data, key, source, &item.scope, id) {
+        let state = states.iter().find(|state| state.scope == item.scope);
+        let cursor = state.and_then(|state| state.cursor.as_deref());
+        let denied = cursor.is_some_and(|cursor| source.denied(listing_of(cursor), id));
+        if !exactly && (denied || excused(data, key, source, &item.scope, id)) {
             continue;
         }
         let Some(row) = data.document(key, id).filter(|row| !row.document.gone) else {
@@ -205,9 +255,28 @@ fn faults(data: &Data, connection: &Connection, source: &Source, exactly: bool) 
         expected.content = None;
         expected.source.clone_from(&connection.connector);
         let (stored, text) = row.body.clone().unwrap_or_default();
-        let stored = DocumentEnvelope::decode(stored.as_slice()).unwrap_or_default();
+        let mut stored = DocumentEnvelope::decode(stored.as_slice()).unwrap_or_default();
+        if keeps_raw && exactly {
+            let raw = data.kept_raw_items(key).find(|raw| raw.put.id == *id);
+            if raw.map(|raw| raw.put.version.clone()) != has_raw(item).then(|| item.version.to_string()) {
+                faults.push(format!("what is kept of {id} is {raw:?}"));
+            }
+            if has_raw(item) {
+                expected.title = made_by(&expected.title, source.normalizer);
+            }
+        } else {
+            // Whoever made it, and when.
+            stored.title = plain_title(&stored.title).to_owned();
+        }
         if stored != expected || text != text_of(id, item) || row.document.scope != item.scope {
             faults.push(format!("{id} is {stored:?} with {text:?} and should be {expected:?}"));
+        }
+    }
+    if exactly && source.kind.full_listing {
+        for (id, scope) in &source.folders {
+            if data.container(key, id).is_none_or(|put| put.scope != *scope) {
+                faults.push(format!("folder {id} of {scope:?} is not known"));
+            }
         }
     }
     faults

@@ -14,14 +14,16 @@ pub(super) struct Kind {
     pub incremental: bool,
     pub full_listing: bool,
     pub targeted: bool,
+    pub list: bool,
 }
 
-pub(super) const KINDS: [Kind; 5] = [
-    Kind { id: "feed", incremental: true, full_listing: true, targeted: false },
-    Kind { id: "rich", incremental: true, full_listing: true, targeted: true },
-    Kind { id: "lister", incremental: false, full_listing: true, targeted: false },
-    Kind { id: "asked-lister", incremental: false, full_listing: true, targeted: true },
-    Kind { id: "feed-only", incremental: true, full_listing: false, targeted: false },
+pub(super) const KINDS: [Kind; 6] = [
+    Kind { id: "feed", incremental: true, full_listing: true, targeted: false, list: false },
+    Kind { id: "rich", incremental: true, full_listing: true, targeted: true, list: false },
+    Kind { id: "lister", incremental: false, full_listing: true, targeted: false, list: false },
+    Kind { id: "asked-lister", incremental: false, full_listing: true, targeted: true, list: false },
+    Kind { id: "comparer", incremental: true, full_listing: true, targeted: true, list: true },
+    Kind { id: "feed-only", incremental: true, full_listing: false, targeted: false, list: false },
 ];
 
 impl Kind {
@@ -31,6 +33,7 @@ impl Kind {
             (self.incremental, "incremental"),
             (self.full_listing, "full_listing"),
             (self.targeted, "targeted"),
+            (self.list, "list"),
             (true, "fetch_content"),
         ];
         all.into_iter().filter(|(has, _)| *has).map(|(_, name)| name).collect()
@@ -79,11 +82,28 @@ pub(super) struct Source {
     pub bad_folders: BTreeSet<String>,
     /// When each document left each scope.
     left: BTreeMap<(String, String), Vec<i64>>,
-    /// Scopes that are gone.
-    pub gone_scopes: BTreeSet<String>,
     /// Where an id was last.
     pub last_scope: BTreeMap<String, String>,
+    /// The number of its connector's Normalize: another one makes other documents.
+    pub normalizer: u32,
+    /// How often its connector has begun to go round in a circle.
+    pub circles: u64,
+    /// How many listings were begun.
+    listings: u64,
+    /// Those of them that leave things out.
+    lies: BTreeMap<u64, Lie>,
     made: u32,
+}
+
+/// A listing that leaves things out.
+#[derive(Debug)]
+struct Lie {
+    /// How likely it is to leave a document out.
+    share: f64,
+    /// It says that it is complete all the same.
+    claims: bool,
+    /// What it left out.
+    left_out: BTreeSet<String>,
 }
 
 impl Source {
@@ -98,8 +118,11 @@ impl Source {
             logs: names.map(|name| (name.to_owned(), Vec::new())).collect(),
             bad_folders: BTreeSet::new(),
             left: BTreeMap::new(),
-            gone_scopes: BTreeSet::new(),
             last_scope: BTreeMap::new(),
+            normalizer: 0,
+            circles: 0,
+            listings: 0,
+            lies: BTreeMap::new(),
             made: 0,
         }
     }
@@ -108,6 +131,38 @@ impl Source {
     pub(super) fn left_since(&self, scope: &str, id: &str, version: i64) -> bool {
         let left = self.left.get(&(scope.to_owned(), id.to_owned()));
         left.is_some_and(|left| left.iter().any(|at| *at > version))
+    }
+
+    /// Begins a listing, which leaves things out where it `lies`. Returns its number.
+    pub(super) fn begin_listing(&mut self, lies: bool, chance: &mut StdRng) -> u64 {
+        self.listings += 1;
+        // One that can never be complete has nothing to lie about.
+        if lies && self.kind.full_listing {
+            let share = if chance.random_bool(0.5) { 0.15 } else { 0.9 };
+            let lie = Lie { share, claims: chance.random_bool(0.6), left_out: BTreeSet::new() };
+            self.lies.insert(self.listings, lie);
+        }
+        self.listings
+    }
+
+    /// Whether a listing leaves this document out.
+    pub(super) fn leaves_out(&mut self, listing: u64, id: &str, chance: &mut StdRng) -> bool {
+        let Some(lie) = self.lies.get_mut(&listing) else { return false };
+        let leaves_out = chance.random_bool(lie.share);
+        if leaves_out {
+            lie.left_out.insert(id.to_owned());
+        }
+        leaves_out
+    }
+
+    /// Whether a listing that has come to its end says that it is complete.
+    pub(super) fn claims_complete(&self, listing: u64) -> bool {
+        self.kind.full_listing && self.lies.get(&listing).is_none_or(|lie| lie.claims)
+    }
+
+    /// Whether a listing left this document out, and said that it is complete.
+    pub(super) fn denied(&self, listing: u64, id: &str) -> bool {
+        self.lies.get(&listing).is_some_and(|lie| lie.claims && lie.left_out.contains(id))
     }
 
     /// One change, of whatever kind chance picks. Says what it was.
@@ -323,7 +378,6 @@ impl Source {
         }
         self.folders.retain(|_, of| of != scope);
         self.logs.remove(scope);
-        self.gone_scopes.insert(scope.to_owned());
         format!("scope {scope:?} is gone with {ids:?}")
     }
 }

@@ -5,16 +5,16 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use prost::Message;
-use superfasttt_proto::connector::v1::DocumentEnvelope;
+use superfasttt_proto::connector::v1::{DocumentEnvelope, Reason};
 use superfasttt_proto::control::v1::run::State;
 
-use super::connector::covered_by;
 use super::source::{Event, Source};
+use super::words::{covered_by, listing_of, text};
 use super::world::{World, lock};
 use crate::store::item_errors::Target;
 use crate::store::memory::Data;
 use crate::store::memory::documents::DocumentRow;
-use crate::store::sync_states::{Listing, ScopeState};
+use crate::store::sync_states::{Listing, ListingMode, ScopeState};
 use crate::store::{ConnectionKey, Fence};
 
 /// What was seen last.
@@ -26,6 +26,8 @@ pub(super) struct Watcher {
     /// Up to which change the cursor of each scope was found to keep its word.
     covered: BTreeMap<(ConnectionKey, String), i64>,
     runs: BTreeMap<String, State>,
+    /// How often the connector of each run's connection had gone round in a circle before the run.
+    circles: BTreeMap<String, u64>,
     /// What happened under each run.
     tallies: BTreeMap<String, Tally>,
     /// How many runs of each connection went through.
@@ -49,7 +51,8 @@ struct Seen {
 struct Tally {
     arrived: u64,
     went: u64,
-    /// Of each listing of a scope: how many documents it had before the first went by absence, and how many went.
+    /// Of each listing of a scope: how many documents the scope had before the first went by absence, and how many went
+    /// that no person had let go.
     swept: BTreeMap<(String, i64), (u64, u64)>,
 }
 
@@ -69,6 +72,7 @@ pub(super) fn look_on(world: &World, data: &Data, fence: Option<Fence>) {
         // Documents are written with a claim.
         if fence.is_some_and(|fence| fence.connection == connection.key) {
             watcher.check_documents(world, data, connection.key, source);
+            check_raw_items(world, data, connection.key);
         }
         if connection.deleting_at.is_none() {
             watcher.check_cursors(world, data, connection.key, source);
@@ -81,7 +85,7 @@ pub(super) fn look_on(world: &World, data: &Data, fence: Option<Fence>) {
         }
         *newest = connection.fence;
     }
-    watcher.check_runs(world, data);
+    watcher.check_runs(world, data, &sources);
 }
 
 impl Watcher {
@@ -125,24 +129,34 @@ impl Watcher {
                     let hidden = source.items.get(&document.id).is_some_and(|item| {
                         item.version > seen.version && source.bad_folders.contains(&item.folder)
                     });
-                    let may_go = errs || hidden || source.left_since(&seen.scope, &document.id, seen.version);
-                    if !deleting && !may_go {
+                    let swept = states.iter().find(|state| state.scope == seen.scope);
+                    let swept = swept.filter(|state| data.buried && by_absence(state, row));
+                    // A listing that left it out and said that it was complete is believed, where nobody can be asked.
+                    let denied = !source.kind.targeted
+                        && swept.is_some_and(|state| source.denied(listing(state), &document.id));
+                    let left = source.left_since(&seen.scope, &document.id, seen.version);
+                    if !(deleting || errs || hidden || denied || left) {
                         world.accuse(format!(
                             "I5: {} was deleted in {:?} at version {}, and the source never took it away from there",
                             document.id, seen.scope, seen.version
                         ));
                     }
-                    let swept = states.iter().find(|state| state.scope == seen.scope);
-                    if let Some(state) = swept.filter(|state| by_absence(state, row)) {
+                    let approved = |state: &&ScopeState| {
+                        state.approved_generation.is_some_and(|approved| document.generation < approved)
+                    };
+                    if let Some(state) = swept.filter(|state| !approved(state)) {
                         let live_before = live_before.get_or_insert_with(|| live_in_each(known));
                         let total = live_before.get(&seen.scope).copied().unwrap_or_default();
-                        let (total, went) =
-                            tally.swept.entry((seen.scope.clone(), state.generation)).or_insert((total, 0));
+                        let place = (seen.scope.clone(), state.generation);
+                        let (total, went) = tally.swept.entry(place).or_insert((total, 0));
                         *went += 1;
                         let share = *went as f64 / (*total).max(1) as f64;
-                        let many = share > SWEEP_SHARE && *went > SWEEP_MIN;
-                        let asked = state.approved_generation.is_some() || state.listing_for_settings;
-                        if many && !asked && !deleting && source.logs.contains_key(&seen.scope) {
+                        // A person who changes the settings wants less, and not nothing.
+                        let many = match state.listing_for_settings {
+                            true => *went == *total,
+                            false => share > SWEEP_SHARE && *went > SWEEP_MIN,
+                        };
+                        if many && !deleting && source.logs.contains_key(&seen.scope) {
                             world.accuse(format!("I5: {went} of {total} went from {:?} unasked", seen.scope));
                         }
                     }
@@ -170,6 +184,7 @@ impl Watcher {
     /// I1: what a cursor says is covered is there.
     fn check_cursors(&mut self, world: &World, data: &Data, key: ConnectionKey, source: &Source) {
         for state in data.states_of(key) {
+            check_kinds(world, &state);
             let Some(cursor) = &state.cursor else { continue };
             let to = covered_by(cursor);
             let from = self.covered.entry((key, state.scope.clone())).or_default();
@@ -179,7 +194,7 @@ impl Watcher {
             let log = source.logs.get(&state.scope).map(Vec::as_slice).unwrap_or_default();
             for (at, event) in log.iter().filter(|(at, _)| *at > *from && *at <= to) {
                 if let Some(fault) = missing(data, key, source, &state, *at, event) {
-                    let cursor = super::connector::text(cursor);
+                    let cursor = text(cursor);
                     world.accuse(format!(
                         "I1: the cursor {cursor} of {:?} covers {event:?} at {at}, but {fault}",
                         state.scope
@@ -190,8 +205,9 @@ impl Watcher {
         }
     }
 
-    fn check_runs(&mut self, world: &World, data: &Data) {
+    fn check_runs(&mut self, world: &World, data: &Data, sources: &BTreeMap<String, Source>) {
         for run in data.all_runs() {
+            let circles = sources.get(&run.connection_id).map_or(0, |source| source.circles);
             let before = match self.runs.get_mut(&run.id) {
                 Some(state) if *state == run.state => continue,
                 Some(state) => std::mem::replace(state, run.state),
@@ -203,6 +219,7 @@ impl Watcher {
                         name(run.state)
                     ));
                     self.runs.insert(run.id.clone(), run.state);
+                    self.circles.insert(run.id.clone(), circles);
                     continue;
                 }
             };
@@ -216,6 +233,14 @@ impl Watcher {
             ));
             if !legal(before, run.state) {
                 world.accuse(format!("run {} went from {} to {}", run.id, name(before), name(run.state)));
+            }
+            let for_a_circle =
+                run.error.as_ref().is_some_and(|error| error.reason() == Reason::PaginationLoop);
+            if for_a_circle && self.circles.get(&run.id) == Some(&circles) {
+                world.accuse(format!(
+                    "run {} failed for a circle, and the connector went straight on",
+                    run.id
+                ));
             }
             if matches!(run.state, State::Succeeded | State::SucceededWithErrors) {
                 *self.succeeded.entry(run.connection).or_default() += 1;
@@ -301,6 +326,42 @@ fn by_absence(state: &ScopeState, row: &DocumentRow) -> bool {
     state.listing == Listing::Complete && row.document.generation < state.generation
 }
 
+/// The listing that decided what is absent from a scope.
+fn listing(state: &ScopeState) -> u64 {
+    let cursor = match state.listing_mode {
+        ListingMode::List => &state.listing_cursor,
+        _ => &state.cursor,
+    };
+    cursor.as_deref().map_or(0, listing_of)
+}
+
+/// The cursor of changes is never moved by a listing of ids, and no listing goes on from that of another kind.
+fn check_kinds(world: &World, state: &ScopeState) {
+    let kind = |cursor: &Option<Vec<u8>>| cursor.as_deref().and_then(|cursor| cursor.first().copied());
+    let fits = match state.listing_mode {
+        ListingMode::List => matches!(kind(&state.listing_cursor), None | Some(b'p' | b'q')),
+        _ => matches!(kind(&state.listing_cursor), None | Some(b'l')),
+    };
+    if !fits || !matches!(kind(&state.cursor), None | Some(b'c' | b'l')) {
+        world.accuse(format!("a cursor is of something else: {state:?}"));
+    }
+}
+
+/// A raw item that became a document goes with it, and is of its version.
+fn check_raw_items(world: &World, data: &Data, key: ConnectionKey) {
+    for item in data.kept_raw_items(key).filter(|item| item.made) {
+        let row = data.document(key, &item.put.id).filter(|row| !row.document.gone);
+        if row.is_none_or(|row| row.document.version != item.put.version) {
+            world.accuse(format!(
+                "a raw item of {} at {} is kept, and its document is {:?}",
+                item.put.id,
+                item.put.version,
+                row.map(|row| &row.document.version)
+            ));
+        }
+    }
+}
+
 /// What is missing in the store of an event that a cursor covers.
 fn missing(
     data: &Data,
@@ -312,7 +373,12 @@ fn missing(
 ) -> Option<String> {
     match event {
         Event::Document(id) | Event::Permissions(id) => {
-            if source.left_since(&state.scope, id, at - 1) || excused(data, key, source, &state.scope, id) {
+            // The cursor goes on from a listing that left it out, and said that it was complete.
+            let denied = state.cursor.as_deref().is_some_and(|cursor| source.denied(listing_of(cursor), id));
+            if denied
+                || source.left_since(&state.scope, id, at - 1)
+                || excused(data, key, source, &state.scope, id)
+            {
                 return None;
             }
             match data.document(key, id).filter(|row| !row.document.gone) {

@@ -49,6 +49,14 @@ pub(super) struct Weather {
     pub changes_meanwhile: f64,
     /// A message takes a while.
     pub source_is_slow: f64,
+    /// A listing leaves things out; it may say that it is complete all the same.
+    pub lies: f64,
+    /// A connector sends the same pages for ever.
+    pub circles: f64,
+    /// An id that was asked for gets no answer.
+    pub leaves_unanswered: f64,
+    /// Normalize makes nothing of a raw item.
+    pub refuses_raw: f64,
 }
 
 impl Weather {
@@ -75,6 +83,10 @@ impl Weather {
             repeats_pages: some(0.1),
             changes_meanwhile: some(0.15),
             source_is_slow: some(0.3),
+            lies: some(0.3),
+            circles: some(0.02),
+            leaves_unanswered: some(0.1),
+            refuses_raw: some(0.05),
         }
     }
 }

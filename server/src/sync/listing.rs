@@ -1,6 +1,8 @@
 //! Which listings a run begins and goes on with: everything in full, single scopes whose cursors are gone, or a
 //! comparison by ids and versions.
 
+use std::collections::BTreeSet;
+
 use superfasttt_proto::connector::v1::{PullMode, log_record::Level};
 
 use super::run::{Runner, Stop};
@@ -124,13 +126,20 @@ impl Runner {
             let states = runner.committer.scopes.all().filter(|state| state.listing == Listing::Complete);
             states.cloned().collect::<Vec<_>>()
         };
-        let states = complete(self);
-        if states.is_empty() {
+        if complete(self).is_empty() {
             return Ok(());
         }
         if self.context.capabilities.targeted {
-            let scopes = sweep::would_delete(&self.context, &states).await?;
-            self.confirm_absent(scopes).await?;
+            // Answers change what is to go: with fewer absent, what was held may be held no more, and was not asked for yet.
+            let mut asked = BTreeSet::new();
+            loop {
+                let mut scopes = sweep::would_delete(&self.context, &complete(self)).await?;
+                scopes.retain(|scope| asked.insert(scope.clone()));
+                if scopes.is_empty() {
+                    break;
+                }
+                self.confirm_absent(scopes).await?;
+            }
         }
         // Answers may have come in scopes that were not asked for, and item errors may have made a listing unreliable.
         let swept =

@@ -16,6 +16,8 @@ use super::change::{Change, Part, PartEnd};
 const CURSOR_SIGHTS: u32 = 2;
 /// The same items may be sent a few times without a circle: an item that is edited while it is read, say.
 const PAGE_SIGHTS: u32 = 4;
+/// Pages with nothing in them may be proof of life, or parts of a source in which nothing is; so many in a row are neither.
+const EMPTY_PAGES: u32 = 200;
 
 /// One way that is watched.
 #[derive(Debug, Default)]
@@ -58,6 +60,8 @@ pub struct Loops {
 struct Pages {
     /// Since its last checkpoint that was another than the one before.
     since: Trail,
+    /// Pages with nothing in them since then, in a row.
+    empty: u32,
     checkpoint: Option<u64>,
 }
 
@@ -105,18 +109,20 @@ impl Loops {
         }
         let pages = self.pages.get_mut(&*part.scope).expect("it was just put there");
         // Later parts of one message are not looked at: what was fetched in between has cut it where it happened to.
-        let sights = match part.message_bytes > 0 && !part.changes.is_empty() {
+        let (whole, empty) = (part.message_bytes > 0, part.changes.is_empty());
+        pages.empty = if empty { pages.empty + u32::from(whole) } else { 0 };
+        let sights = match whole && !empty {
             true => pages.since.step(self.hasher.hash_one(Names(&part.changes))),
             false => 0,
         };
         if let PartEnd::Checkpoint(checkpoint) = &part.end {
             let at = Some(self.hasher.hash_one(&checkpoint.cursor));
             if pages.checkpoint != at {
-                *pages = Pages { since: Trail::default(), checkpoint: at };
+                *pages = Pages { checkpoint: at, ..Pages::default() };
                 return Ok(());
             }
         }
-        if sights < PAGE_SIGHTS {
+        if sights < PAGE_SIGHTS && pages.empty < EMPTY_PAGES {
             return Ok(());
         }
         let message = format!(
@@ -218,6 +224,19 @@ mod tests {
         assert!(stuck.is_some_and(|step| step < 40), "a checkpoint that stays is no progress: {stuck:?}");
         for step in 0..1000 {
             loops.page(&page(&step.to_string())).unwrap();
+        }
+        for checkpoint in [None, Some(cursor("stays"))] {
+            let nothing = || part("a", Vec::new(), checkpoint.clone());
+            let mut loops = Loops::default();
+            let circle = (0..1000).position(|_| loops.page(&nothing()).is_err());
+            assert!(circle.is_some_and(|step| (100..300).contains(&step)), "nothing, for ever: {circle:?}");
+            let mut loops = Loops::default();
+            for step in 0..1000 {
+                loops.page(&nothing()).unwrap();
+                if step % 100 == 0 {
+                    loops.page(&part("a", Vec::new(), Some(cursor(&step.to_string())))).unwrap();
+                }
+            }
         }
     }
 }

@@ -173,13 +173,17 @@ impl Scopes {
             }
             moved
         } else if mode == PullMode::Full {
-            // A scope that is complete is resumed at its end: what it says there again is no progress.
-            let at = match state.listing {
-                Listing::Complete => state.cursor.as_ref(),
-                Listing::None | Listing::UnderWay => state.listing_cursor.as_ref(),
-            };
+            // A scope that is complete is resumed at its end: what it says there again is no progress, and nor is a
+            // cursor that is not kept, and comes again with each pull.
             let completes = checkpoint.listing_complete && state.listing != Listing::Complete;
-            let moved = at != Some(&checkpoint.cursor) || completes;
+            let moved = match state.listing {
+                Listing::Complete => {
+                    checkpoint.listing_complete && state.cursor.as_ref() != Some(&checkpoint.cursor)
+                }
+                Listing::None | Listing::UnderWay => {
+                    completes || state.listing_cursor.as_ref() != Some(&checkpoint.cursor)
+                }
+            };
             if checkpoint.listing_complete {
                 state.listing = Listing::Complete;
                 state.listing_cursor = None;
@@ -285,10 +289,11 @@ mod tests {
     fn what_a_complete_scope_says_again_is_no_progress() {
         let complete =
             ScopeState { listing: Listing::Complete, cursor: bytes("end"), ..ScopeState::default() };
-        for again in [checkpoint("end", false), checkpoint("end", true)] {
+        for again in [checkpoint("end", false), checkpoint("end", true), checkpoint("later", false)] {
             let mut scopes = scopes(complete.clone());
             assert!(!scopes.checkpoint("", PullMode::Full, again, at(1)));
-            assert_eq!(scopes.get("").unwrap().listing, Listing::Complete);
+            let state = scopes.get("").unwrap();
+            assert_eq!((state.listing, &state.cursor), (Listing::Complete, &bytes("end")));
         }
         let mut scopes = scopes(complete);
         assert!(scopes.checkpoint("", PullMode::Full, checkpoint("later", true), at(1)));

@@ -11,7 +11,7 @@ use super::shields::Shields;
 use crate::store::Result;
 use crate::store::documents::{Absent, DocumentKey};
 use crate::store::runs::{HeldSweep, RunCounts, RunProgress};
-use crate::store::sync_states::{Held, Listing, ScopeState};
+use crate::store::sync_states::{Held, Listing, ListingMode, ScopeState};
 
 /// Held sweeps that a run tells one by one. Each scope shows its own.
 const MAX_TOLD: usize = 100;
@@ -50,18 +50,7 @@ pub async fn sweep(
     keeps_raw: bool,
     counts: &mut RunCounts,
 ) -> Result<Swept> {
-    let mut tallies = count(context, &states).await?;
-    let mut proven = Vec::with_capacity(states.len());
-    for (state, tally) in states.iter().zip(&mut tallies) {
-        let mut shields = Shields::load(context, state).await?;
-        let proves = !state.listing_unreliable && !shields.unresolved;
-        if !proves {
-            *tally = Tally::default();
-        } else if tally.absent > 0 {
-            (tally.absent, tally.unapproved) = count_unshielded(context, state, &mut shields).await?;
-        }
-        proven.push(proves);
-    }
+    let (tallies, proven) = weigh(context, &states).await?;
     let holds = guard(context, &tallies);
     let together = holds.iter().filter(|holds| **holds).count() > 1;
     if together {
@@ -82,10 +71,13 @@ pub async fn sweep(
             if tallies[place].absent > 0 {
                 delete(context, &state, &mut shields, before, counts).await?;
             }
-            forget(context, &state, &mut shields).await?;
-            if keeps_raw && shields.is_empty() {
-                let before = Some(state.generation);
-                context.store.forget(context.fence, &state.scope, Vec::new(), Vec::new(), before).await?;
+            // What a listing that waits for a person did not name is not known to be gone.
+            if held.is_none() {
+                forget(context, &state, &mut shields).await?;
+                if keeps_raw && shields.is_empty() {
+                    let before = Some(state.generation);
+                    context.store.forget(context.fence, &state.scope, Vec::new(), Vec::new(), before).await?;
+                }
             }
             swept.held.extend(held.filter(|_| swept.held.len() < MAX_TOLD));
         } else {
@@ -102,13 +94,13 @@ pub async fn sweep(
 }
 
 /// For each of these scopes, whose listings are complete, the listing before which documents were last seen that a sweep
-/// would delete now, were nothing shielded: all absent ones, or those alone that a person approved. Scopes in which
-/// nothing would be deleted are left out.
+/// would delete now: all absent ones, or those alone that a person approved. Scopes in which nothing would be deleted
+/// are left out.
 ///
 /// # Errors
 /// Where the store cannot be read.
-pub async fn would_delete(context: &RunContext, states: &[ScopeState]) -> Result<Vec<(String, i64)>> {
-    let tallies = count(context, states).await?;
+pub async fn would_delete(context: &Arc<RunContext>, states: &[ScopeState]) -> Result<Vec<(String, i64)>> {
+    let (tallies, _) = weigh(context, states).await?;
     let holds = guard(context, &tallies);
     let scopes = states.iter().zip(tallies).zip(holds);
     let scopes = scopes.filter(|((_, tally), holds)| match holds {
@@ -135,6 +127,24 @@ async fn end(context: &RunContext, state: &mut ScopeState) -> Result<()> {
 /// The listing before which documents were last seen that a person let go; 0 for none.
 fn approved(state: &ScopeState) -> i64 {
     state.approved_generation.unwrap_or(0)
+}
+
+/// Counts what would go of each scope, and says whether its listing proves anything: what is shielded does not go, and of
+/// a listing that proves nothing, nothing does.
+async fn weigh(context: &Arc<RunContext>, states: &[ScopeState]) -> Result<(Vec<Tally>, Vec<bool>)> {
+    let mut tallies = count(context, states).await?;
+    let mut proven = Vec::with_capacity(states.len());
+    for (state, tally) in states.iter().zip(&mut tallies) {
+        let mut shields = Shields::load(context, state).await?;
+        let proves = !state.listing_unreliable && !shields.unresolved;
+        if !proves {
+            *tally = Tally::default();
+        } else if tally.absent > 0 {
+            (tally.absent, tally.unapproved) = count_unshielded(context, state, &mut shields).await?;
+        }
+        proven.push(proves);
+    }
+    Ok((tallies, proven))
 }
 
 /// Counts what each scope has, were nothing shielded.
@@ -262,7 +272,8 @@ async fn delete(
 }
 
 /// Forgets containers that the listing did not name and item errors that it did not meet, but for those under a shield:
-/// the listing did not come there, and what is under a container is only found through it.
+/// the listing did not come there, and what is under a container is only found through it. A listing of ids names no
+/// containers.
 async fn forget(context: &Arc<RunContext>, state: &ScopeState, shields: &mut Shields) -> Result<()> {
     let (store, key, batch) = (&context.store, context.fence.connection, context.limits.sweep_batch);
     let mut errors = Vec::new();
@@ -282,6 +293,9 @@ async fn forget(context: &Arc<RunContext>, state: &ScopeState, shields: &mut Shi
                 store.forget(context.fence, &state.scope, Vec::new(), errors, None).await?;
             }
         }
+    }
+    if state.listing_mode == ListingMode::List {
+        return Ok(());
     }
     let mut after = String::new();
     loop {

@@ -183,12 +183,26 @@ impl Engine {
     /// An engine whose connector can do this.
     pub async fn with(capabilities: &[&str], change: impl FnOnce(&mut NewConnection)) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let store: Shared = Arc::new(SqliteStore::open(&folder.path().join("db")).await.unwrap());
+        Self::over(store, folder, capabilities, change).await
+    }
+
+    /// As [`Self::new`], over this store.
+    pub async fn on(store: Shared) -> Self {
+        Self::over(store, tempfile::tempdir().unwrap(), &["incremental", "full_listing"], |_| {}).await
+    }
+
+    async fn over(
+        store: Shared,
+        folder: tempfile::TempDir,
+        capabilities: &[&str],
+        change: impl FnOnce(&mut NewConnection),
+    ) -> Self {
         let manifest = serde_json::json!({
             "id": "demo", "auth": {"type": "none"}, "sync": {"mode": "full"}, "capabilities": capabilities,
         });
         std::fs::create_dir_all(folder.path().join("connectors/demo")).unwrap();
         std::fs::write(folder.path().join("connectors/demo/manifest.json"), manifest.to_string()).unwrap();
-        let store: Shared = Arc::new(SqliteStore::open(&folder.path().join("db")).await.unwrap());
         let clock = MockClock::default();
         let mut new = support::new_connection("docs");
         change(&mut new);

@@ -1,7 +1,10 @@
 //! What is listed and when: first runs, changed settings, resumed listings, deletion by absence.
 
-use superfasttt_proto::connector::v1::{Deletion, PullMode, Reason, change, deletion};
+use superfasttt_proto::connector::v1::{
+    Checkpoint, Deletion, ItemError, PullMode, Reason, change, deletion, item_error,
+};
 use superfasttt_proto::control::v1::run::State;
+use superfasttt_proto::error::ConnectorError;
 
 use super::engine::{Engine, fail, say};
 use crate::store::connections::ConnectionChange;
@@ -13,6 +16,12 @@ const INCREMENTAL: PullMode = PullMode::Incremental;
 
 fn asked(pulls: &[(PullMode, &str)]) -> Vec<(PullMode, String)> {
     pulls.iter().map(|(mode, states)| (*mode, (*states).to_owned())).collect()
+}
+
+fn cannot_read(id: &str) -> change::Kind {
+    let target = Some(item_error::Target::Id(id.to_owned()));
+    let error = Some(ConnectorError::new(Reason::AccessDenied, "locked").to_proto());
+    change::Kind::ItemError(ItemError { target, with_descendants: false, error })
 }
 
 fn documents(numbers: std::ops::Range<usize>) -> Vec<change::Kind> {
@@ -71,6 +80,27 @@ async fn i5_a_large_deletion_waits_on_the_run_and_goes_with_the_approval() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_listing_that_is_held_makes_nothing_be_forgotten() {
+    let engine = Engine::new().await;
+    engine.pull(vec![say("", documents(0..100), Some(complete("1")))]);
+    engine.sync().await;
+    engine.pull(vec![say("", vec![cannot_read("0050")], Some(cursor("2")))]);
+    engine.sync().await;
+    let errors = async || engine.store.count_item_errors(engine.connection.key).await.unwrap();
+    engine.advance(60);
+    engine.pull(vec![say("", documents(0..30), Some(complete("3")))]);
+    assert_eq!(
+        (engine.sync_with(true).await.held_sweeps.len(), errors().await),
+        (1, 1),
+        "it is still unread"
+    );
+    engine.store.approve_held(engine.connection.key, Vec::new()).await.unwrap();
+    engine.advance(60);
+    engine.pull(vec![say("", documents(0..30), Some(complete("4")))]);
+    assert_eq!((engine.sync_with(true).await.counts.deleted, errors().await), (70, 0), "and now it is gone");
+}
+
+#[tokio::test(start_paused = true)]
 async fn changed_settings_make_the_next_run_full_and_delete_without_a_hold() {
     let engine = Engine::new().await;
     engine.pull(vec![say("", documents(0..100), Some(complete("1")))]);
@@ -122,6 +152,21 @@ async fn a_resumed_listing_is_followed_by_a_fresh_one_where_changes_cannot_be_to
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_listing_that_was_cut_off_before_its_first_checkpoint_proves_nothing_of_what_it_saw() {
+    let engine = Engine::new().await;
+    engine.pull(vec![say("", documents(0..3), Some(complete("1")))]);
+    engine.sync().await;
+    let first = engine.state("").await.generation;
+    engine.pull(vec![say("", documents(0..3), None), fail(Reason::SourceUnavailable)]);
+    // Document 0 went before the same run began to list again.
+    engine.pull(vec![say("", documents(1..3), Some(complete("2")))]);
+    let run = engine.sync_with(true).await;
+    assert_eq!((run.state, run.pulls, run.counts.deleted), (State::Succeeded, 2, 1));
+    assert_eq!(engine.ids().await, ["0001", "0002"]);
+    assert_eq!(engine.state("").await.generation, first + 2, "each attempt is a listing of its own");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_listing_that_was_cut_off_is_gone_on_with_before_changes() {
     let engine = Engine::new().await;
     engine.pull(vec![say("", documents(0..2), Some(cursor("1"))), fail(Reason::NotFound)]);
@@ -150,4 +195,35 @@ async fn i5_what_a_listing_did_not_name_is_asked_for_first() {
     assert!(left.contains(&"0000".to_owned()), "it is there");
     assert!(!left.contains(&"0001".to_owned()), "the source says that it is gone");
     assert!(left.contains(&"0002".to_owned()), "no answer is not a deletion");
+}
+
+#[tokio::test(start_paused = true)]
+async fn i5_what_would_be_held_but_for_its_shields_is_asked_for_first() {
+    let engine = Engine::with(&["incremental", "full_listing", "targeted"], |_| {}).await;
+    engine.pull(vec![say("", documents(0..100), Some(complete("1")))]);
+    engine.sync().await;
+    engine.asked_for();
+    // Of sixty that are not named fifty cannot be read: ten may go, and the source has them.
+    let unreadable: Vec<_> = (50..100).map(|number| cannot_read(&format!("{number:04}"))).collect();
+    engine.pull(vec![say("", [documents(0..40), unreadable.clone()].concat(), Some(complete("2")))]);
+    engine.pull(vec![say("", [documents(40..50), unreadable].concat(), None)]);
+    let run = engine.sync_with(true).await;
+    assert_eq!((run.counts.deleted, run.held_sweeps.len()), (0, 0));
+    assert_eq!((engine.asked_for().len(), engine.ids().await.len()), (2, 100));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_scope_that_is_complete_may_tell_what_came_since_in_each_pull_for_the_others() {
+    let engine = Engine::new().await;
+    let more = |at: &str| Checkpoint { has_more: true, ..cursor(at) };
+    let begun = say("b", documents(10..11), Some(more("b0")));
+    engine.pull(vec![say("a", documents(0..1), Some(complete("a1"))), begun]);
+    for step in 1..8 {
+        let since = say("a", documents(1..2), Some(cursor("a2")));
+        engine.pull(vec![since, say("b", documents(10..11), Some(more(&format!("b{step}"))))]);
+    }
+    engine.pull(vec![say("b", documents(11..12), Some(complete("b-end")))]);
+    let run = engine.sync().await;
+    assert_eq!((run.state, run.pulls, run.error), (State::Succeeded, 9, None), "no circle");
+    assert_eq!(engine.state("a").await.cursor.as_deref(), Some(b"a1".as_slice()), "changes go on from there");
 }

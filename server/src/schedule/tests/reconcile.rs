@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use superfasttt_proto::connector::v1::{
-    Checkpoint, Deletion, ItemError, Present, PullMode, Reason, change, deletion, item_error,
+    Checkpoint, Container, Deletion, ItemError, Present, PullMode, Reason, change, deletion, item_error,
 };
 use superfasttt_proto::control::v1::run::State;
 use superfasttt_proto::error::ConnectorError;
@@ -190,6 +190,27 @@ async fn a_comparison_asks_for_what_differs_and_touches_no_cursor() {
     engine.pull(vec![say("", Vec::new(), Some(cursor("2")))]);
     engine.sync().await;
     assert_eq!(engine.asked(), asked(&[(INCREMENTAL, "=1")]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_comparison_forgets_no_folder() {
+    let engine = Engine::with(&ALL, |_| {}).await;
+    let folder = |id: &str, parent: &str| {
+        let (id, parent_id) = (id.to_owned(), parent.to_owned());
+        change::Kind::Container(Container { id, parent_id, ..Container::default() })
+    };
+    let held = document_with("held", |envelope| envelope.parent_id = "inner".to_owned());
+    let changes = vec![folder("outer", ""), folder("inner", "outer"), held, document("free")];
+    engine.pull(vec![say("", changes, Some(complete("0")))]);
+    engine.sync().await;
+    engine.pull(vec![say("", Vec::new(), Some(cursor("1")))]);
+    engine.pull(vec![say("", vec![present("free", "1"), present("held", "1")], Some(complete("l")))]);
+    assert_eq!(work(&engine, Work::Reconcile).await.state, State::Succeeded);
+    let target = Some(deletion::Target::Id("outer".to_owned()));
+    let all_of_it = change::Kind::Deletion(Deletion { target, with_descendants: true });
+    engine.pull(vec![say("", vec![all_of_it], Some(cursor("2")))]);
+    engine.sync().await;
+    assert_eq!(engine.ids().await, ["free"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,7 +9,9 @@ use tokio::sync::Notify;
 
 use super::engine::{Engine, Step, fail, say};
 use crate::clock::Clock;
+use crate::config::Config;
 use crate::store::connections::{ConnectionChange, Schedule};
+use crate::store::memory::MemoryStore;
 use crate::store::runs::Run;
 use crate::store::suite::support::{LEASE, at, due, every};
 use crate::sync::testing::{complete, cursor, document};
@@ -50,6 +52,21 @@ async fn a_cancelled_run_stops_at_its_last_committed_page() {
     engine.pull(vec![say("", vec![document("2")], Some(complete("2")))]);
     assert_eq!(engine.sync().await.state, State::Succeeded);
     assert_eq!(engine.asked()[0], (PullMode::Full, "=1".to_owned()), "the next one goes on with its listing");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lone_replica_keeps_its_run_while_the_store_is_away_for_longer_than_a_lease() {
+    let store = MemoryStore::new(false);
+    let engine = Engine::on(Arc::new(store.clone())).await;
+    let (run, go_on) = at_work(&engine).await;
+    store.set_away(true);
+    tokio::time::sleep(Config::default().sync.lease * 3).await;
+    store.set_away(false);
+    go_on.notify_one();
+    engine.settled().await;
+    let run = engine.run(&run.id).await;
+    assert_eq!((run.state, run.counts.created), (State::Succeeded, 2), "nobody else would go on with it");
+    assert_eq!(engine.ids().await, ["1", "2"]);
 }
 
 #[tokio::test]

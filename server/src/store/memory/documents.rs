@@ -7,8 +7,8 @@ use chrono::{DateTime, Utc};
 
 use super::{Data, MemoryStore};
 use crate::store::documents::{
-    Absent, Child, Commit, ContentState, DocumentKey, DocumentPut, DocumentStore, DocumentWrite,
-    FeedEntryKind, Generation, OldContainer, StoredDocument, TextWrite,
+    Absent, Child, Commit, ContainerPut, ContentState, DocumentKey, DocumentPut, DocumentStore,
+    DocumentWrite, FeedEntryKind, Generation, OldContainer, StoredDocument, TextWrite,
 };
 use crate::store::runs::RunProgress;
 use crate::store::{ConnectionKey, Fence, Result, StoreError};
@@ -104,6 +104,7 @@ impl DocumentStore for MemoryStore {
 
     async fn commit(&self, fence: Fence, commit: Commit, now: DateTime<Utc>) -> Result<()> {
         self.write_fenced(fence, |data| {
+            data.buried = false;
             let connection = fence.connection;
             data.check_documents(connection, &commit.documents)?;
             data.write_documents(connection, commit.documents, now);
@@ -204,6 +205,7 @@ impl DocumentStore for MemoryStore {
         now: DateTime<Utc>,
     ) -> Result<()> {
         self.write_fenced(fence, |data| {
+            data.buried = true;
             let writes = keys.into_iter().map(DocumentWrite::Gone).collect();
             data.write_documents(fence.connection, writes, now);
             data.save_progress(run, progress);
@@ -262,6 +264,10 @@ impl Data {
     pub(crate) fn document(&self, connection: ConnectionKey, id: &str) -> Option<&DocumentRow> {
         let key = self.document_keys.get(&(connection, id.to_owned()))?;
         self.documents.get(key)
+    }
+
+    pub(crate) fn container(&self, connection: ConnectionKey, id: &str) -> Option<&ContainerPut> {
+        self.containers.get(&(connection, id.to_owned()))
     }
 
     /// A connection's documents, tombstones too, in the order of their ids.

@@ -49,6 +49,9 @@ pub struct MemoryStore {
 #[derive(Debug)]
 pub(crate) struct Data {
     closed: bool,
+    away: bool,
+    /// The last write of documents was one of [`super::documents::DocumentStore::bury`].
+    pub(crate) buried: bool,
     bounds: FeedBounds,
     /// The last key that was given to anything.
     last_key: i64,
@@ -73,6 +76,8 @@ impl MemoryStore {
         let histories = Histories::new(vec![History { from_offset: 1, number: 1 }]);
         let data = Data {
             closed: false,
+            away: false,
+            buried: false,
             bounds: FeedBounds { histories, head: 0, floor: 0 },
             last_key: 0,
             connections: BTreeMap::new(),
@@ -109,6 +114,11 @@ impl MemoryStore {
     /// Shows every write from here on to somebody. The first one stays.
     pub(crate) fn let_look_on(&self, onlooker: Onlooker) {
         let _ = self.onlooker.set(onlooker);
+    }
+
+    /// Answers nobody while it is away.
+    pub(crate) fn set_away(&self, away: bool) {
+        self.lock().away = away;
     }
 
     /// Does `work` at once, also where the caller stops waiting for the answer.
@@ -161,6 +171,9 @@ impl MemoryStore {
 
 impl Data {
     fn open(&self) -> Result<()> {
+        if self.away {
+            return Err(StoreError::Unavailable("the store is away".to_owned()));
+        }
         if self.closed { Err(StoreError::Database("the store is closed".to_owned())) } else { Ok(()) }
     }
 

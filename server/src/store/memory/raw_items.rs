@@ -82,7 +82,7 @@ impl RawItemStore for MemoryStore {
 
 impl Data {
     /// A connection's of its present epoch, ordered by id.
-    fn kept_raw_items(&self, connection: ConnectionKey) -> impl Iterator<Item = &RawItem> {
+    pub(crate) fn kept_raw_items(&self, connection: ConnectionKey) -> impl Iterator<Item = &RawItem> {
         let epoch = self.connections.get(&connection).map(|row| row.connection.raw_epoch);
         let items = self.raw_items.iter().filter(move |((key, _), _)| *key == connection);
         items.map(|(_, item)| item).filter(move |item| Some(item.put.epoch) == epoch)
