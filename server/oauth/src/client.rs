@@ -12,7 +12,6 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use crate::app::App;
-use crate::declaration::{ClientAuth, TokenMethod, TokenRequest};
 use crate::failure::Failure;
 use crate::http::{Http, Request, secret_header};
 use crate::params::{self, Params};
@@ -20,6 +19,7 @@ use crate::provider::Provider;
 use crate::reply::Reading;
 use crate::scrub::Scrubber;
 use crate::tokens::Tokens;
+use crate::ways::{ClientAuth, TokenMethod, TokenRequest};
 
 /// The type of an assertion that names the application (RFC 7523).
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -118,7 +118,11 @@ impl Client {
             TokenMethod::Post => Method::POST,
             TokenMethod::Get => Method::GET,
         };
-        let request = call.request(method, self.provider.token_url.clone(), declaration.request);
+        let way = match (declaration.method, declaration.request) {
+            (TokenMethod::Get, TokenRequest::Form) => TokenRequest::Query,
+            (_, way) => way,
+        };
+        let request = call.request(method, self.provider.token_url.clone(), way);
         let reading = Reading { declaration, token_path, asked, scrubber: &call.scrubber, now };
         let reply = self.http.send(request).await.map_err(|error| reading.unsent(error))?;
         reading.tokens(&reply)

@@ -25,6 +25,7 @@ mod hosts;
 mod http;
 mod params;
 mod paths;
+mod problems;
 mod provider;
 mod reply;
 mod revoke;
@@ -32,23 +33,28 @@ mod scopes;
 mod scrub;
 mod signing;
 mod template;
+mod template_error;
 mod tls;
 mod tokens;
 mod tree;
+mod ways;
 
 pub use app::{App, AppSecret};
 pub use authorize::Authorization;
 pub use client::Client;
-pub use declaration::{
-    ClientAuth, CodeMeaning, Declaration, DeclarationProblem, Flow, RevocationAuth, RevocationMethod,
-    RevocationRequest, RevocationRules, RevocationToken, TokenFields, TokenMethod, TokenRequest,
-};
+pub use declaration::Declaration;
 pub use egress::Egress;
 pub use failure::{Ambiguous, Failure, Misconfigured, Refused, Unclear};
 pub use http::{Http, HttpError, HttpOptions, Lookup};
 pub use paths::Paths;
+pub use problems::DeclarationProblem;
 pub use provider::{Provider, ProviderError, UrlRules};
 pub use revoke::{Grant, Revocation};
 pub use signing::{SigningKey, SigningKeyError};
-pub use template::{FillError, Template, TemplateError};
+pub use template::Template;
+pub use template_error::{FillError, TemplateError};
 pub use tokens::Tokens;
+pub use ways::{
+    ClientAuth, CodeMeaning, Flow, RevocationAuth, RevocationMethod, RevocationRules, RevocationToken,
+    TokenFields, TokenMethod, TokenRequest,
+};

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use url::Url;
 
-use crate::declaration::{Declaration, Flow};
+use crate::declaration::Declaration;
 use crate::egress;
-use crate::template::{FillError, Template, TemplateError};
+use crate::template::Template;
+use crate::template_error::{FillError, TemplateError};
+use crate::ways::Flow;
 
 /// Which addresses settings may choose.
 #[derive(Clone, Copy, Debug)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::declaration::{CodeMeaning, Declaration};
+use crate::declaration::Declaration;
 use crate::failure::{Ambiguous, Failure, Misconfigured, Refused, Unclear};
 use crate::http::{Reply, SendError};
 use crate::paths::Paths;
@@ -14,6 +14,7 @@ use crate::scopes;
 use crate::scrub::Scrubber;
 use crate::tokens::Tokens;
 use crate::tree::Tree;
+use crate::ways::CodeMeaning;
 
 /// Longer tokens than any provider's; what is longer is no token.
 const MAX_TOKEN_BYTES: usize = 64 * 1024;

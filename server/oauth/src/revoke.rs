@@ -5,11 +5,9 @@ use http::Method;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::client::{Call, Client};
-use crate::declaration::{
-    RevocationAuth, RevocationMethod, RevocationRequest, RevocationToken, TokenRequest,
-};
 use crate::failure::Failure;
 use crate::reply::Reading;
+use crate::ways::{RevocationAuth, RevocationMethod, RevocationToken};
 
 /// The tokens of a grant that is to end.
 #[derive(Clone, Copy, Debug)]
@@ -83,12 +81,7 @@ impl Client {
             RevocationMethod::Delete => Method::DELETE,
             RevocationMethod::Get => Method::GET,
         };
-        let way = match rules.request {
-            RevocationRequest::Form => TokenRequest::Form,
-            RevocationRequest::Json => TokenRequest::Json,
-            RevocationRequest::Query => TokenRequest::Query,
-        };
-        let request = call.request(method, url, way);
+        let request = call.request(method, url, rules.request);
         let reading = Reading { declaration, token_path: "", asked: &[], scrubber: &call.scrubber, now };
         let reply = self.http.send(request).await.map_err(|error| reading.unsent(error))?;
         match reading.checked(&reply) {

@@ -132,7 +132,7 @@ mod tests {
             STANDARD.encode(secret),
             secret[..10].to_owned(),
             "s3cr\u{200b}3t/with+signs=".to_owned(),
-            "s3cr\03t/with+signs=".to_owned(),
+            "s3cr\u{0}3t/with+signs=".to_owned(),
         ] {
             let cleaned = clean(secret, &format!("token \"{echoed}\" is not known"));
             assert_eq!(cleaned, "token \"[REDACTED]\" is not known", "{echoed:?}");

@@ -112,8 +112,8 @@ async fn parameters_travel_as_the_manifest_says() {
         assert_eq!(params["client_secret"], CLIENT_SECRET);
         assert_eq!(params.len(), 5, "{params:?}");
     }
-    for method in ["post", "get"] {
-        let client = client(&provider, auth(json!({"request": "query", "method": method})));
+    for (way, method) in [("query", "post"), ("query", "get"), ("form", "get")] {
+        let client = client(&provider, auth(json!({"request": way, "method": method})));
         provider.answer(fine());
         refresh(&client).await.unwrap();
         let asked = provider.last();

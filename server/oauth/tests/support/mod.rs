@@ -1,5 +1,6 @@
 //! What tests of the whole way share: an application at a provider that a declaration describes.
 #![allow(dead_code, reason = "each test program takes what it needs")]
+#![allow(clippy::unwrap_used, reason = "a panic in a test is its report")]
 
 use std::sync::Arc;
 
