@@ -1,5 +1,7 @@
 //! Where a person is sent to agree.
 
+use std::fmt;
+
 use oauth2::basic::BasicClient;
 use oauth2::{AuthUrl, ClientId, CsrfToken, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, Scope};
 use secrecy::SecretString;
@@ -10,7 +12,6 @@ use crate::client::Client;
 use crate::failure::Failure;
 
 /// The begin of a grant.
-#[derive(Debug)]
 pub struct Authorization {
     /// Where the person is sent.
     pub url: Url,
@@ -18,6 +19,13 @@ pub struct Authorization {
     pub state: SecretString,
     /// What [`Client::exchange`] needs beside the code; `None`: the provider takes no proof key.
     pub verifier: Option<SecretString>,
+}
+
+/// The URL holds the state, so only its beginning is shown.
+impl fmt::Debug for Authorization {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Authorization").field("host", &self.url.host_str()).finish_non_exhaustive()
+    }
 }
 
 impl Client {

@@ -45,7 +45,7 @@ pub struct Misconfigured {
 
 /// Nobody knows whether the call did something.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{reason}{}; nothing is lost, it is tried again", tail(.said))]
+#[error("{reason}{}; nobody has to act yet, it can be tried again", tail(.said))]
 pub struct Ambiguous {
     /// What happened.
     pub reason: Unclear,

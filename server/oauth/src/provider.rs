@@ -114,9 +114,12 @@ impl Provider {
         let revocation = match parse("revocation_url", &declaration.revocation_url)? {
             None => None,
             Some(template) => {
+                let needed = template
+                    .settings()
+                    .filter_map(|name| Some((name.to_owned(), settings.get(name)?.clone())));
                 let revocation = RevocationUrl {
-                    template,
-                    settings: settings.clone(),
+                    settings: needed.collect(),
+                    template: template.clone(),
                     allowed_hosts: rules.allowed_hosts.to_vec(),
                     operator_hosts: rules.operator_hosts.to_vec(),
                     allow_loopback: rules.allow_loopback,

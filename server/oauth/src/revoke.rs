@@ -23,8 +23,11 @@ pub struct Grant<'a> {
 pub enum Revocation {
     /// The provider withdrew it.
     Revoked,
-    /// The provider does not know the token any more.
+    /// The provider does not know the token any more, and there is no other.
     AlreadyGone,
+    /// The provider wants a living access token, and there is only the refresh token of the grant, which may be alive:
+    /// refresh, and withdraw again. A refresh that is [`Refused`](crate::Refused) says that it is gone.
+    RefreshFirst,
     /// The provider has no way to withdraw a grant, or none for the tokens that there are: a person has to do it in
     /// the account's settings there.
     NotOffered,
@@ -49,7 +52,14 @@ impl Client {
             RevocationAuth::Bearer => grant.access.map(Some),
             _ => Some(None),
         };
-        let (Some(token), Some(bearer)) = (token, bearer) else { return Ok(Revocation::NotOffered) };
+        // What is said of an access token says nothing of the grant while there is a refresh token.
+        let by_access = rules.auth == RevocationAuth::Bearer || rules.token == RevocationToken::AccessToken;
+        let (gone, nothing_to_name) = if by_access && grant.refresh.is_some() {
+            (Revocation::RefreshFirst, Revocation::RefreshFirst)
+        } else {
+            (Revocation::AlreadyGone, Revocation::NotOffered)
+        };
+        let (Some(token), Some(bearer)) = (token, bearer) else { return Ok(nothing_to_name) };
 
         let mut call = Call::default();
         call.scrubber.add(token.expose_secret());
@@ -87,8 +97,8 @@ impl Client {
         match reading.checked(&reply) {
             Ok(_) => Ok(Revocation::Revoked),
             // What the provider refuses because the grant is over is over.
-            Err(Failure::Refused(_)) => Ok(Revocation::AlreadyGone),
-            Err(_) if is_gone(reply.status, rules.auth, rules.method) => Ok(Revocation::AlreadyGone),
+            Err(Failure::Refused(_)) => Ok(gone),
+            Err(_) if is_gone(reply.status, rules.auth, rules.method) => Ok(gone),
             Err(failure) => Err(failure),
         }
     }

@@ -248,6 +248,16 @@ fn an_oauth_provider_is_checked_where_it_is_declared() {
     }
 }
 
+/// The example that authors copy.
+#[test]
+fn the_manifest_in_the_documentation_is_valid() {
+    let page = include_str!("../../../docs/write-a-connector.md");
+    let mut blocks = page.split("```json\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let example = blocks.find(|block| block.contains("oauth2")).unwrap();
+    let manifest = Manifest::parse(example).unwrap();
+    assert_eq!(manifest.auth.oauth.settings().into_iter().collect::<Vec<_>>(), ["domain"]);
+}
+
 #[test]
 fn names_are_unique_within_a_manifest() {
     let told = problems(&with(r#""actions": [{"name": "send"}, {"name": "send"}]"#));

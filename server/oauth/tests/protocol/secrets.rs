@@ -110,7 +110,9 @@ async fn tokens_and_authorizations_print_no_secret() {
     assert_clean(&exchange(&client, &[]).await.unwrap());
     let begun = client.authorize(REDIRECT_URI, &[]).unwrap();
     let verifier = secrecy::ExposeSecret::expose_secret(begun.verifier.as_ref().unwrap()).to_owned();
-    assert!(!format!("{begun:?}").contains(&verifier));
+    let state = secrecy::ExposeSecret::expose_secret(&begun.state);
+    let shown = format!("{begun:?}");
+    assert!(!shown.contains(&verifier) && !shown.contains(state), "{shown}");
 }
 
 proptest! {
