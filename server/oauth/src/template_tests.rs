@@ -93,6 +93,7 @@ fn in_a_path_a_setting_is_one_part() {
     for value in ["..", ".", "a/b", "a\\b", "a?b", "a#b", "a\0"] {
         assert!(fill(template, &[], value).is_err(), "{value:?}");
     }
+    assert!(matches!(fill(template, &[], ".."), Err(FillError::Unfit { .. })), "and the setting is named");
     assert!(fill("https://x.example.com/{a}{a}/t", &[], ".").is_err(), "two dots by two settings");
 }
 

@@ -124,9 +124,11 @@ async fn how_long_to_wait_is_seconds_or_a_date() {
 async fn a_redirect_is_not_followed() {
     let (provider, elsewhere) = (FakeProvider::start().await, FakeProvider::start().await);
     for status in [301, 302, 303, 307, 308] {
-        provider.answer(Answer::empty(status).header("location", &elsewhere.url("/token")));
+        let page = Answer::text(status, "text/plain", "moved, with a-token-for-somebody-else");
+        provider.answer(page.header("location", &elsewhere.url("/token")));
         let unclear = ambiguous(refresh(&client(&provider, auth())).await);
         assert_eq!((unclear.reason, unclear.status), (Unclear::Redirected, Some(status)));
+        assert_eq!(unclear.said, "", "only errors are quoted");
     }
     assert!(elsewhere.asked().is_empty());
 }
