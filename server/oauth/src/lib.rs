@@ -13,6 +13,10 @@
 //!
 //! **Of the `oauth2` crate** the authorization URL, `state` and the proof key are used. Its token calls are not:
 //! they know forms by POST only, replies of the standard's shape only, and keep bodies in memory that is not cleared.
+//!
+//! **What is cleared** once it is used: the bodies, headers and values of calls and replies in our own memory. Not
+//! cleared are the buffers of the TLS and HTTP libraries, JSON texts with escapes while they are read, addresses that
+//! hold secrets because a provider wants them there, and a signing key inside `ring`.
 
 mod app;
 mod authorize;

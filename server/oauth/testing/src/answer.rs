@@ -14,6 +14,8 @@ pub struct Answer {
     body: Vec<u8>,
     /// What it says of its length, where that is not true.
     announced: Option<usize>,
+    /// Whether the connection stays open where the body is cut.
+    stalls: bool,
     /// Whether its length is not said.
     pieces: bool,
     when: When,
@@ -60,6 +62,7 @@ impl Answer {
             headers,
             body: body.as_bytes().to_vec(),
             announced: None,
+            stalls: false,
             pieces: false,
             when: When::Now,
         }
@@ -72,6 +75,7 @@ impl Answer {
             headers: Vec::new(),
             body: Vec::new(),
             announced: None,
+            stalls: false,
             pieces: false,
             when: When::Now,
         }
@@ -95,6 +99,13 @@ impl Answer {
         self.announced = Some(self.body.len());
         self.body.truncate(bytes);
         self
+    }
+
+    /// Announces the whole body, sends its begin, and then nothing more.
+    #[must_use]
+    pub fn stall_after(mut self, bytes: usize) -> Self {
+        self.stalls = true;
+        self.cut_after(bytes)
     }
 
     /// Sent in pieces, without a word on its length.
@@ -130,9 +141,15 @@ impl Answer {
         let body = match self.announced {
             Some(length) => {
                 response = response.header("content-length", length);
-                let cut = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
-                let parts = [Ok(Bytes::from(self.body)), Err(cut)];
-                Body::from_stream(futures::stream::iter(parts))
+                let begin = futures::stream::iter([Ok(Bytes::from(self.body))]);
+                let stalls = self.stalls;
+                let end = futures::stream::once(async move {
+                    if stalls {
+                        std::future::pending::<()>().await;
+                    }
+                    Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset))
+                });
+                Body::from_stream(futures::StreamExt::chain(begin, end))
             }
             None if self.pieces => {
                 let pieces: Vec<_> = self

@@ -186,8 +186,11 @@ async fn a_provider_that_says_nothing_is_given_up() {
         secret: superfasttt_oauth::AppSecret::None,
     };
     let client = Client::new(impatient, made, app.into());
-    provider.answer(Answer::never());
-    let unclear = ambiguous(refresh(&client).await);
-    assert_eq!((unclear.reason, unclear.may_have_reached), (Unclear::TimedOut, true));
-    assert_eq!(provider.asked().len(), 1, "nothing is sent twice");
+    let half = Answer::json(200, &json!({"access_token": "a"})).stall_after(5);
+    for (calls, answer) in [Answer::never(), half].into_iter().enumerate() {
+        provider.answer(answer);
+        let unclear = ambiguous(refresh(&client).await);
+        assert_eq!((unclear.reason, unclear.may_have_reached), (Unclear::TimedOut, true));
+        assert_eq!(provider.asked().len(), calls + 1, "nothing is sent twice");
+    }
 }
