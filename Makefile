@@ -10,7 +10,7 @@ DENY_VERSION := 0.20.2
 # What the contract must not break.
 BUF_AGAINST ?= main
 
-.PHONY: help run build connectors test test-rust test-contract test-sdk test-extract test-connectors test-server test-cli \
+.PHONY: help run build connectors test test-rust test-contract test-sdk test-extract test-oauth test-connectors test-server test-cli \
 	test-run simulate chaos bench check check-format check-lint check-contract check-licences clean need-cargo need-cc need-python \
 	need-postgres
 
@@ -55,6 +55,9 @@ test-sdk: need-cargo need-cc ## Only the Rust SDK and its example
 
 test-extract: need-cargo need-cc ## Only text extraction, each format and the hostile ones
 	cargo test --locked -p superfasttt-extract
+
+test-oauth: need-cargo need-cc ## Only the OAuth client, and with Node against servers of others
+	cargo test --locked -p superfasttt-oauth -p superfasttt-oauth-testing
 
 test-connectors: need-cargo need-cc ## Only the connectors, on real sources
 	cargo test --locked $(CONNECTORS:%=-p connector-%)

@@ -13,6 +13,17 @@ pub(super) fn check(parts: &Parts) -> Vec<Problem> {
     }
     let names = parts.auth.fields.iter().map(|field| field.name.as_str());
     check_unique("auth.fields", names, &mut problems);
+    for (index, field) in parts.auth.fields.iter().enumerate() {
+        let Some(pattern) = &field.pattern else { continue };
+        if schema::compile(&serde_json::json!({"type": "string", "pattern": pattern})).is_err() {
+            problems.push(Problem::new(
+                format!("auth.fields[{index}].pattern"),
+                "it is not a regular expression",
+                "mend it as JSON Schema has patterns",
+            ));
+        }
+    }
+    check_oauth(parts, &mut problems);
     check_unique("actions", parts.actions.iter().map(|action| action.name.as_str()), &mut problems);
     check_unique("events", parts.events.iter().map(|event| event.name.as_str()), &mut problems);
     for (index, action) in parts.actions.iter().enumerate() {
@@ -23,6 +34,30 @@ pub(super) fn check(parts: &Parts) -> Vec<Problem> {
         }
     }
     problems
+}
+
+fn check_oauth(parts: &Parts, problems: &mut Vec<Problem>) {
+    let oauth = &parts.auth.oauth;
+    for problem in oauth.problems() {
+        problems.push(Problem::new(format!("auth.{}", problem.field), problem.message, problem.fix));
+    }
+    for name in oauth.settings() {
+        let setting = &parts.settings["properties"][&name];
+        if setting.is_null() {
+            problems.push(Problem::new(
+                "auth",
+                format!("its addresses hold {{{name}}}, and there is no such setting"),
+                "add it to `settings.properties`, or correct the name",
+            ));
+        } else if setting["x-secret"] == true {
+            // An address is shown to people and stands in the logs of whoever is on the way.
+            problems.push(Problem::new(
+                "auth",
+                format!("its addresses hold {{{name}}}, which is a secret setting"),
+                "use another setting, or `auth.fields` for the secret",
+            ));
+        }
+    }
 }
 
 fn check_runtime(runtime: &Runtime, problems: &mut Vec<Problem>) {

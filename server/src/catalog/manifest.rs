@@ -124,7 +124,7 @@ pub(super) struct Parts {
     #[serde(default)]
     permissions: Vec<String>,
     #[serde(default = "SettingsSchema::nothing")]
-    settings: Value,
+    pub(super) settings: Value,
     #[serde(default)]
     capabilities: Vec<String>,
     #[serde(default)]

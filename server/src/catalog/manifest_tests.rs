@@ -1,5 +1,7 @@
 use super::*;
-use crate::catalog::{AuthKind, OAuthFlow};
+use superfasttt_oauth::{ClientAuth, CodeMeaning, Flow, Paths, RevocationMethod, TokenMethod, TokenRequest};
+
+use crate::catalog::AuthKind;
 
 /// The two manifests that the project began with. They are valid as they stand, for ever.
 const GOOGLE_DRIVE: &str = r#"{
@@ -43,9 +45,9 @@ fn the_first_manifest_is_valid_as_it_stands() {
     assert_eq!(manifest.id, "google-drive");
     assert_eq!(manifest.name, "Google Drive");
     assert_eq!(manifest.auth.kind, AuthKind::OAuth2);
-    assert_eq!(manifest.auth.flow, OAuthFlow::AuthorizationCode);
-    assert!(manifest.auth.pkce);
-    assert_eq!(manifest.auth.scopes, ["https://www.googleapis.com/auth/drive.readonly"]);
+    assert_eq!(manifest.auth.oauth.flow, Flow::AuthorizationCode);
+    assert!(manifest.auth.oauth.pkce);
+    assert_eq!(manifest.auth.oauth.scopes, ["https://www.googleapis.com/auth/drive.readonly"]);
     assert_eq!(manifest.sync.frequency, Frequency::Every(Duration::from_secs(900)));
     assert_eq!(manifest.permissions, ["integrations.read", "integrations.manage"]);
     assert_eq!(manifest.raw, GOOGLE_DRIVE);
@@ -77,7 +79,15 @@ fn every_field_is_read() {
                 "flow": "client_credentials", "pkce": false, "request": "json", "method": "get",
                 "client_auth": "basic", "authorize_params": {"access_type": "offline"},
                 "token_params": {"audience": "api"}, "scope_separator": ",", "token_path": "authed_user",
-                "extras": ["instance_url"], "fields": [{"name": "tenant", "secret": false}]
+                "extras": ["instance_url"], "fields": [{"name": "tenant", "secret": false, "help": "h", "placeholder": "p", "pattern": "^[a-z]+$"}],
+                "capability_scopes": {"execute": ["write"]}, "optional_scopes": ["o"],
+                "optional_scope_param": "optional_scope", "further_scopes": {"user_scope": ["u"]},
+                "scope_param": "scopes", "unlisted_scopes": ["offline_access"],
+                "scope_aliases": {"read": ["repo"]}, "refreshed_token_path": "",
+                "token_fields": {"error": ["error", "code"], "token_type": [], "expires_at": "until"},
+                "error_codes": {"gone": "refused"}, "refresh_idle": "90d", "refresh_lifetime": "365d",
+                "revocation": {"method": "delete", "request": "json", "auth": "bearer", "token": "access_token",
+                               "token_param": "", "params": {"a": "b"}}
             },
             "sync": {"mode": "full", "frequency": "0 */2 * * *", "full_frequency": "7d", "time_zone": "Europe/Paris"},
             "permissions": ["integrations.read"],
@@ -91,7 +101,23 @@ fn every_field_is_read() {
         }"#,
     )
     .unwrap();
-    assert_eq!(manifest.auth.token_params["audience"], "api");
+    let oauth = &manifest.auth.oauth;
+    assert_eq!(oauth.token_params["audience"], "api");
+    assert_eq!((oauth.flow, oauth.pkce), (Flow::ClientCredentials, false));
+    assert_eq!((oauth.request, oauth.method), (TokenRequest::Json, TokenMethod::Get));
+    assert_eq!((oauth.client_auth, oauth.token_path.as_str()), (ClientAuth::Basic, "authed_user"));
+    assert_eq!((oauth.scope_separator.as_str(), oauth.extras[0].as_str()), (",", "instance_url"));
+    assert_eq!(oauth.capability_scopes["execute"], ["write"]);
+    assert_eq!(oauth.further_scopes["user_scope"], ["u"]);
+    assert_eq!(oauth.token_fields.error, Paths::new(&["error", "code"]));
+    assert_eq!(oauth.token_fields.access_token, Paths::new(&["access_token"]), "the others stay");
+    assert_eq!(oauth.error_codes["gone"], CodeMeaning::Refused);
+    assert_eq!(oauth.refresh_idle, Some(Duration::from_secs(90 * 86400)));
+    assert_eq!(
+        (oauth.revocation.method, oauth.revocation.token_param.as_str()),
+        (RevocationMethod::Delete, "")
+    );
+    assert_eq!(manifest.auth.fields[0].pattern.as_deref(), Some("^[a-z]+$"));
     assert_eq!(manifest.auth.fields[0].name, "tenant");
     assert!(!manifest.auth.fields[0].secret && manifest.auth.fields[0].required);
     assert_eq!(manifest.sync.time_zone, chrono_tz::Europe::Paris);
@@ -190,6 +216,46 @@ fn a_runtime_is_a_command_or_an_endpoint() {
         assert!(told.contains(said), "{runtime}: {told}");
     }
     assert!(Manifest::parse(&with(r#""runtime": {"endpoint": "http://127.0.0.1:50051"}"#)).is_ok());
+}
+
+#[test]
+fn an_oauth_provider_is_checked_where_it_is_declared() {
+    let auth = |auth: &str| {
+        let text = format!(
+            r#"{{"id": "demo", "sync": {{"mode": "full"}}, "auth": {{"type": "oauth2", {auth}}},
+                "settings": {{"type": "object", "properties": {{"key": {{"type": "string", "x-secret": true}}}}}}}}"#
+        );
+        problems(&text).join("\n")
+    };
+    for (declared, said) in [
+        (r#""token_url": "https://{domain}.acme.example/token""#, "there is no such setting"),
+        (r#""token_url": "https://{key}.acme.example/token""#, "a secret setting"),
+        (r#""token_url": "https://user@acme.example/token""#, "`auth.token_url`: it must not hold `@`"),
+        (r#""authorize_params": {"redirect_uri": "https://evil.example"}"#, "`auth.authorize_params`"),
+        (r#""extras": ["authed_user.refresh_token"]"#, "`auth.extras`"),
+        (r#""client_auth": "bearer""#, "`auth.client_auth`"),
+        (r#""capability_scopes": {"exeucte": ["write"]}"#, "`auth.capability_scopes"),
+        (r#""error_codes": {"gone": "over"}"#, "is not one of \"refused\""),
+        (r#""refresh_idle": "ninety days""#, "`auth.refresh_idle`"),
+        (r#""token_fields": {"acess_token": "token"}"#, "did you mean \"access_token\"?"),
+        (
+            r#""fields": [{"name": "a", "pattern": "("}]"#,
+            "`auth.fields[0].pattern`: it is not a regular expression",
+        ),
+    ] {
+        let told = auth(declared);
+        assert!(told.contains(said), "{declared}: {told}");
+    }
+}
+
+/// The example that authors copy.
+#[test]
+fn the_manifest_in_the_documentation_is_valid() {
+    let page = include_str!("../../../docs/write-a-connector.md");
+    let mut blocks = page.split("```json\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let example = blocks.find(|block| block.contains("oauth2")).unwrap();
+    let manifest = Manifest::parse(example).unwrap();
+    assert_eq!(manifest.auth.oauth.settings().into_iter().collect::<Vec<_>>(), ["domain"]);
 }
 
 #[test]

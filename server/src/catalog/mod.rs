@@ -18,7 +18,7 @@ mod settings;
 mod store;
 mod watch;
 
-pub use auth::{Auth, AuthField, AuthKind, ClientAuth, OAuthFlow, TokenMethod, TokenRequest};
+pub use auth::{Auth, AuthField, AuthKind};
 pub use entry::{ConnectorEntry, Endpoint, Runnable};
 pub use frequency::{Frequency, FrequencyError, MAX_INTERVAL, MIN_INTERVAL, parse_cron};
 pub use manifest::{
