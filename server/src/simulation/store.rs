@@ -27,8 +27,8 @@ use crate::store::item_errors::{ItemErrorFilter, ItemErrorStore, Shield, StoredI
 use crate::store::overview::{Overview, OverviewStore};
 use crate::store::raw_items::{RawItem, RawItemStore};
 use crate::store::runs::{
-    Claiming, Claims, LogPart, LookedAt, Queued, Run, RunOutcome, RunProgress, RunStore, StoredLogLine,
-    Surplus, Work,
+    Claiming, Claims, DueRuns, LogPart, LookedAt, Queued, Run, RunOutcome, RunProgress, RunStore,
+    StoredLogLine, Surplus, Work,
 };
 use crate::store::sync_states::{ScopeState, SyncStateStore};
 use crate::store::wanted::{Leftovers, Retried, Wanted, WantedStore};
@@ -232,7 +232,7 @@ with_faults! { RunStore {
         id: String, connection: ConnectionKey, trigger: Trigger, work: Work, now: DateTime<Utc>
     ) -> Queued;
     fn queue_renormalization(id: String, connection: ConnectionKey, now: DateTime<Utc>) -> Queued;
-    fn queue_due_runs(new_id: fn() -> String, limit: usize, now: DateTime<Utc>) -> u64;
+    fn queue_due_runs(new_id: fn() -> String, limit: usize, now: DateTime<Utc>) -> DueRuns;
     fn turn_back(after: ConnectionKey, limit: usize, now: DateTime<Utc>) -> Option<ConnectionKey>;
     fn claim_runs(claiming: Claiming, now: DateTime<Utc>) -> Claims;
     fn renew_leases(fences: Vec<Fence>, lease: Duration, now: DateTime<Utc>) -> Vec<Fence>;
