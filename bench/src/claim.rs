@@ -213,14 +213,14 @@ fn statements(connections: u64, dialect: &str) -> anyhow::Result<Vec<String>> {
             "INSERT INTO sync_states (connection, scope, cursor) {numbers} SELECT n, '', {blob} FROM {from}"
         ),
         format!(
-            "INSERT INTO runs (id, connection, organization, connector, turn, state, cause, full_sync, mode, \
+            "INSERT INTO runs (id, connection, organization, connector, turn, state, cause, work, mode, \
              created_at, started_at, ended_at, pulls, attempts) {numbers} \
-             SELECT {}, n, {owner}, 1, 4, 1, {no}, 1, {now} - n, {now} - n, {now} - n, 1, 1 FROM {from}",
+             SELECT {}, n, {owner}, 1, 4, 1, 2, 1, {now} - n, {now} - n, {now} - n, 1, 1 FROM {from}",
             id("8")
         ),
         format!(
-            "INSERT INTO runs (id, connection, organization, connector, turn, state, cause, full_sync, created_at) \
-             {numbers} SELECT {}, n, {owner}, 1, 1, 1, {no}, {now} + n FROM {from} WHERE n % {ONE_WAITS_OF} = 0",
+            "INSERT INTO runs (id, connection, organization, connector, turn, state, cause, work, created_at) \
+             {numbers} SELECT {}, n, {owner}, 1, 1, 1, 2, {now} + n FROM {from} WHERE n % {ONE_WAITS_OF} = 0",
             id("9")
         ),
     ])

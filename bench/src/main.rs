@@ -31,7 +31,7 @@ struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     documents: Option<u64>,
 
-    /// How many connections: claim instead of 1,000,000, idle instead of 4,000
+    /// How many connections: claim instead of 1,000,000, idle instead of 10,000
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     connections: Option<u64>,
 
@@ -173,7 +173,7 @@ async fn with_postgres(args: &Args, programs: &Programs, report: &mut Report) ->
         }
     };
     if wants(Figure::Idle) {
-        let connections = args.connections.unwrap_or(4_000).try_into()?;
+        let connections = args.connections.unwrap_or(10_000).try_into()?;
         let stores = (args.store != Stores::Postgres, args.store != Stores::Sqlite);
         match idle::measure(programs, &cluster, stores, connections, repetitions).await? {
             Ok(ratios) => report.ratios.extend(ratios),

@@ -46,8 +46,8 @@ use outcomes::Outcomes;
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 const SHARED_LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
-/// Due connections that are queued in one transaction.
-const DUE_AT_ONCE: usize = 1000;
+/// Due connections that are queued in one transaction: few enough that what is free meanwhile does not wait for long.
+const DUE_AT_ONCE: usize = 200;
 /// How often in a row what waits is looked at, when all that was seen is over its limits.
 const LOOKS: usize = 16;
 /// How long to wait for more where one claim, or one write, can be for many runs.
@@ -192,9 +192,9 @@ impl Scheduler {
         self.begin_deletions().await?;
         let mut next = self.store.next_due().await?;
         if next.is_some_and(|next| next <= self.clock.now()) {
-            while self.store.queue_due_runs(new_id, DUE_AT_ONCE, self.clock.now()).await?
-                == DUE_AT_ONCE as u64
-            {}
+            while self.store.queue_due_runs(new_id, DUE_AT_ONCE, self.clock.now()).await?.more {
+                self.begin_runs().await?;
+            }
             next = self.store.next_due().await?;
         }
         self.begin_runs().await?;

@@ -30,8 +30,8 @@ use crate::store::oauth_sessions::{NewOAuthSession, OAuthSessionStore, Taking};
 use crate::store::overview::{Overview, OverviewStore};
 use crate::store::raw_items::{RawItem, RawItemStore};
 use crate::store::runs::{
-    Claiming, Claims, LogPart, LookedAt, Queued, Run, RunOutcome, RunProgress, RunStore, StoredLogLine,
-    Surplus, Work,
+    Claiming, Claims, DueRuns, LogPart, LookedAt, Queued, Run, RunOutcome, RunProgress, RunStore,
+    StoredLogLine, Surplus, Work,
 };
 use crate::store::secrets::{Resealed, SecretStore, Secrets, StoredSecret};
 use crate::store::sync_states::{ScopeState, SyncStateStore};
@@ -276,7 +276,7 @@ with_faults! { RunStore {
         id: String, connection: ConnectionKey, trigger: Trigger, work: Work, now: DateTime<Utc>
     ) -> Queued;
     fn queue_renormalization(id: String, connection: ConnectionKey, now: DateTime<Utc>) -> Queued;
-    fn queue_due_runs(new_id: fn() -> String, limit: usize, now: DateTime<Utc>) -> u64;
+    fn queue_due_runs(new_id: fn() -> String, limit: usize, now: DateTime<Utc>) -> DueRuns;
     fn turn_back(after: ConnectionKey, limit: usize, now: DateTime<Utc>) -> Option<ConnectionKey>;
     fn claim_runs(claiming: Claiming, now: DateTime<Utc>) -> Claims;
     fn renew_leases(fences: Vec<Fence>, lease: Duration, now: DateTime<Utc>) -> Vec<Fence>;

@@ -15,8 +15,8 @@ use super::{Data, MemoryStore};
 use crate::schedule::times;
 use crate::store::runs::fair::{self, Lane, LaneKey, Load};
 use crate::store::runs::{
-    Claim, Claiming, Claims, LogPart, LookedAt, Queued, Run, RunCounts, RunOutcome, RunProgress, RunStore,
-    StoredLogLine, Surplus, Work, lanes_in_a_look, state,
+    Claim, Claiming, Claims, DueRuns, LogPart, LookedAt, Queued, Run, RunCounts, RunOutcome, RunProgress,
+    RunStore, StoredLogLine, Surplus, Work, lanes_in_a_look, state,
 };
 use crate::store::{ConnectionKey, Fence, Listed, Result, StoreError};
 
@@ -99,13 +99,18 @@ impl RunStore for MemoryStore {
         queued
     }
 
-    async fn queue_due_runs(&self, new_id: fn() -> String, limit: usize, now: DateTime<Utc>) -> Result<u64> {
+    async fn queue_due_runs(
+        &self,
+        new_id: fn() -> String,
+        limit: usize,
+        now: DateTime<Utc>,
+    ) -> Result<DueRuns> {
         self.write(|data| {
             let due = data.due().filter(|(at, _)| *at <= now);
             let mut due: Vec<_> = due.collect();
             due.sort_unstable();
             due.truncate(limit);
-            let mut queued = 0;
+            let (mut queued, more) = (0, due.len() == limit);
             for (_, key) in due {
                 let connection = &data.row(key)?.connection;
                 let (cause, last_full_at) = (connection.next_cause, connection.last_full_at);
@@ -128,7 +133,7 @@ impl RunStore for MemoryStore {
                     queued += 1;
                 }
             }
-            Ok(queued)
+            Ok(DueRuns { queued, more })
         })
         .await
     }

@@ -59,6 +59,15 @@ impl Surplus {
     }
 }
 
+/// What [`RunStore::queue_due_runs`] did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DueRuns {
+    /// How many runs were queued.
+    pub queued: u64,
+    /// As many connections were due as were to be looked at: there may be more.
+    pub more: bool,
+}
+
 /// A run as it is stored.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Run {
@@ -369,8 +378,13 @@ pub trait RunStore: Send + Sync {
 
     /// Queues a run for up to `limit` connections that are due, the longest overdue first (ids come from `new_id`),
     /// says when each is due again, and queues again each parked run whose time has come. A connection whose run is
-    /// under way is passed over, or gets one more afterwards, as its schedule says. Says how many runs were queued.
-    async fn queue_due_runs(&self, new_id: fn() -> String, limit: usize, now: DateTime<Utc>) -> Result<u64>;
+    /// under way is passed over, or gets one more afterwards, as its schedule says.
+    async fn queue_due_runs(
+        &self,
+        new_id: fn() -> String,
+        limit: usize,
+        now: DateTime<Utc>,
+    ) -> Result<DueRuns>;
 
     /// Corrects what was written while a clock showed later times than `now`: connections behind `after`, up to `limit`, are
     /// due when their schedules say now, and parked runs go on. Says behind which connection to go on; `None` at the end.

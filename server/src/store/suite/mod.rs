@@ -53,6 +53,7 @@ macro_rules! suite {
                 a_running_run_stays_as_it_is,
                 a_parked_run_is_queued_again_when_asked_or_due,
                 a_due_connection_gets_a_run,
+                what_is_due_is_looked_at_a_few_at_a_time_whatever_becomes_of_it,
                 a_clock_that_was_ahead_leaves_nothing_far_ahead,
                 a_stopped_connection_is_not_due,
                 downtime_is_caught_up_once,

@@ -108,9 +108,9 @@ pub async fn a_parked_run_is_queued_again_when_asked_or_due(store: Shared) {
     assert_eq!(parked.error, Some(error));
     assert_eq!(store.connection_by_key(connection.key).await.unwrap().unwrap().failures, 0);
     assert_eq!(store.next_due().await.unwrap(), Some(at(60)));
-    assert_eq!(store.queue_due_runs(next_id, 1000, at(59)).await.unwrap(), 0);
+    assert_eq!(store.queue_due_runs(next_id, 1000, at(59)).await.unwrap().queued, 0);
     assert_eq!(store.claim_run(at(59)).await.unwrap(), None);
-    assert_eq!(store.queue_due_runs(next_id, 1000, at(60)).await.unwrap(), 1);
+    assert_eq!(store.queue_due_runs(next_id, 1000, at(60)).await.unwrap().queued, 1);
     let (again, fence) = store.claim_run(at(60)).await.unwrap().unwrap();
     assert_eq!((again.id.as_str(), again.attempts, again.resume_at), ("r-docs", 2, None));
     assert_eq!(again.started_at, run.started_at, "it began when it first began");
@@ -123,8 +123,8 @@ pub async fn a_parked_run_is_queued_again_when_asked_or_due(store: Shared) {
 
 pub async fn a_due_connection_gets_a_run(store: Shared) {
     let connection = scheduled(&store, "docs").await;
-    assert_eq!(store.queue_due_runs(next_id, 1000, at(-1)).await.unwrap(), 0);
-    assert_eq!(store.queue_due_runs(next_id, 1000, at(30)).await.unwrap(), 1);
+    assert_eq!(store.queue_due_runs(next_id, 1000, at(-1)).await.unwrap().queued, 0);
+    assert_eq!(store.queue_due_runs(next_id, 1000, at(30)).await.unwrap().queued, 1);
     let queued = store.active_run(connection.key).await.unwrap().unwrap();
     // It was made: that is why it runs for the first time.
     assert_eq!((queued.trigger, queued.work, queued.created_at), (Trigger::Settings, Work::Changes, at(30)));
@@ -135,8 +135,20 @@ pub async fn a_due_connection_gets_a_run(store: Shared) {
     assert_eq!(store.next_due().await.unwrap(), Some(next));
     let once = NewConnection { next: due(at(1)), ..new_connection("once") };
     let once = store.create_connection(once, start()).await.unwrap();
-    assert_eq!(store.queue_due_runs(next_id, 1000, at(1)).await.unwrap(), 1);
+    assert_eq!(store.queue_due_runs(next_id, 1000, at(1)).await.unwrap().queued, 1);
     assert_eq!(store.connection_by_key(once.key).await.unwrap().unwrap().next_run_at, None);
+}
+
+pub async fn what_is_due_is_looked_at_a_few_at_a_time_whatever_becomes_of_it(store: Shared) {
+    for name in ["a", "b", "c"] {
+        scheduled(&store, name).await;
+    }
+    let more = async |now, limit| store.queue_due_runs(next_id, limit, now).await.unwrap().more;
+    assert!(more(at(10), 2).await && !more(at(10), 2).await);
+    // All of them have a run already, so that none is queued.
+    assert!(more(at(1000), 2).await, "one is due still");
+    assert!(!more(at(1000), 2).await);
+    assert!(store.next_due().await.unwrap() > Some(at(1000)));
 }
 
 pub async fn a_clock_that_was_ahead_leaves_nothing_far_ahead(store: Shared) {
@@ -144,7 +156,7 @@ pub async fn a_clock_that_was_ahead_leaves_nothing_far_ahead(store: Shared) {
     let (often, stays) = (scheduled(&store, "often").await, scheduled(&store, "stays").await);
     let (_, parked, fence) = running(&store, "parked").await;
     // The clock shows next year: what is due then is queued, and due again a year from now.
-    assert_eq!(store.queue_due_runs(next_id, 1000, at(YEAR)).await.unwrap(), 2);
+    assert_eq!(store.queue_due_runs(next_id, 1000, at(YEAR)).await.unwrap().queued, 2);
     let park = RunEnd { resume_at: Some(at(YEAR + 60)), ..ended(State::Parked) };
     store.end_run(fence, &parked.id, park, at(YEAR)).await.unwrap();
     let (run, fence) = store.claim_run(at(YEAR)).await.unwrap().unwrap();
@@ -188,13 +200,17 @@ pub async fn a_stopped_connection_is_not_due(store: Shared) {
     let change = ConnectionChange { paused: Some(true), ..ConnectionChange::default() };
     store.update_connection("c-paused", None, change, start()).await.unwrap();
     store.begin_deletion("c-deleted", None, start()).await.unwrap();
-    assert_eq!(store.queue_due_runs(next_id, 1000, at(10)).await.unwrap(), 0);
+    assert_eq!(store.queue_due_runs(next_id, 1000, at(10)).await.unwrap().queued, 0);
     assert_eq!(store.next_due().await.unwrap(), None);
 }
 
 pub async fn downtime_is_caught_up_once(store: Shared) {
     let connection = scheduled(&store, "docs").await;
-    assert_eq!(store.queue_due_runs(next_id, 1000, at(10_050)).await.unwrap(), 1, "not once per missed tick");
+    assert_eq!(
+        store.queue_due_runs(next_id, 1000, at(10_050)).await.unwrap().queued,
+        1,
+        "not once per missed tick"
+    );
     let (run, fence) = store.claim_run(at(10_050)).await.unwrap().unwrap();
     store.end_run(fence, &run.id, ended(State::Succeeded), at(10_051)).await.unwrap();
     let next = store.connection_by_key(connection.key).await.unwrap().unwrap().next_run_at.unwrap();
@@ -210,7 +226,11 @@ pub async fn what_is_due_while_a_run_goes_on_is_left_out_or_waits(store: Shared)
         store.queue_due_runs(next_id, 1000, start()).await.unwrap();
         let (run, fence) = store.claim_run(start()).await.unwrap().unwrap();
         for second in [150, 300, 450] {
-            assert_eq!(store.queue_due_runs(next_id, 1000, at(second)).await.unwrap(), 0, "one at a time");
+            assert_eq!(
+                store.queue_due_runs(next_id, 1000, at(second)).await.unwrap().queued,
+                0,
+                "one at a time"
+            );
             assert!(store.next_due().await.unwrap() > Some(at(second)), "it is not looked at again at once");
         }
         let next_id = format!("follows-{name}");
@@ -253,8 +273,8 @@ pub async fn a_planned_run_is_due_once(store: Shared) {
     let next = Some(Due { at: at(50), cause: Trigger::Planned, full: true });
     let new = NewConnection { schedule, next, ..new_connection("docs") };
     let connection = store.create_connection(new, start()).await.unwrap();
-    assert_eq!(store.queue_due_runs(next_id, 1000, at(49)).await.unwrap(), 0);
-    assert_eq!(store.queue_due_runs(next_id, 1000, at(55)).await.unwrap(), 1);
+    assert_eq!(store.queue_due_runs(next_id, 1000, at(49)).await.unwrap().queued, 0);
+    assert_eq!(store.queue_due_runs(next_id, 1000, at(55)).await.unwrap().queued, 1);
     let (run, fence) = store.claim_run(at(55)).await.unwrap().unwrap();
     assert_eq!((run.trigger, run.work), (Trigger::Planned, Work::Full));
     store.end_run(fence, &run.id, ended(State::Succeeded), at(56)).await.unwrap();
@@ -470,7 +490,7 @@ pub async fn a_run_is_cancelled_wherever_it_stands(store: Shared) {
     let parked = RunEnd { resume_at: Some(at(60)), ..ended(State::Parked) };
     store.end_run(fence, "r-3", parked, at(3)).await.unwrap();
     assert!(store.cancel_run("r-3", at(4)).await.unwrap());
-    assert_eq!(store.queue_due_runs(next_id, 1000, at(100)).await.unwrap(), 0);
+    assert_eq!(store.queue_due_runs(next_id, 1000, at(100)).await.unwrap().queued, 0);
 }
 
 pub async fn runs_do_not_overlap_by_their_times_whatever_clocks_show(store: Shared) {

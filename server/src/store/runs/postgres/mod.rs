@@ -19,8 +19,8 @@ use tokio_postgres::Row;
 
 use super::columns::{COLUMNS, TABLES, trigger, turn};
 use super::{
-    Claiming, Claims, LogPart, LookedAt, Queued, Run, RunOutcome, RunProgress, RunStore, StoredLogLine,
-    Surplus, Work, state,
+    Claiming, Claims, DueRuns, LogPart, LookedAt, Queued, Run, RunOutcome, RunProgress, RunStore,
+    StoredLogLine, Surplus, Work, state,
 };
 use crate::schedule::times;
 use crate::store::columns::{from_json, micros, time, to_json};
@@ -69,15 +69,20 @@ impl RunStore for PostgresStore {
         .await
     }
 
-    async fn queue_due_runs(&self, new_id: fn() -> String, limit: usize, now: DateTime<Utc>) -> Result<u64> {
+    async fn queue_due_runs(
+        &self,
+        new_id: fn() -> String,
+        limit: usize,
+        now: DateTime<Utc>,
+    ) -> Result<DueRuns> {
         self.write((new_id, limit as i64, now), |tx, (new_id, limit, now)| {
             Box::pin(async move {
-                let queued = queue_due(tx, *new_id, *limit, *now).await?;
+                let due = queue_due(tx, *new_id, *limit, *now).await?;
                 // Another replica that does the same passes over those that this one has.
                 let sql = "UPDATE runs SET state = 1, resume_at = NULL WHERE id IN \
                      (SELECT id FROM runs WHERE state = 3 AND resume_at <= $1 ORDER BY id FOR UPDATE SKIP LOCKED)";
                 let resumed = tx.execute(sql, &[&micros(*now)]).await?;
-                Ok(queued + resumed)
+                Ok(DueRuns { queued: due.queued + resumed, ..due })
             })
         })
         .await
@@ -255,14 +260,14 @@ async fn hold_open(tx: &Tx, connection: ConnectionKey) -> Outcome<Result<()>> {
 }
 
 /// Queues runs of connections that are due; says how many.
-async fn queue_due(tx: &Tx, new_id: fn() -> String, limit: i64, now: DateTime<Utc>) -> Outcome<u64> {
+async fn queue_due(tx: &Tx, new_id: fn() -> String, limit: i64, now: DateTime<Utc>) -> Outcome<DueRuns> {
     // One that somebody holds is due at the next look.
     let sql = "SELECT pk, id, schedule, last_full_at, next_cause FROM connections \
          WHERE next_run_at <= $1 AND next_run_at IS NOT NULL AND NOT disabled AND NOT paused \
          AND deleting_at IS NULL ORDER BY next_run_at LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED";
     let due = tx.query(sql, &[&micros(now), &limit]).await?;
     if due.is_empty() {
-        return Ok(0);
+        return Ok(DueRuns::default());
     }
     // A statement of its own, which sees what was committed before the rows were held.
     let keys: Vec<i64> = due.iter().map(|row| row.get(0)).collect();
@@ -300,7 +305,7 @@ async fn queue_due(tx: &Tx, new_id: fn() -> String, limit: i64, now: DateTime<Ut
              FROM unnest($1::bigint[], $2::text[]) AS u(pk, schedule) WHERE c.pk = u.pk";
         tx.execute(sql, &[&schedules.0, &schedules.1]).await?;
     }
-    Ok(queued.len() as u64)
+    Ok(DueRuns { queued: queued.len() as u64, more: due.len() as i64 == limit })
 }
 
 /// Corrects what was written while a clock showed later times than `now`.

@@ -17,8 +17,8 @@ use tokio::sync::watch;
 
 use super::columns::{COLUMNS, TABLES, trigger, turn};
 use super::{
-    Claiming, Claims, LogPart, LookedAt, Queued, Run, RunOutcome, RunProgress, RunStore, StoredLogLine,
-    Surplus, Work, state,
+    Claiming, Claims, DueRuns, LogPart, LookedAt, Queued, Run, RunOutcome, RunProgress, RunStore,
+    StoredLogLine, Surplus, Work, state,
 };
 use crate::schedule::times;
 use crate::store::columns::{from_json, micros, time, to_json};
@@ -84,7 +84,12 @@ impl RunStore for SqliteStore {
         .await
     }
 
-    async fn queue_due_runs(&self, new_id: fn() -> String, limit: usize, now: DateTime<Utc>) -> Result<u64> {
+    async fn queue_due_runs(
+        &self,
+        new_id: fn() -> String,
+        limit: usize,
+        now: DateTime<Utc>,
+    ) -> Result<DueRuns> {
         self.write(move |tx| {
             let due = tx
                 .prepare_cached(
@@ -98,7 +103,7 @@ impl RunStore for SqliteStore {
                     Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?))
                 })?
                 .collect::<rusqlite::Result<Vec<(i64, String, String, Option<i64>, i32, Option<bool>)>>>()?;
-            let mut queued = 0;
+            let (mut queued, more) = (0, due.len() == limit);
             for (key, id, written, last_full_at, cause, active) in due {
                 let connection = ConnectionKey(key);
                 let turn = times::turn(&id, from_json("schedule", &written)?, last_full_at.map(time), now);
@@ -119,7 +124,7 @@ impl RunStore for SqliteStore {
             let resumed = tx
                 .prepare_cached("UPDATE runs SET state = ?1, resume_at = NULL WHERE state = 3 AND resume_at <= ?2")?
                 .execute(params![number(State::Queued), micros(now)])?;
-            Ok(queued + resumed as u64)
+            Ok(DueRuns { queued: queued + resumed as u64, more })
         })
         .await
     }
