@@ -7,6 +7,7 @@ pub mod chance;
 pub mod clock;
 pub mod config;
 pub mod content;
+pub mod credentials;
 pub mod documents;
 pub mod keys;
 pub mod process;

@@ -7,8 +7,8 @@ use super::environment::Environment;
 use super::layers::Layers;
 use super::problem::{Checks, ConfigError, ConfigProblem, Origin};
 use super::{
-    ConnectorsConfig, ContentConfig, DataConfig, DatabaseConfig, DocumentsConfig, LogConfig, ProcessConfig,
-    RunsConfig, ServerConfig, SyncConfig, TelemetryConfig, VaultConfig,
+    ConnectorsConfig, ContentConfig, DataConfig, DatabaseConfig, DocumentsConfig, LogConfig, OAuthConfig,
+    ProcessConfig, RunsConfig, ServerConfig, SyncConfig, TelemetryConfig, VaultConfig,
 };
 
 /// The commented default file: the documentation of every key.
@@ -28,6 +28,8 @@ pub struct Config {
     pub database: DatabaseConfig,
     /// The master keys of secrets.
     pub vault: VaultConfig,
+    /// How accounts are connected at providers.
+    pub oauth: OAuthConfig,
     /// Where the connectors are.
     pub connectors: ConnectorsConfig,
     /// How connectors are run.
@@ -79,6 +81,7 @@ impl Config {
             "data",
             "database",
             "vault",
+            "oauth",
             "connectors",
             "process",
             "sync",
@@ -94,6 +97,7 @@ impl Config {
             data: layers.section("data", &mut problems),
             database: layers.section("database", &mut problems),
             vault: layers.section("vault", &mut problems),
+            oauth: layers.section("oauth", &mut problems),
             connectors: layers.section("connectors", &mut problems),
             process: layers.section("process", &mut problems),
             sync: layers.section("sync", &mut problems),
@@ -145,6 +149,7 @@ impl Config {
         self.data.validate(&mut Checks::new("data", layers, problems));
         self.database.validate(&mut Checks::new("database", layers, problems));
         self.vault.validate(&mut Checks::new("vault", layers, problems));
+        self.oauth.validate(&mut Checks::new("oauth", layers, problems));
         self.connectors.validate(&mut Checks::new("connectors", layers, problems));
         self.process.validate(&mut Checks::new("process", layers, problems));
         self.sync.validate(&mut Checks::new("sync", layers, problems));

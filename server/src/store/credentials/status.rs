@@ -33,6 +33,9 @@ pub struct Status {
     /// The OAuth app that it was granted to; empty: it is no grant.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub oauth_app: String,
+    /// How the access token is presented; empty: as a bearer token.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub token_type: String,
     /// What was granted.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub granted_scopes: Vec<String>,
@@ -94,6 +97,7 @@ impl Default for Status {
             account: None,
             other_account: None,
             oauth_app: String::new(),
+            token_type: String::new(),
             granted_scopes: Vec::new(),
             missing_scopes: Vec::new(),
             extras: Map::new(),

@@ -62,6 +62,7 @@ pub async fn a_credential_is_read_back_as_it_was_put(store: Shared) {
         account: account("1"),
         other_account: account("2"),
         oauth_app: "app".to_owned(),
+        token_type: "Bearer".to_owned(),
         granted_scopes: vec!["a".to_owned()],
         missing_scopes: vec!["b".to_owned()],
         extras: json!({"instance_url": "https://acme.example"}).as_object().unwrap().clone(),

@@ -1,0 +1,74 @@
+//! The OAuth provider of a connection, and the app that talks to it.
+
+use std::sync::Arc;
+
+use secrecy::{ExposeSecret, SecretString};
+use superfasttt_oauth::{App, AppSecret, Client, ClientAuth, Provider, SigningKey, UrlRules};
+use superfasttt_proto::connector::v1::Reason;
+use superfasttt_proto::error::ConnectorError;
+
+use super::trouble::{away, internal};
+use super::{Credentials, field};
+use crate::catalog::Manifest;
+use crate::store::connections::Connection;
+use crate::store::oauth_apps::OAuthApp;
+use crate::store::secrets::Secrets;
+use crate::vault::Place;
+
+impl Credentials {
+    /// A client of the connection's provider, as the app `id`, else as the one that its organisation uses.
+    ///
+    /// # Errors
+    /// `SETTINGS_INVALID` where the settings make no address, or there is no app.
+    pub(super) async fn client(
+        &self,
+        connection: &Connection,
+        manifest: &Manifest,
+        id: &str,
+    ) -> Result<(Client, OAuthApp), ConnectorError> {
+        let of_person = |message: String| ConnectorError::new(Reason::SettingsInvalid, message);
+        let rules = UrlRules {
+            allowed_hosts: &manifest.allowed_hosts,
+            operator_hosts: &self.config.allowed_hosts,
+            allow_loopback: self.config.allow_loopback,
+        };
+        let declaration = Arc::new(manifest.auth.oauth.clone());
+        let provider = Provider::new(declaration, &connection.settings, &rules)
+            .map_err(|error| of_person(error.to_string()))?;
+        let found = match id {
+            "" => self.store.oauth_app_for(&connection.organization, &connection.connector).await,
+            id => self.store.oauth_app(id).await,
+        };
+        let (app, secrets) = found.map_err(|error| away(&error))?.ok_or_else(|| {
+            of_person(format!(
+                "there is no OAuth app for connector {:?}: an administrator has to register one with the provider and \
+                 store it (`connectorctl oauth-apps create {}`)",
+                connection.connector, connection.connector
+            ))
+        })?;
+        let secret = self.app_secret(manifest, &app, &secrets).await?;
+        let known = App { client_id: app.client_id.clone(), secret };
+        Ok((Client::new(self.http.clone(), provider, Arc::new(known)), app))
+    }
+
+    async fn app_secret(
+        &self,
+        manifest: &Manifest,
+        app: &OAuthApp,
+        secrets: &Secrets,
+    ) -> Result<AppSecret, ConnectorError> {
+        let Some(sealed) = secrets.get(field::CLIENT_SECRET) else { return Ok(AppSecret::None) };
+        let place = Place::of_oauth_app(&app.organization, &app.id, field::CLIENT_SECRET);
+        let opened = self.vault.open(&place, sealed).await.map_err(|error| internal(&error.to_string()))?;
+        let text = String::from_utf8(opened.expose_secret().to_vec())
+            .map_err(|_| internal("the secret of the OAuth app is no text: store it again"))?;
+        let secret = SecretString::from(text);
+        let signs = !matches!(manifest.auth.oauth.client_auth, ClientAuth::Post | ClientAuth::Basic);
+        if !signs {
+            return Ok(AppSecret::Secret(secret));
+        }
+        let key = SigningKey::from_pem(&secret, None);
+        key.map(AppSecret::Key)
+            .map_err(|error| ConnectorError::new(Reason::SettingsInvalid, error.to_string()))
+    }
+}

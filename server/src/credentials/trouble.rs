@@ -1,0 +1,61 @@
+//! Why there is no credential to use, for runs and for people.
+
+use superfasttt_oauth::{Ambiguous, Failure, Unclear};
+use superfasttt_proto::connector::v1::Reason;
+use superfasttt_proto::error::ConnectorError;
+
+use crate::store::StoreError;
+use crate::store::credentials::Credential;
+
+/// Nothing is connected.
+pub(super) fn missing() -> ConnectorError {
+    ConnectorError::new(
+        Reason::CredentialRevoked,
+        "no account is connected: a person has to connect one (`connectorctl credentials connect`)",
+    )
+    .with_code("credential.missing")
+}
+
+/// It is there and cannot be used: as its status says.
+pub(super) fn unusable(credential: &Credential) -> ConnectorError {
+    let said = credential.status.trouble.as_ref().map_or("", |trouble| trouble.message.as_str());
+    let message = match said {
+        "" => "the account is not connected: a person has to connect it again".to_owned(),
+        said => said.to_owned(),
+    };
+    ConnectorError::new(Reason::CredentialRevoked, message)
+}
+
+/// The vault, or what is stored, is at fault.
+pub(super) fn internal(message: &str) -> ConnectorError {
+    ConnectorError::new(Reason::Internal, message)
+}
+
+/// The store is away.
+pub(super) fn away(error: &StoreError) -> ConnectorError {
+    internal(&format!("the credential cannot be read: {error}"))
+}
+
+/// What a failed call at the provider means for who wanted to use the credential.
+pub(super) fn of_failure(failure: &Failure) -> ConnectorError {
+    match failure {
+        Failure::Refused(refused) => ConnectorError::new(Reason::CredentialRevoked, refused.to_string())
+            .with_code(refused.code.clone()),
+        Failure::Misconfigured(wrong) => {
+            ConnectorError::new(Reason::SettingsInvalid, wrong.to_string()).with_code(wrong.code.clone())
+        }
+        Failure::Ambiguous(unclear) => of_ambiguous(unclear),
+    }
+}
+
+fn of_ambiguous(unclear: &Ambiguous) -> ConnectorError {
+    let reason = match unclear.reason {
+        Unclear::Throttled => Reason::RateLimited,
+        _ => Reason::SourceUnavailable,
+    };
+    let error = ConnectorError::new(reason, unclear.to_string());
+    match unclear.retry_after {
+        Some(wait) => error.with_retry_after(wait),
+        None => error,
+    }
+}

@@ -1,0 +1,155 @@
+//! What a connector gets of a credential: the access token or what a person entered, when it ends, and the values that its
+//! manifest declares. Never a refresh token or a client secret.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use prost::Message;
+use secrecy::{ExposeSecret, SecretSlice};
+use superfasttt_proto::connector::v1::{self, OAuthToken, credential::Kind};
+use superfasttt_proto::error::ConnectorError;
+
+use super::trouble::{away, internal, missing, unusable};
+use super::{Credentials, field};
+use crate::catalog::{AuthKind, Manifest};
+use crate::store::connections::Connection;
+use crate::store::credentials::{Credential, State};
+use crate::store::secrets::Secrets;
+use crate::vault::Place;
+
+/// A token that ends sooner than this is refreshed before it is given out: a call may take a while to begin.
+const LEFT_AT_LEAST: TimeDelta = TimeDelta::seconds(60);
+
+/// What a connector authenticates with. `Debug` shows no secret.
+#[derive(Clone)]
+pub struct Usable {
+    /// As the connector gets it.
+    pub credential: v1::Credential,
+    /// When it ends. `None`: nobody said.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// When it was got: another one has another time.
+    pub got_at: Option<DateTime<Utc>>,
+}
+
+impl std::fmt::Debug for Usable {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = formatter.debug_struct("Usable");
+        shown.field("expires_at", &self.expires_at).field("got_at", &self.got_at).finish_non_exhaustive()
+    }
+}
+
+/// When the access token of a credential was got.
+pub(super) fn got_at(credential: &Credential) -> Option<DateTime<Utc>> {
+    credential.status.refreshed_at.max(credential.status.connected_at)
+}
+
+impl Credentials {
+    /// What is stored, where it can be used as it is and is not what was refused. `None`: it has to be refreshed.
+    pub(super) async fn at_hand(
+        &self,
+        connection: &Connection,
+        manifest: &Manifest,
+        refused: Option<&Usable>,
+    ) -> Result<Option<Usable>, ConnectorError> {
+        let (credential, secrets) = self.connected(connection, manifest).await?;
+        let was_refused = refused.is_some_and(|refused| refused.got_at == got_at(&credential));
+        let ends_soon = credential.expires_at.is_some_and(|at| at - self.clock.now() < LEFT_AT_LEAST);
+        if was_refused || (credential.kind == AuthKind::OAuth2 && ends_soon) {
+            if self.can_refresh(&credential, &secrets, manifest) {
+                return Ok(None);
+            }
+            let ended = was_refused || credential.expires_at.is_some_and(|at| at <= self.clock.now());
+            if ended {
+                return Err(self.ended(connection, &credential).await);
+            }
+        }
+        self.give(connection, &credential, &secrets).await.map(Some)
+    }
+
+    /// What is stored, where it was not refused and has not ended yet, however soon it does.
+    pub(super) async fn still_good(
+        &self,
+        connection: &Connection,
+        manifest: &Manifest,
+        refused: Option<&Usable>,
+    ) -> Result<Option<Usable>, ConnectorError> {
+        let (credential, secrets) = self.connected(connection, manifest).await?;
+        let was_refused = refused.is_some_and(|refused| refused.got_at == got_at(&credential));
+        if was_refused || credential.expires_at.is_some_and(|at| at <= self.clock.now()) {
+            return Ok(None);
+        }
+        self.give(connection, &credential, &secrets).await.map(Some)
+    }
+
+    async fn connected(
+        &self,
+        connection: &Connection,
+        manifest: &Manifest,
+    ) -> Result<(Credential, Secrets), ConnectorError> {
+        let stored = self.store.credential(connection.key).await.map_err(|error| away(&error))?;
+        let (credential, secrets) = stored.ok_or_else(missing)?;
+        if credential.kind != manifest.auth.kind {
+            return Err(missing());
+        }
+        if credential.status.state == State::Connected {
+            Ok((credential, secrets))
+        } else {
+            Err(unusable(&credential))
+        }
+    }
+
+    async fn give(
+        &self,
+        connection: &Connection,
+        credential: &Credential,
+        secrets: &Secrets,
+    ) -> Result<Usable, ConnectorError> {
+        Ok(Usable {
+            credential: self.open(connection, credential, secrets).await?,
+            expires_at: credential.expires_at,
+            got_at: got_at(credential),
+        })
+    }
+
+    /// Opens what a connector may see.
+    pub(super) async fn open(
+        &self,
+        connection: &Connection,
+        credential: &Credential,
+        secrets: &Secrets,
+    ) -> Result<v1::Credential, ConnectorError> {
+        if credential.kind != AuthKind::OAuth2 {
+            let entered = self.secret(connection, secrets, field::ENTERED).await?;
+            return v1::Credential::decode(entered.expose_secret())
+                .map_err(|_| internal("what was entered cannot be read any more: enter it again"));
+        }
+        let access = self.secret(connection, secrets, field::ACCESS).await?;
+        let access = String::from_utf8(access.expose_secret().to_vec())
+            .map_err(|_| internal("the stored access token is no text: connect again"))?;
+        let text =
+            |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let extras = credential.status.extras.iter().map(|(name, value)| (name.clone(), text(value)));
+        Ok(v1::Credential {
+            kind: Some(Kind::Oauth2(OAuthToken {
+                access_token: access,
+                token_type: credential.status.token_type.clone(),
+                scopes: credential.status.granted_scopes.clone(),
+            })),
+            expires_at: credential.expires_at.map(|at| prost_types::Timestamp {
+                seconds: at.timestamp(),
+                nanos: i32::try_from(at.timestamp_subsec_nanos()).unwrap_or_default(),
+            }),
+            extras: extras.collect(),
+        })
+    }
+
+    /// Opens one secret of a connection.
+    pub(super) async fn secret(
+        &self,
+        connection: &Connection,
+        secrets: &Secrets,
+        field: &str,
+    ) -> Result<SecretSlice<u8>, ConnectorError> {
+        let sealed = secrets.get(field).ok_or_else(missing)?;
+        let place = Place::of_connection(&connection.organization, &connection.id, field);
+        self.vault.open(&place, sealed).await.map_err(|error| internal(&error.to_string()))
+    }
+}
