@@ -83,7 +83,7 @@ impl Credentials {
         };
         let flight = self.flights.of(connection.key);
         let _alone = flight.lock().await;
-        match self.refresh(&connection, &manifest, Some(due.version)).await {
+        match self.refresh(&connection, &manifest, due.version).await {
             Ok(()) => {}
             Err(error) if error.reason == Reason::CredentialRevoked => {
                 tracing::warn!(connection = %connection.id, message = %error.message, "an account has to be connected again");

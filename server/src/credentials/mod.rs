@@ -14,6 +14,7 @@ mod tests;
 mod trouble;
 mod usable;
 
+use usable::AtHand;
 pub use usable::Usable;
 
 use std::sync::Arc;
@@ -101,16 +102,17 @@ impl Credentials {
             return Ok(None);
         }
         // Most calls find a fresh one, and need not wait for each other.
-        if let Some(usable) = self.at_hand(connection, manifest, refused).await? {
+        if let AtHand::Good(usable) = self.at_hand(connection, manifest, refused).await? {
             return Ok(Some(usable));
         }
         let flight = self.flights.of(connection.key);
         let _alone = flight.lock().await;
         loop {
-            if let Some(usable) = self.at_hand(connection, manifest, refused).await? {
-                return Ok(Some(usable));
-            }
-            if let Err(error) = self.refresh(connection, manifest, None).await {
+            let version = match self.at_hand(connection, manifest, refused).await? {
+                AtHand::Good(usable) => return Ok(Some(usable)),
+                AtHand::Stale(version) => version,
+            };
+            if let Err(error) = self.refresh(connection, manifest, version).await {
                 // It may be good for a moment yet; the next use tries again.
                 return match self.still_good(connection, manifest, refused).await? {
                     Some(usable) => Ok(Some(usable)),

@@ -54,17 +54,16 @@ impl Credentials {
         credential.kind == AuthKind::OAuth2 && (is_of_app(manifest) || secrets.contains_key(field::REFRESH))
     }
 
-    /// Refreshes the credential, or waits until somebody else has; where `only` is given, only that version. The caller then
-    /// looks at what is stored.
+    /// Refreshes this version of the credential, or waits until somebody else has. The caller then looks at what is stored.
     pub(super) async fn refresh(
         self: &Arc<Self>,
         connection: &Connection,
         manifest: &Arc<Manifest>,
-        only: Option<i64>,
+        version: i64,
     ) -> Result<(), ConnectorError> {
         let stored = self.store.credential(connection.key).await.map_err(|error| away(&error))?;
         let (credential, secrets) = stored.ok_or_else(missing)?;
-        if only.is_some_and(|only| only != credential.version) {
+        if credential.version != version {
             return Ok(());
         }
         if let Some(error) = self.waits(&credential) {

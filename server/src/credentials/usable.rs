@@ -36,32 +36,40 @@ impl std::fmt::Debug for Usable {
     }
 }
 
+/// What is stored.
+pub(super) enum AtHand {
+    /// It can be used.
+    Good(Usable),
+    /// This version has to be refreshed; another one is looked at first.
+    Stale(i64),
+}
+
 /// When the access token of a credential was got.
 pub(super) fn got_at(credential: &Credential) -> Option<DateTime<Utc>> {
     credential.status.refreshed_at.max(credential.status.connected_at)
 }
 
 impl Credentials {
-    /// What is stored, where it can be used as it is and is not what was refused. `None`: it has to be refreshed.
+    /// What is stored, where it can be used as it is and is not what was refused.
     pub(super) async fn at_hand(
         &self,
         connection: &Connection,
         manifest: &Manifest,
         refused: Option<&Usable>,
-    ) -> Result<Option<Usable>, ConnectorError> {
+    ) -> Result<AtHand, ConnectorError> {
         let (credential, secrets) = self.connected(connection, manifest).await?;
         let was_refused = refused.is_some_and(|refused| refused.got_at == got_at(&credential));
         let ends_soon = credential.expires_at.is_some_and(|at| at - self.clock.now() < LEFT_AT_LEAST);
         if was_refused || (credential.kind == AuthKind::OAuth2 && ends_soon) {
             if self.can_refresh(&credential, &secrets, manifest) {
-                return Ok(None);
+                return Ok(AtHand::Stale(credential.version));
             }
             let ended = was_refused || credential.expires_at.is_some_and(|at| at <= self.clock.now());
             if ended {
                 return Err(self.ended(connection, &credential).await);
             }
         }
-        self.give(connection, &credential, &secrets).await.map(Some)
+        self.give(connection, &credential, &secrets).await.map(AtHand::Good)
     }
 
     /// What is stored, where it was not refused and has not ended yet, however soon it does.
