@@ -182,21 +182,17 @@ fn statements(connections: u64, dialect: &str) -> anyhow::Result<Vec<String>> {
     note(&format!("claim: {dialect}: {connections} connections are made"));
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_micros();
     // `n` counts from 1; an id is as long as the real ones.
-    let (numbers, from, no, blob) = match dialect {
+    let (numbers, from, blob) = match dialect {
         "sqlite" => (
             format!(
                 "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {connections})"
             ),
             "numbers".to_owned(),
-            "0",
             "CAST('0' AS BLOB)",
         ),
-        _ => (
-            String::new(),
-            format!("generate_series(1, {connections}::bigint) AS numbers (n)"),
-            "FALSE",
-            "'0'::bytea",
-        ),
+        _ => {
+            (String::new(), format!("generate_series(1, {connections}::bigint) AS numbers (n)"), "'0'::bytea")
+        }
     };
     let id = |mark: &str| format!("'01900000-0000-{mark}000-8000-' || substr('' || (1000000000000 + n), 2)");
     let owner = format!("'organization-' || (n / {IN_ORGANIZATION}), 'connector-' || (n % 10)");

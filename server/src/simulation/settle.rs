@@ -89,17 +89,19 @@ impl Errand {
         self != Errand::Renormalize || history.keeps_raw(connection)
     }
 
-    /// What compares everything. Whether a raw item is kept, a comparison of versions does not show.
-    fn comparison(keeps_raw: bool) -> Work {
-        if keeps_raw { Work::Full } else { Work::Reconcile }
+    /// What compares everything. A comparison of versions shows neither whether a raw item is kept, nor permissions that
+    /// changed before a listing that left their document out and was believed to be complete.
+    fn comparison(history: &History, connection: &Connection) -> Work {
+        let lied = lock(&history.world.sources).get(&connection.id).is_some_and(Source::has_lied);
+        if lied || history.keeps_raw(connection) { Work::Full } else { Work::Reconcile }
     }
 
-    fn is_done_by(self, run: &Run, keeps_raw: bool) -> bool {
+    fn is_done_by(self, run: &Run, comparison: Work) -> bool {
         let went_through = matches!(run.state, State::Succeeded | State::SucceededWithErrors);
         went_through
             && match self {
                 Errand::Due => !run.renormalizes,
-                Errand::Everything => run.work >= Self::comparison(keeps_raw),
+                Errand::Everything => run.work >= comparison,
                 Errand::Renormalize => run.renormalizes,
             }
     }
@@ -109,7 +111,7 @@ impl Errand {
             Errand::Due if connection.schedule.frequency.is_some() => {}
             Errand::Due => history.ask(connection, Work::Changes).await,
             Errand::Everything => {
-                history.ask(connection, Self::comparison(history.keeps_raw(connection))).await;
+                history.ask(connection, Self::comparison(history, connection)).await;
             }
             Errand::Renormalize => history.renormalize(connection).await,
         }
@@ -124,10 +126,10 @@ async fn serve_each(history: &History, errand: Errand) {
     let mut parked: Vec<(String, u32)> = Vec::new();
     for second in 0..PATIENCE_S {
         let served = |connection: &Connection| {
-            let keeps_raw = history.keeps_raw(connection);
+            let comparison = Errand::comparison(history, connection);
             world.store.look(|data| {
                 let mut runs = data.all_runs().filter(|run| run.connection == connection.key);
-                runs.any(|run| !before.contains(&run.id) && errand.is_done_by(run, keeps_raw))
+                runs.any(|run| !before.contains(&run.id) && errand.is_done_by(run, comparison))
             })
         };
         let unserved: Vec<&Connection> = history

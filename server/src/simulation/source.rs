@@ -160,6 +160,11 @@ impl Source {
         self.kind.full_listing && self.lies.get(&listing).is_none_or(|lie| lie.claims)
     }
 
+    /// Whether a listing left something out, and said that it is complete.
+    pub(super) fn has_lied(&self) -> bool {
+        self.lies.values().any(|lie| lie.claims && !lie.left_out.is_empty())
+    }
+
     /// Whether a listing left this document out, and said that it is complete.
     pub(super) fn denied(&self, listing: u64, id: &str) -> bool {
         self.lies.get(&listing).is_some_and(|lie| lie.claims && lie.left_out.contains(id))
