@@ -29,7 +29,6 @@ mod i7_permissions;
 mod i8_no_secret_gets_out;
 mod i9_a_throttled_run_holds_no_worker;
 mod items_and_states_by_hand;
-mod keys;
 mod metrics;
 mod one_store;
 mod raw_items;

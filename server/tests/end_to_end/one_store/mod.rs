@@ -4,5 +4,6 @@
 
 mod a_full_disk;
 mod chaos;
+mod keys;
 mod one_server_per_data_folder;
 mod replicas_share_a_database;

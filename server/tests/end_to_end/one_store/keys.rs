@@ -1,5 +1,6 @@
 //! The keys of the vault, with real processes: a rotation is killed in the middle and goes on, while a server runs and
-//! another replica writes; then the old key is not needed any more. A wrong key keeps a server from starting.
+//! another replica writes; then the old key is not needed any more. A wrong key keeps a server from starting. Once on each
+//! store: they differ in where the keys come from.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
