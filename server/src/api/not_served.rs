@@ -33,6 +33,14 @@ not_served!(CredentialService {
     set_credential(SetCredentialRequest) -> SetCredentialResponse;
     revoke_credential(RevokeCredentialRequest) -> RevokeCredentialResponse;
     get_credential(GetCredentialRequest) -> GetCredentialResponse;
+    get_authorization(GetAuthorizationRequest) -> GetAuthorizationResponse;
+    refresh_credential(RefreshCredentialRequest) -> RefreshCredentialResponse;
+    confirm_account(ConfirmAccountRequest) -> ConfirmAccountResponse;
+    create_o_auth_app(CreateOAuthAppRequest) -> CreateOAuthAppResponse;
+    get_o_auth_app(GetOAuthAppRequest) -> GetOAuthAppResponse;
+    list_o_auth_apps(ListOAuthAppsRequest) -> ListOAuthAppsResponse;
+    update_o_auth_app(UpdateOAuthAppRequest) -> UpdateOAuthAppResponse;
+    delete_o_auth_app(DeleteOAuthAppRequest) -> DeleteOAuthAppResponse;
 });
 
 not_served!(ActionService {
