@@ -11,8 +11,9 @@ use anyhow::{Context, bail};
 use superfasttt_extract::{Pool, PoolConfig};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
+use crate::access::{Access, Audit};
 use crate::api::Api;
 use crate::api::health::Health;
 use crate::api::listener::Listener;
@@ -74,17 +75,26 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let collected = metrics::install().context("metrics cannot be collected")?;
     let scrape = Scrape::new(collected, store.clone(), clock.clone(), catalog.clone(), host.clone());
     let _upkeep = AbortOnDropHandle::new(tokio::spawn(scrape.clone().upkeep()));
+    let audit = Audit::new(store.clone(), clock.clone());
     let api = Api {
         store: store.clone(),
-        clock,
+        clock: clock.clone(),
         catalog: catalog.clone(),
         host: host.clone(),
         scheduler: scheduler.clone(),
+        audit: audit.clone(),
         started_at,
     };
-    let token = config.server.token.clone();
-    let address = config.server.control_listen;
-    let listener = Listener::bind(address, api.routes(), scrape.routes(), health.clone(), token).await?;
+    let server = &config.server;
+    let access = Access::new(store.clone(), clock, server.token.clone(), server.require_token, audit.clone());
+    // What they have yet to write is written when nothing is served any more.
+    let served = CancellationToken::new();
+    let writing = TaskTracker::new();
+    writing.spawn(audit.clone().run(config.audit.retention, served.clone()));
+    writing.spawn(access.clone().run(served.clone()));
+    writing.close();
+    let address = server.control_listen;
+    let listener = Listener::bind(address, api.routes(), scrape.routes(), health.clone(), access).await?;
     let address = listener.local_addr();
     let patience = config.server.drain_timeout;
     let listening = tokio::spawn(listener.serve(shutdown.clone(), patience));
@@ -104,6 +114,8 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     scheduling.await.context("the scheduler failed")??;
     fetcher.shutdown().await;
     host.shutdown().await;
+    served.cancel();
+    writing.wait().await;
     store.close().await;
     tracing::info!("stopped");
     Ok(())

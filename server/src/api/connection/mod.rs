@@ -14,11 +14,11 @@ use superfasttt_proto::control::v1::run::Trigger;
 use superfasttt_proto::control::v1::*;
 use tonic::{Request, Response, Status};
 
-use self::request::{
-    DEFAULT_ORGANIZATION, check_name, check_settings, fault, organization, refuse, revision,
-};
+use self::request::{check_name, check_settings, fault, organization, refuse, revision};
+use super::bounds::{owner, within};
 use super::error::ApiError;
 use super::{Api, convert, page};
+use crate::access::Caller;
 use crate::catalog::{AuthKind, apply_defaults, without_secrets};
 use crate::schedule::new_id;
 use crate::schedule::times::Due;
@@ -39,12 +39,15 @@ impl ConnectionService for Api {
         &self,
         request: Request<CreateConnectionRequest>,
     ) -> Result<Response<CreateConnectionResponse>, Status> {
-        let request = request.into_inner();
+        let (caller, mut request) = Caller::of(request)?;
+        let asked = request.connection.get_or_insert_default();
+        // The same request of another organisation is another request.
+        asked.organization = within(&caller, &asked.organization)?;
         let hash = digest(&SHA256, &prost::Message::encode_to_vec(&request)).as_ref().to_vec();
         let asked = request.connection.unwrap_or_default();
         let now = self.clock.now();
         let mut faults = Vec::new();
-        let organization = organization(&asked.organization, &mut faults);
+        let organization = organization(&caller, &asked.organization, &mut faults)?;
         check_name(&asked.name, &mut faults);
         if request.request_id.len() > MAX_REQUEST_ID_BYTES {
             faults.push(fault("request_id", "must be at most 64 bytes"));
@@ -71,6 +74,8 @@ impl ConnectionService for Api {
             request: (!request.request_id.is_empty()).then_some((request.request_id, hash)),
         };
         let made = self.store.create_connection(new, now).await.map_err(ApiError::from)?;
+        caller.concerns(&made);
+        caller.tells(|detail| detail.name.clone_from(&made.name));
         Ok(Response::new(CreateConnectionResponse { connection: Some(self.show(&made).await?) }))
     }
 
@@ -78,7 +83,8 @@ impl ConnectionService for Api {
         &self,
         request: Request<GetConnectionRequest>,
     ) -> Result<Response<GetConnectionResponse>, Status> {
-        let found = self.connection(&request.into_inner().connection).await?;
+        let (caller, request) = Caller::of(request)?;
+        let found = self.connection(&caller, &request.connection).await?;
         Ok(Response::new(GetConnectionResponse { connection: Some(self.show(&found).await?) }))
     }
 
@@ -86,14 +92,13 @@ impl ConnectionService for Api {
         &self,
         request: Request<ListConnectionsRequest>,
     ) -> Result<Response<ListConnectionsResponse>, Status> {
-        let request = request.into_inner();
+        let (caller, request) = Caller::of(request)?;
         let limit = page::size(request.page_size)?;
-        let filters = ["connections", &request.organization, &request.connector];
+        let organization = within(&caller, &request.organization)?;
+        let filters = ["connections", &organization, &request.connector];
         let after = page::key(&filters, &request.page_token)?.unwrap_or_default();
-        let filter = ConnectionFilter {
-            organization: request.organization.clone(),
-            connector: request.connector.clone(),
-        };
+        let filter =
+            ConnectionFilter { organization: organization.clone(), connector: request.connector.clone() };
         let listed = self.store.connections(filter, &after, limit).await.map_err(ApiError::from)?;
         let mut connections = Vec::with_capacity(listed.items.len());
         for found in &listed.items {
@@ -107,12 +112,12 @@ impl ConnectionService for Api {
         &self,
         request: Request<UpdateConnectionRequest>,
     ) -> Result<Response<UpdateConnectionResponse>, Status> {
-        let request = request.into_inner();
+        let (caller, request) = Caller::of(request)?;
         let asked = request.connection.unwrap_or_default();
         let mask = request.update_mask.unwrap_or_default().paths;
         let revision = revision(&asked.etag, "connection.etag")?;
         let (changed, raw_epoch) = loop {
-            let found = self.connection(&asked.id).await.map_err(|error| match error {
+            let found = self.connection(&caller, &asked.id).await.map_err(|error| match error {
                 ApiError::Invalid(_) => ApiError::field("connection.id", "is required: the server's id"),
                 error => error,
             })?;
@@ -126,6 +131,7 @@ impl ConnectionService for Api {
                 changed => break (changed.map_err(ApiError::from)?, found.raw_epoch),
             }
         };
+        caller.tells(|detail| detail.fields = mask);
         if changed.raw_epoch != raw_epoch {
             self.scheduler.spawn_trim_raw_items();
         }
@@ -136,8 +142,9 @@ impl ConnectionService for Api {
         &self,
         request: Request<DeleteConnectionRequest>,
     ) -> Result<Response<DeleteConnectionResponse>, Status> {
-        let request = request.into_inner();
-        let found = self.connection(&request.connection).await?;
+        let (caller, request) = Caller::of(request)?;
+        let found = self.connection(&caller, &request.connection).await?;
+        caller.tells(|detail| detail.name.clone_from(&found.name));
         let revision = revision(&request.etag, "etag")?;
         let deleting =
             self.store.begin_deletion(&found.id, revision, self.clock.now()).await.map_err(ApiError::from)?;
@@ -148,10 +155,11 @@ impl ConnectionService for Api {
         &self,
         request: Request<TestConnectionRequest>,
     ) -> Result<Response<TestConnectionResponse>, Status> {
-        let target = match request.into_inner().target {
-            Some(test_connection_request::Target::Connection(id)) => self.connection(&id).await?,
+        let (caller, request) = Caller::of(request)?;
+        let target = match request.target {
+            Some(test_connection_request::Target::Connection(id)) => self.connection(&caller, &id).await?,
             Some(test_connection_request::Target::Draft(draft)) => {
-                let draft = self.draft(draft)?;
+                let draft = self.draft(&caller, draft)?;
                 let mut faults = Vec::new();
                 if let Some(manifest) = self.manifest(&draft.connector, &mut faults) {
                     check_settings(&manifest, &draft.settings, &mut faults);
@@ -183,10 +191,10 @@ impl ConnectionService for Api {
         &self,
         request: Request<DiscoverResourcesRequest>,
     ) -> Result<Response<DiscoverResourcesResponse>, Status> {
-        let request = request.into_inner();
+        let (caller, request) = Caller::of(request)?;
         let target = match request.target {
-            Some(discover_resources_request::Target::Connection(id)) => self.connection(&id).await?,
-            Some(discover_resources_request::Target::Draft(draft)) => self.draft(draft)?,
+            Some(discover_resources_request::Target::Connection(id)) => self.connection(&caller, &id).await?,
+            Some(discover_resources_request::Target::Draft(draft)) => self.draft(&caller, draft)?,
             None => return Err(ApiError::field("target", "is required: connection or draft").into()),
         };
         let mut faults = Vec::new();
@@ -226,7 +234,8 @@ impl ConnectionService for Api {
             next: Some(Some(Due { at: now, cause: Trigger::Settings, full: false })),
             ..ConnectionChange::default()
         };
-        let changed = self.switch(&request.into_inner().connection, |stored| stored.disabled, change).await?;
+        let (caller, request) = Caller::of(request)?;
+        let changed = self.switch(&caller, &request.connection, |stored| stored.disabled, change).await?;
         Ok(Response::new(EnableConnectionResponse { connection: Some(changed) }))
     }
 
@@ -234,10 +243,11 @@ impl ConnectionService for Api {
         &self,
         request: Request<DisableConnectionRequest>,
     ) -> Result<Response<DisableConnectionResponse>, Status> {
-        let id = request.into_inner().connection;
+        let (caller, request) = Caller::of(request)?;
+        let id = request.connection;
         let change = ConnectionChange { disabled: Some(true), ..ConnectionChange::default() };
-        let changed = self.switch(&id, |stored| !stored.disabled, change).await?;
-        let key = self.connection(&id).await?.key;
+        let changed = self.switch(&caller, &id, |stored| !stored.disabled, change).await?;
+        let key = self.connection(&caller, &id).await?.key;
         if let Some(run) = self.store.active_run(key).await.map_err(ApiError::from)? {
             self.store.cancel_run(&run.id, self.clock.now()).await.map_err(ApiError::from)?;
         }
@@ -249,7 +259,8 @@ impl ConnectionService for Api {
         request: Request<PauseConnectionRequest>,
     ) -> Result<Response<PauseConnectionResponse>, Status> {
         let change = ConnectionChange { paused: Some(true), ..ConnectionChange::default() };
-        let changed = self.switch(&request.into_inner().connection, |stored| !stored.paused, change).await?;
+        let (caller, request) = Caller::of(request)?;
+        let changed = self.switch(&caller, &request.connection, |stored| !stored.paused, change).await?;
         Ok(Response::new(PauseConnectionResponse { connection: Some(changed) }))
     }
 
@@ -258,7 +269,8 @@ impl ConnectionService for Api {
         request: Request<ResumeConnectionRequest>,
     ) -> Result<Response<ResumeConnectionResponse>, Status> {
         let change = ConnectionChange { paused: Some(false), ..ConnectionChange::default() };
-        let changed = self.switch(&request.into_inner().connection, |stored| stored.paused, change).await?;
+        let (caller, request) = Caller::of(request)?;
+        let changed = self.switch(&caller, &request.connection, |stored| stored.paused, change).await?;
         Ok(Response::new(ResumeConnectionResponse { connection: Some(changed) }))
     }
 
@@ -273,11 +285,8 @@ impl ConnectionService for Api {
         &self,
         request: Request<ResolveConnectionRequest>,
     ) -> Result<Response<ResolveConnectionResponse>, Status> {
-        let request = request.into_inner();
-        let organization = match request.organization.as_str() {
-            "" => DEFAULT_ORGANIZATION,
-            organization => organization,
-        };
+        let (caller, request) = Caller::of(request)?;
+        let organization = owner(&caller, &request.organization)?;
         let name = match request.by {
             Some(resolve_connection_request::By::Name(name)) => name,
             Some(resolve_connection_request::By::Category(_)) => {
@@ -285,7 +294,7 @@ impl ConnectionService for Api {
             }
             None => return Err(ApiError::field("by", "is required: name or category").into()),
         };
-        let found = self.store.connection_by_name(organization, &name).await.map_err(ApiError::from)?;
+        let found = self.store.connection_by_name(&organization, &name).await.map_err(ApiError::from)?;
         let found = found.ok_or_else(|| ApiError::not_found("connection", &name))?;
         Ok(Response::new(ResolveConnectionResponse { connection: Some(self.show(&found).await?) }))
     }
@@ -348,11 +357,12 @@ impl Api {
     /// Makes a change unless it is made already.
     async fn switch(
         &self,
+        caller: &Caller,
         id: &str,
         applies: fn(&Stored) -> bool,
         change: ConnectionChange,
     ) -> Result<Connection, ApiError> {
-        let mut found = self.connection(id).await?;
+        let mut found = self.connection(caller, id).await?;
         if found.deleting_at.is_some() {
             return Err(ApiError::Precondition("the connection is being deleted".to_owned()));
         }
