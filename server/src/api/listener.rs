@@ -16,12 +16,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::get;
+use axum::{Extension, Router};
 use http::StatusCode;
-use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -31,6 +30,8 @@ use tonic_web::GrpcWebLayer;
 use tower::ServiceExt;
 
 use super::health::Health;
+use crate::access::Access;
+use authenticate::Peer;
 use connection::HEAD_TIMEOUT;
 use guard::Guard;
 
@@ -67,7 +68,7 @@ pub struct Listener {
 
 impl Listener {
     /// Listens on `address` (port 0: any free one) for the control services in `routes`; health and reflection are added
-    /// here. `pages` are answered to plain HTTP. With a `token`, every request but the probes has to show it. Nothing is answered before [`Self::serve`].
+    /// here. `pages` are answered to plain HTTP. Who may call what is for `access` to say. Nothing is answered before [`Self::serve`].
     ///
     /// # Errors
     ///
@@ -77,7 +78,7 @@ impl Listener {
         routes: Routes,
         pages: Router,
         health: Health,
-        token: Option<SecretString>,
+        access: Access,
     ) -> Result<Self, BindError> {
         let failed = |source: io::Error| match source.kind() {
             io::ErrorKind::AddrInUse => BindError::Taken(address),
@@ -86,7 +87,7 @@ impl Listener {
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let draining = CancellationToken::new();
-        let app = app(routes, pages, &health, token, address, &draining);
+        let app = app(routes, pages, &health, access, address, &draining);
         Ok(Self { listener, address, app, health, draining })
     }
 
@@ -112,10 +113,10 @@ impl Listener {
                 accepted = accept() => accepted,
             };
             match accepted {
-                Ok((stream, _)) => {
+                Ok((stream, peer)) => {
                     let serving = connection::serve(
                         stream,
-                        app.clone(),
+                        app.clone().layer(Extension(Peer(peer))),
                         HEAD_TIMEOUT,
                         draining.clone(),
                         closing.clone(),
@@ -152,7 +153,7 @@ fn app(
     routes: Routes,
     pages: Router,
     health: &Health,
-    token: Option<SecretString>,
+    access: Access,
     address: SocketAddr,
     draining: &CancellationToken,
 ) -> Router {
@@ -175,7 +176,7 @@ fn app(
     let guard = Guard { is_loopback: address.ip().to_canonical().is_loopback() };
     Router::new()
         .fallback_service(by_content_type)
-        .layer(from_fn_with_state(token.map(Arc::new), authenticate::authenticate))
+        .layer(from_fn_with_state(access, authenticate::authenticate))
         .layer(from_fn_with_state(guard, guard::guard))
         .layer(from_fn(access_log::access_log))
 }
