@@ -1,6 +1,7 @@
 //! What can be kept from getting out: values, and messages that hold some.
 
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
+use superfasttt_proto::connector::v1::Credential;
 
 /// Something that holds secret values.
 pub trait Secret {
@@ -53,5 +54,11 @@ impl<S: Secret> Secret for Option<S> {
 impl<S: Secret> Secret for Vec<S> {
     fn each(&self, visit: &mut dyn FnMut(&[u8])) {
         self.iter().for_each(|secret| secret.each(visit));
+    }
+}
+
+impl Secret for Credential {
+    fn each(&self, visit: &mut dyn FnMut(&[u8])) {
+        self.secrets().iter().for_each(|secret| visit(secret.as_bytes()));
     }
 }
