@@ -5,6 +5,7 @@ mod admin;
 mod catalog;
 mod connection;
 mod convert;
+mod credential;
 mod document;
 mod error;
 pub mod health;
@@ -32,10 +33,12 @@ use tonic::service::Routes;
 
 use crate::catalog::Catalog;
 use crate::clock::SharedClock;
+use crate::credentials::Credentials;
 use crate::process::ProcessHost;
 use crate::schedule::Scheduler;
 use crate::store::Store;
 use crate::store::connections::Connection;
+pub(crate) use convert::time;
 use error::ApiError;
 use not_served::NotServed;
 
@@ -52,6 +55,8 @@ pub struct Api {
     pub host: ProcessHost,
     /// Who works.
     pub scheduler: Arc<Scheduler>,
+    /// What connections authenticate with.
+    pub credentials: Arc<Credentials>,
     /// When the process was started.
     pub started_at: DateTime<Utc>,
 }
@@ -64,7 +69,7 @@ impl Api {
         SyncServiceServer::<Api>::NAME,
         DocumentServiceServer::<Api>::NAME,
         AdminServiceServer::<Api>::NAME,
-        CredentialServiceServer::<NotServed>::NAME,
+        CredentialServiceServer::<Api>::NAME,
         ActionServiceServer::<NotServed>::NAME,
         SinkServiceServer::<NotServed>::NAME,
     ];
@@ -77,7 +82,7 @@ impl Api {
             .add_service(SyncServiceServer::new(self.clone()))
             .add_service(DocumentServiceServer::new(self.clone()))
             .add_service(AdminServiceServer::new(self.clone()))
-            .add_service(CredentialServiceServer::new(NotServed))
+            .add_service(CredentialServiceServer::new(self.clone()))
             .add_service(ActionServiceServer::new(NotServed))
             .add_service(SinkServiceServer::new(NotServed))
     }
