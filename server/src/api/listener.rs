@@ -9,6 +9,7 @@ mod connection;
 mod ending;
 mod fallback;
 mod guard;
+mod redaction;
 mod refusal;
 
 use std::io;
@@ -161,7 +162,8 @@ fn app(
         .into_axum_router()
         .fallback(fallback::unknown_service)
         .layer(from_fn_with_state(draining.clone(), ending::end_with_server))
-        // Outside of the layer above, so that its last status is put into the form of gRPC-Web too.
+        .layer(from_fn(redaction::redact_statuses))
+        // Outside of the layers above, so that their statuses are put into the form of gRPC-Web too.
         .layer(GrpcWebLayer::new());
     let plain = Router::new()
         .route("/healthz", get(healthz))

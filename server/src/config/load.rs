@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use secrecy::SecretString;
+
 use super::args::Args;
 use super::environment::Environment;
 use super::layers::Layers;
@@ -76,6 +78,11 @@ impl Config {
             layers.add_argument("--connectors-dir", "connectors", "dir", path);
         }
         Self::from_layers(&layers, problems)
+    }
+
+    /// The secrets in it: they are never to be written anywhere.
+    pub fn secrets(&self) -> Vec<SecretString> {
+        [self.server.token.clone(), self.database.password()].into_iter().flatten().collect()
     }
 
     fn from_layers(layers: &Layers, mut problems: Vec<ConfigProblem>) -> Result<Self, ConfigError> {

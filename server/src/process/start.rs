@@ -33,7 +33,7 @@ const SOCKET_NAME: &str = "s";
 /// What a process was started from: another stamp, another process.
 #[derive(Clone, Debug)]
 pub(super) struct Stamp {
-    manifest: Arc<Manifest>,
+    pub(super) manifest: Arc<Manifest>,
     runnable: Runnable,
     /// Device, inode, size and time of change of each file that the command names.
     files: Vec<(u64, u64, u64, i64, i64)>,
@@ -157,7 +157,7 @@ impl Starter {
         };
         tracing::info!(connector.id = %id, process.pid = pid, "connector process started");
         started(pid);
-        let output = Output::new(id, pid, token.clone());
+        let output = Output::new(id, pid, &token);
         let child = Child { child, pid, output, folder, group };
         let process = Process::watch(child, &self.config, &self.watching);
         self.processes.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&process));

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::REDACTED;
-use super::forms::{Form, forms};
+use super::forms::{Form, MIN_BYTES, forms};
 use super::index::{Index, TooMuch};
 use super::secret::Secret;
 use super::views;
@@ -58,21 +58,17 @@ impl Drop for Held {
 }
 
 pub(super) fn keep<S: Secret + ?Sized>(secret: &S) -> Kept {
-    let mut values: Vec<(Name, Vec<Form>)> = Vec::new();
+    let mut names = Vec::new();
     secret.each(&mut |value| {
-        let forms = forms(value);
-        if !forms.is_empty() {
-            values.push((name(value), forms));
+        if value.trim_ascii().len() >= MIN_BYTES {
+            let mut known = KNOWN.write().unwrap_or_else(PoisonError::into_inner);
+            names.push(known.keep(value, Instant::now()));
         }
     });
-    if values.is_empty() {
+    if names.is_empty() {
         return Kept::default();
     }
-    let names = values.iter().map(|(name, _)| *name).collect();
-    let mut known = KNOWN.write().unwrap_or_else(PoisonError::into_inner);
-    for (name, forms) in values {
-        known.keep(name, forms, Instant::now());
-    }
+    let known = KNOWN.read().unwrap_or_else(PoisonError::into_inner);
     COUNT.store(known.secrets.len(), Ordering::Release);
     Kept { _held: Some(Arc::new(Held(names))) }
 }
@@ -117,15 +113,17 @@ struct Entry {
 }
 
 impl Known {
-    fn keep(&mut self, name: Name, forms: Vec<Form>, now: Instant) {
+    fn keep(&mut self, value: &[u8], now: Instant) -> Name {
         self.forget_old(now);
         let index = &mut self.index;
+        let name = name(value);
         let entry = self.secrets.entry(name).or_insert_with(|| {
-            let forms: Vec<_> = forms.into_iter().map(Arc::new).collect();
+            let forms: Vec<_> = forms(value).into_iter().map(Arc::new).collect();
             forms.iter().for_each(|form| index.insert(form));
             Entry { forms, keepers: 0, lingers: 0 }
         });
         entry.keepers += 1;
+        name
     }
 
     fn release(&mut self, name: Name, now: Instant) {

@@ -7,7 +7,7 @@ use super::*;
 fn known(secrets: &[&[u8]]) -> Known {
     let mut known = Known::default();
     for secret in secrets {
-        known.keep(name(secret), forms(secret), Instant::now());
+        known.keep(secret, Instant::now());
     }
     known
 }
@@ -115,7 +115,7 @@ proptest! {
         let mut now = Instant::now();
         for (value, is_kept) in steps {
             if is_kept {
-                known.keep(name(VALUES[value]), forms(VALUES[value]), now);
+                known.keep(VALUES[value], now);
                 keepers[value] += 1;
             } else if keepers[value] > 0 {
                 known.release(name(VALUES[value]), now);
@@ -149,7 +149,7 @@ fn a_secret_is_looked_for_a_while_after_its_use_and_then_forgotten() {
     known.release(name(b"hunter22"), now);
     assert_eq!(known.redact(b"hunter22").as_ref(), b"[redacted]");
     // Used again in time: it stays, however long.
-    known.keep(name(b"hunter22"), forms(b"hunter22"), now + LINGER / 2);
+    known.keep(b"hunter22", now + LINGER / 2);
     known.forget_old(now + LINGER * 10);
     assert_eq!(known.redact(b"hunter22").as_ref(), b"[redacted]");
     known.release(name(b"hunter22"), now + LINGER * 10);
@@ -164,7 +164,7 @@ fn those_that_linger_are_bounded() {
     let now = Instant::now();
     for number in 0..MAX_LINGERING * 3 {
         let secret = format!("secret-number-{number}");
-        known.keep(name(secret.as_bytes()), forms(secret.as_bytes()), now);
+        known.keep(secret.as_bytes(), now);
         known.release(name(secret.as_bytes()), now);
     }
     assert_eq!(known.secrets.len(), MAX_LINGERING);
@@ -198,7 +198,7 @@ fn looking_costs_little() {
     let keeping = std::time::Instant::now();
     for number in 0..1_000 {
         let secret = long(number);
-        known.keep(name(secret.as_bytes()), forms(secret.as_bytes()), Instant::now());
+        known.keep(secret.as_bytes(), Instant::now());
     }
     let keeping = keeping.elapsed();
     let line = "2026-01-01T00:00:00Z  INFO sync.run.execute{run=\"0190\" connection=\"c1\"}: 1,000 documents were committed, \

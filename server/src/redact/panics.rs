@@ -29,3 +29,30 @@ fn tell(info: &PanicHookInfo<'_>) {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    /// Set for the process that panics: the hook is of a whole process, and tests share one.
+    const PANICS: &str = "CONNECTORD_TEST_PANICS";
+
+    #[test]
+    fn a_panic_tells_where_and_no_secret() {
+        if std::env::var_os(PANICS).is_some() {
+            let _kept = crate::redact::keep("a-canary-that-panics");
+            super::install_panic_hook();
+            panic!("found {:?} where none should be", Some("a-canary-that-panics"));
+        }
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "redact::panics::tests::a_panic_tells_where_and_no_secret", "--nocapture"])
+            .env(PANICS, "1")
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success());
+        assert!(told.contains(r#"found Some("[redacted]") where none should be"#), "{told}");
+        assert!(told.contains("panics.rs"), "{told}");
+        assert!(!told.contains("a-canary-that-panics"), "{told}");
+    }
+}

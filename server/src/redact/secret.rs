@@ -57,6 +57,13 @@ impl<S: Secret> Secret for Vec<S> {
     }
 }
 
+impl<A: Secret, B: Secret> Secret for (A, B) {
+    fn each(&self, visit: &mut dyn FnMut(&[u8])) {
+        self.0.each(visit);
+        self.1.each(visit);
+    }
+}
+
 impl Secret for Credential {
     fn each(&self, visit: &mut dyn FnMut(&[u8])) {
         self.secrets().iter().for_each(|secret| visit(secret.as_bytes()));
