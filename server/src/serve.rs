@@ -16,7 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::api::Api;
 use crate::api::health::Health;
-use crate::api::listener::Listener;
+use crate::api::listener::{Listener, Tls};
 use crate::catalog::Catalog;
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::{Config, ContentConfig};
@@ -55,6 +55,8 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     fs::set_permissions(&content_dir, fs::Permissions::from_mode(0o700))
         .with_context(|| format!("{} cannot be kept from other users", content_dir.display()))?;
 
+    // Before anything is opened: without its certificate nothing is served.
+    let tls = Tls::load("control", &config.server.tls, clock.clone()).context("server.tls")?;
     let health = Health::starting(Api::SERVICES).await;
     let store = open_store(&config).await?;
     health.tells_of(store.clone());
@@ -97,6 +99,7 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let token = config.server.token.clone();
     let address = config.server.control_listen;
     let listener = Listener::bind(address, api.routes(), scrape.routes(), health.clone(), token).await?;
+    let listener = listener.with_tls(tls);
     let address = listener.local_addr();
     let patience = config.server.drain_timeout;
     let listening = tokio::spawn(listener.serve(shutdown.clone(), patience));

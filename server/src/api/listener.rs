@@ -5,13 +5,16 @@
 mod access_log;
 mod authenticate;
 mod authority;
+mod certificate;
 mod connection;
 mod door;
 mod ending;
 mod fallback;
 mod guard;
+mod prefixed;
 mod redaction;
 mod refusal;
+mod tls;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -29,9 +32,11 @@ use tonic_web::GrpcWebLayer;
 use tower::ServiceExt;
 
 use super::health::Health;
+pub use certificate::CertificateError;
 pub use door::BindError;
 pub(super) use door::Door;
 use guard::Guard;
+pub use tls::Tls;
 
 /// The bound control listener.
 #[derive(Debug)]
@@ -60,6 +65,12 @@ impl Listener {
         let draining = CancellationToken::new();
         let app = app(routes, pages, &health, token, door.address(), &draining);
         Ok(Self { door, app, health, draining })
+    }
+
+    /// Lets in who speaks TLS, and nobody else; with `None`, who speaks plainly.
+    #[must_use]
+    pub fn with_tls(self, tls: Option<Tls>) -> Self {
+        Self { door: self.door.with_tls(tls), ..self }
     }
 
     /// Where it listens, with the port that was found for port 0.
