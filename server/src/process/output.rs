@@ -6,14 +6,13 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use secrecy::SecretString;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::sync::broadcast;
 use tokio::time::Instant;
 use tracing::Level;
 
 use super::level::level_of;
-use crate::redact::{self, Kept};
+use crate::redact;
 
 /// A longer line is cut here.
 const MAX_LINE_BYTES: usize = 4096;
@@ -42,18 +41,15 @@ pub struct ProcessLine {
 pub(super) struct Output {
     connector_id: String,
     pid: u32,
-    /// The process's own token, should it print its environment.
-    _token: Kept,
     last: Mutex<VecDeque<String>>,
     feed: broadcast::Sender<ProcessLine>,
 }
 
 impl Output {
-    pub(super) fn new(connector_id: &str, pid: u32, token: &SecretString) -> Arc<Self> {
+    pub(super) fn new(connector_id: &str, pid: u32) -> Arc<Self> {
         Arc::new(Self {
             connector_id: connector_id.to_owned(),
             pid,
-            _token: redact::keep(token),
             last: Mutex::new(VecDeque::with_capacity(KEPT_LINES)),
             feed: broadcast::Sender::new(FEED_LINES),
         })
@@ -194,7 +190,8 @@ mod tests {
     use super::*;
 
     async fn read(bytes: &[u8]) -> (Vec<ProcessLine>, Vec<String>) {
-        let output = Output::new("demo", 1, &"hunter2-and-longer".into());
+        let _kept = redact::keep("hunter2-and-longer");
+        let output = Output::new("demo", 1);
         let mut feed = output.subscribe();
         Arc::clone(&output).read_stderr(bytes).await;
         let mut lines = Vec::new();

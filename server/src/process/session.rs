@@ -77,7 +77,7 @@ impl Session for ProcessSession {
     async fn discover(&self, request: DiscoverRequest) -> Result<DiscoverResponse, ConnectorError> {
         let _kept = self.keep(request.settings.as_ref(), request.credential.as_ref());
         match self.lease.client().discover(request).await {
-            Ok(answer) => Ok(answer.into_inner()),
+            Ok(answer) => Ok(shown(answer.into_inner())),
             Err(status) => Err(explain(&self.lease, status).await),
         }
     }
@@ -162,5 +162,20 @@ fn told(mut outcome: TestConnectionResponse) -> TestConnectionResponse {
             *text = redact::string(std::mem::take(text));
         }
     }
+    if let Some(account) = &mut outcome.account {
+        for text in [&mut account.id, &mut account.display_name, &mut account.email] {
+            *text = redact::string(std::mem::take(text));
+        }
+    }
     outcome
+}
+
+/// What a person may pick, without the secrets that it was asked for with.
+fn shown(mut answer: DiscoverResponse) -> DiscoverResponse {
+    for resource in &mut answer.resources {
+        for text in [&mut resource.id, &mut resource.name, &mut resource.kind] {
+            *text = redact::string(std::mem::take(text));
+        }
+    }
+    answer
 }

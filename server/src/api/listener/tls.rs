@@ -191,3 +191,7 @@ async fn refuse_plain(mut stream: TcpStream, beginning: &[u8]) -> io::Result<()>
     tokio::io::copy(&mut stream.take(MAX_DRAINED_BYTES), &mut tokio::io::sink()).await?;
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "tls_tests.rs"]
+mod tests;
