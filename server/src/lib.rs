@@ -1,6 +1,7 @@
 //! connectord: the control service of superfasttt connectors. The folders follow one sync, step by step; what each
 //! holds is told at its top.
 
+pub mod access;
 pub mod api;
 pub mod catalog;
 pub mod chance;

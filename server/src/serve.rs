@@ -12,8 +12,9 @@ use superfasttt_extract::{Pool, PoolConfig};
 use superfasttt_oauth::{Http, HttpOptions};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
+use crate::access::{Access, Audit};
 use crate::api::Api;
 use crate::api::health::Health;
 use crate::api::listener::{Listener, Tls};
@@ -66,6 +67,7 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let _watch = if config.connectors.watch { Some(catalog.watch()) } else { None };
     let host = ProcessHost::new(config.process.clone(), clock.clone(), catalog.clone(), &runtime_dir)?;
     let fetcher = Arc::new(Fetcher::new(extraction_pool(&config.content)?, &config.content, content_dir));
+    let audit = Audit::new(store.clone(), clock.clone());
     let http = HttpOptions { egress: config.oauth.egress(), ..HttpOptions::default() };
     let credentials = Credentials::new(Parts {
         store: store.clone(),
@@ -75,6 +77,7 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Resul
         catalog: catalog.clone(),
         oauth: config.oauth.clone(),
         references: config.credentials.clone(),
+        audit: audit.clone(),
     });
     let scheduler = Scheduler::new(
         config.clone(),
@@ -89,16 +92,24 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let _upkeep = AbortOnDropHandle::new(tokio::spawn(scrape.clone().upkeep()));
     let api = Api {
         store: store.clone(),
-        clock,
+        clock: clock.clone(),
         catalog: catalog.clone(),
         host: host.clone(),
         scheduler: scheduler.clone(),
         credentials: credentials.clone(),
+        audit: audit.clone(),
         started_at,
     };
-    let token = config.server.token.clone();
-    let address = config.server.control_listen;
-    let listener = Listener::bind(address, api.routes(), scrape.routes(), health.clone(), token).await?;
+    let server = &config.server;
+    let access = Access::new(store.clone(), clock, server.token.clone(), server.require_token, audit.clone());
+    // What they have yet to write is written when nothing is served any more.
+    let served = CancellationToken::new();
+    let writing = TaskTracker::new();
+    writing.spawn(audit.clone().run(config.audit.retention, served.clone()));
+    writing.spawn(access.clone().run(served.clone()));
+    writing.close();
+    let address = server.control_listen;
+    let listener = Listener::bind(address, api.routes(), scrape.routes(), health.clone(), access).await?;
     let listener = listener.with_tls(tls);
     let address = listener.local_addr();
     let patience = config.server.drain_timeout;
@@ -124,6 +135,8 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     keeping_fresh.await.context("the refreshes failed")?;
     fetcher.shutdown().await;
     host.shutdown().await;
+    served.cancel();
+    writing.wait().await;
     store.close().await;
     tracing::info!("stopped");
     Ok(())

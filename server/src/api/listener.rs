@@ -17,7 +17,6 @@ mod refusal;
 mod tls;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -25,13 +24,13 @@ use axum::extract::{Request, State};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::get;
 use http::StatusCode;
-use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic_web::GrpcWebLayer;
 use tower::ServiceExt;
 
 use super::health::Health;
+use crate::access::Access;
 pub use certificate::CertificateError;
 pub use door::BindError;
 pub(super) use door::Door;
@@ -49,7 +48,7 @@ pub struct Listener {
 
 impl Listener {
     /// Listens on `address` (port 0: any free one) for the control services in `routes`; health and reflection are added
-    /// here. `pages` are answered to plain HTTP. With a `token`, every request but the probes has to show it. Nothing is answered before [`Self::serve`].
+    /// here. `pages` are answered to plain HTTP. Who may call what is for `access` to say. Nothing is answered before [`Self::serve`].
     ///
     /// # Errors
     ///
@@ -59,11 +58,11 @@ impl Listener {
         routes: Routes,
         pages: Router,
         health: Health,
-        token: Option<SecretString>,
+        access: Access,
     ) -> Result<Self, BindError> {
         let door = Door::open(address, "control", "server.control_listen").await?;
         let draining = CancellationToken::new();
-        let app = app(routes, pages, &health, token, door.address(), &draining);
+        let app = app(routes, pages, &health, access, door.address(), &draining);
         Ok(Self { door, app, health, draining })
     }
 
@@ -94,7 +93,7 @@ fn app(
     routes: Routes,
     pages: Router,
     health: &Health,
-    token: Option<SecretString>,
+    access: Access,
     address: SocketAddr,
     draining: &CancellationToken,
 ) -> Router {
@@ -118,7 +117,7 @@ fn app(
     let guard = Guard { is_loopback: address.ip().to_canonical().is_loopback() };
     Router::new()
         .fallback_service(by_content_type)
-        .layer(from_fn_with_state(token.map(Arc::new), authenticate::authenticate))
+        .layer(from_fn_with_state(access, authenticate::authenticate))
         .layer(from_fn_with_state(guard, guard::guard))
         .layer(from_fn(access_log::access_log))
 }

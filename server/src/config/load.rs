@@ -9,9 +9,9 @@ use super::environment::Environment;
 use super::layers::Layers;
 use super::problem::{Checks, ConfigError, ConfigProblem, Origin};
 use super::{
-    ConnectorsConfig, ContentConfig, CredentialsConfig, DataConfig, DatabaseConfig, DocumentsConfig,
-    LogConfig, OAuthConfig, ProcessConfig, RunsConfig, ServerConfig, SyncConfig, TelemetryConfig,
-    VaultConfig,
+    AuditConfig, ConnectorsConfig, ContentConfig, CredentialsConfig, DataConfig, DatabaseConfig,
+    DocumentsConfig, LogConfig, OAuthConfig, ProcessConfig, RunsConfig, ServerConfig, SyncConfig,
+    TelemetryConfig, VaultConfig,
 };
 
 /// The commented default file: the documentation of every key.
@@ -47,6 +47,8 @@ pub struct Config {
     pub documents: DocumentsConfig,
     /// How much of past runs is kept.
     pub runs: RunsConfig,
+    /// How long it is known who did what.
+    pub audit: AuditConfig,
     /// What connectord says on stderr.
     pub log: LogConfig,
     /// Where its traces go.
@@ -101,6 +103,7 @@ impl Config {
             "content",
             "documents",
             "runs",
+            "audit",
             "log",
             "telemetry",
         ];
@@ -118,6 +121,7 @@ impl Config {
             content: layers.section("content", &mut problems),
             documents: layers.section("documents", &mut problems),
             runs: layers.section("runs", &mut problems),
+            audit: layers.section("audit", &mut problems),
             log: layers.section("log", &mut problems),
             telemetry: layers.section("telemetry", &mut problems),
         };
@@ -175,6 +179,7 @@ impl Config {
         self.content.validate(&mut Checks::new("content", layers, problems));
         self.documents.validate(&mut Checks::new("documents", layers, problems));
         self.runs.validate(&mut Checks::new("runs", layers, problems));
+        self.audit.validate(&mut Checks::new("audit", layers, problems));
         self.log.validate(&mut Checks::new("log", layers, problems));
         self.telemetry.validate(&mut Checks::new("telemetry", layers, problems));
     }

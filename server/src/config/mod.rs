@@ -6,6 +6,7 @@
 //! add a key: a field with its default in the section's file, a check if it needs one, and a line in that file.
 
 mod args;
+mod audit;
 mod connectors;
 mod content;
 mod credentials;
@@ -28,6 +29,7 @@ mod units;
 mod vault;
 
 pub use args::{Args, Command, ConfigCommand, KeysCommand};
+pub use audit::AuditConfig;
 pub use connectors::{ConnectorConfig, ConnectorsConfig};
 pub use content::ContentConfig;
 pub use credentials::CredentialsConfig;

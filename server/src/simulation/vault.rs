@@ -12,7 +12,7 @@ use superfasttt_proto::error::ConnectorError;
 
 use super::port::Port;
 use super::world::{World, lock};
-use crate::credentials::Usable;
+use crate::credentials::{Usable, UsedFor};
 use crate::store::connections::Connection;
 use crate::sync::port::CredentialSource;
 
@@ -85,7 +85,7 @@ impl CredentialSource for SimulatedVault {
         self: Arc<Self>,
         connection: &Connection,
         refused: Option<&Usable>,
-        _: bool,
+        _: UsedFor<'_>,
     ) -> Result<Option<Usable>, ConnectorError> {
         self.port.pass().await;
         if self.world.happens(|weather| weather.vault_fails) {

@@ -9,6 +9,7 @@ use tonic::{Request, Response, Status};
 use super::Api;
 use super::connection::has_failed;
 use super::error::ApiError;
+use crate::access::Caller;
 use crate::catalog::AuthKind;
 use crate::credentials::entered;
 use crate::store::connections::Connection;
@@ -19,8 +20,8 @@ impl CredentialService for Api {
         &self,
         request: Request<SetCredentialRequest>,
     ) -> Result<Response<SetCredentialResponse>, Status> {
-        let SetCredentialRequest { connection, credential } = request.into_inner();
-        let connection = self.connection(&connection).await?;
+        let (caller, SetCredentialRequest { connection, credential }) = Caller::of(request)?;
+        let connection = self.connection(&caller, &connection).await?;
         if connection.deleting_at.is_some() {
             return Err(ApiError::Precondition("the connection is being deleted".to_owned()).into());
         }
@@ -61,7 +62,8 @@ impl CredentialService for Api {
         &self,
         request: Request<RevokeCredentialRequest>,
     ) -> Result<Response<RevokeCredentialResponse>, Status> {
-        let connection = self.connection(&request.into_inner().connection).await?;
+        let (caller, request) = Caller::of(request)?;
+        let connection = self.connection(&caller, &request.connection).await?;
         let told = self.credentials.revoke(&connection).await.map_err(ApiError::from)?;
         // A run under way has the access token in its hands.
         if let Some(run) = self.store.active_run(connection.key).await.map_err(ApiError::from)? {
@@ -77,7 +79,8 @@ impl CredentialService for Api {
         &self,
         request: Request<GetCredentialRequest>,
     ) -> Result<Response<GetCredentialResponse>, Status> {
-        let connection = self.connection(&request.into_inner().connection).await?;
+        let (caller, request) = Caller::of(request)?;
+        let connection = self.connection(&caller, &request.connection).await?;
         Ok(Response::new(GetCredentialResponse {
             credential: Some(self.credential_status(&connection).await?),
         }))
@@ -87,7 +90,8 @@ impl CredentialService for Api {
         &self,
         request: Request<RefreshCredentialRequest>,
     ) -> Result<Response<RefreshCredentialResponse>, Status> {
-        let connection = self.connection(&request.into_inner().connection).await?;
+        let (caller, request) = Caller::of(request)?;
+        let connection = self.connection(&caller, &request.connection).await?;
         self.credentials.refresh_now(&connection).await.map_err(ApiError::from)?;
         Ok(Response::new(RefreshCredentialResponse {
             credential: Some(self.credential_status(&connection).await?),
@@ -98,8 +102,8 @@ impl CredentialService for Api {
         &self,
         request: Request<ConfirmAccountRequest>,
     ) -> Result<Response<ConfirmAccountResponse>, Status> {
-        let request = request.into_inner();
-        let connection = self.connection(&request.connection).await?;
+        let (caller, request) = Caller::of(request)?;
+        let connection = self.connection(&caller, &request.connection).await?;
         if request.account_id.is_empty() {
             return Err(
                 ApiError::field("account_id", "is required: the id of the status's other_account").into()

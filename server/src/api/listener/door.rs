@@ -5,12 +5,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
+use super::authenticate::Peer;
 use super::connection::{self, HEAD_TIMEOUT};
 use super::tls::Tls;
 
@@ -114,10 +115,11 @@ impl Door {
                 accepted = accept() => accepted,
             };
             match accepted {
-                Ok((stream, _)) => {
+                Ok((stream, peer)) => {
                     // Small messages go out at once; a failure only costs latency.
                     let _ = stream.set_nodelay(true);
-                    let (app, tls) = (app.clone(), tls.clone());
+                    let app = app.clone().layer(Extension(Peer(peer)));
+                    let tls = tls.clone();
                     let (draining, closing) = (draining.clone(), closing.clone());
                     connections.spawn(async move {
                         match tls {
