@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use superfasttt_extract::{Pool, PoolConfig};
+use superfasttt_oauth::{Http, HttpOptions};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
@@ -21,6 +22,7 @@ use crate::catalog::Catalog;
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::{Config, ContentConfig};
 use crate::content::Fetcher;
+use crate::credentials::{Credentials, Parts};
 use crate::process::ProcessHost;
 use crate::schedule::Scheduler;
 use crate::store::{PostgresStore, SqliteStore, Store};
@@ -58,18 +60,27 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let store = open_store(&config).await?;
     health.tells_of(store.clone());
     let vault = vault::open(&config, store.as_ref()).await.context("the vault cannot be opened")?;
-    let _canary = AbortOnDropHandle::new(tokio::spawn(vault::watch(vault, store.clone())));
+    let _canary = AbortOnDropHandle::new(tokio::spawn(vault::watch(vault.clone(), store.clone())));
     let catalog = Catalog::load_without(&config.connectors.dir, config.connectors.disabled())?;
     let _watch = if config.connectors.watch { Some(catalog.watch()) } else { None };
     let host = ProcessHost::new(config.process.clone(), clock.clone(), catalog.clone(), &runtime_dir)?;
     let fetcher = Arc::new(Fetcher::new(extraction_pool(&config.content)?, &config.content, content_dir));
-    let connectors = Arc::new(host.clone());
+    let http = HttpOptions { egress: config.oauth.egress(), ..HttpOptions::default() };
+    let credentials = Credentials::new(Parts {
+        store: store.clone(),
+        vault,
+        http: Http::new(http).context("providers cannot be reached")?,
+        clock: clock.clone(),
+        catalog: catalog.clone(),
+        oauth: config.oauth.clone(),
+        references: config.credentials.clone(),
+    });
     let scheduler = Scheduler::new(
         config.clone(),
         store.clone(),
         clock.clone(),
         catalog.clone(),
-        connectors,
+        (Arc::new(host.clone()), credentials.clone()),
         fetcher.clone(),
     );
     let collected = metrics::install().context("metrics cannot be collected")?;
@@ -83,6 +94,7 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Resul
         host: host.clone(),
         scheduler: scheduler.clone(),
         audit: audit.clone(),
+        credentials: credentials.clone(),
         started_at,
     };
     let server = &config.server;
@@ -99,6 +111,8 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let patience = config.server.drain_timeout;
     let listening = tokio::spawn(listener.serve(shutdown.clone(), patience));
     let mut scheduling = tokio::spawn(scheduler.clone().run());
+    let fresh = CancellationToken::new();
+    let keeping_fresh = tokio::spawn(credentials.keep_fresh(fresh.clone()));
     health.serving().await;
     tracing::info!(%address, connectors = catalog.list().len(), "connectord is serving");
 
@@ -112,6 +126,9 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     scheduler.shutdown(patience).await;
     listening.await.context("the control listener failed")?;
     scheduling.await.context("the scheduler failed")??;
+    // What a provider has answered is stored before the store is closed.
+    fresh.cancel();
+    keeping_fresh.await.context("the refreshes failed")?;
     fetcher.shutdown().await;
     host.shutdown().await;
     served.cancel();

@@ -10,6 +10,7 @@ mod ending;
 mod fallback;
 mod guard;
 mod refusal;
+mod standing;
 
 use std::io;
 use std::net::SocketAddr;
@@ -162,7 +163,8 @@ fn app(
         .into_axum_router()
         .fallback(fallback::unknown_service)
         .layer(from_fn_with_state(draining.clone(), ending::end_with_server))
-        // Outside of the layer above, so that its last status is put into the form of gRPC-Web too.
+        .layer(from_fn(standing::end_with_token))
+        // Outside of the layers above, so that their last status is put into the form of gRPC-Web too.
         .layer(GrpcWebLayer::new());
     let plain = Router::new()
         .route("/healthz", get(healthz))

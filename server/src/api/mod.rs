@@ -7,6 +7,7 @@ mod bounds;
 mod catalog;
 mod connection;
 mod convert;
+mod credential;
 mod document;
 mod error;
 pub mod health;
@@ -35,9 +36,11 @@ use tonic::service::Routes;
 use crate::access::Audit;
 use crate::catalog::Catalog;
 use crate::clock::SharedClock;
+use crate::credentials::Credentials;
 use crate::process::ProcessHost;
 use crate::schedule::Scheduler;
 use crate::store::Store;
+pub(crate) use convert::time;
 use not_served::NotServed;
 
 /// What the services share.
@@ -55,6 +58,8 @@ pub struct Api {
     pub scheduler: Arc<Scheduler>,
     /// What was done is written here.
     pub audit: Audit,
+    /// What connections authenticate with.
+    pub credentials: Arc<Credentials>,
     /// When the process was started.
     pub started_at: DateTime<Utc>,
 }
@@ -67,7 +72,7 @@ impl Api {
         SyncServiceServer::<Api>::NAME,
         DocumentServiceServer::<Api>::NAME,
         AdminServiceServer::<Api>::NAME,
-        CredentialServiceServer::<NotServed>::NAME,
+        CredentialServiceServer::<Api>::NAME,
         ActionServiceServer::<NotServed>::NAME,
         SinkServiceServer::<NotServed>::NAME,
     ];
@@ -80,7 +85,7 @@ impl Api {
             .add_service(SyncServiceServer::new(self.clone()))
             .add_service(DocumentServiceServer::new(self.clone()))
             .add_service(AdminServiceServer::new(self.clone()))
-            .add_service(CredentialServiceServer::new(NotServed))
+            .add_service(CredentialServiceServer::new(self.clone()))
             .add_service(ActionServiceServer::new(NotServed))
             .add_service(SinkServiceServer::new(NotServed))
     }

@@ -25,7 +25,7 @@ impl Credentials {
         connection: &Connection,
         manifest: &Manifest,
         id: &str,
-    ) -> Result<(Client, OAuthApp), ConnectorError> {
+    ) -> Result<Client, ConnectorError> {
         let of_person = |message: String| ConnectorError::new(Reason::SettingsInvalid, message);
         let rules = UrlRules {
             allowed_hosts: &manifest.allowed_hosts,
@@ -48,7 +48,7 @@ impl Credentials {
         })?;
         let secret = self.app_secret(manifest, &app, &secrets).await?;
         let known = App { client_id: app.client_id.clone(), secret };
-        Ok((Client::new(self.http.clone(), provider, Arc::new(known)), app))
+        Ok(Client::new(self.http.clone(), provider, Arc::new(known)))
     }
 
     async fn app_secret(

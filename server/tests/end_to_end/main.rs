@@ -8,9 +8,11 @@
 mod support;
 
 mod a_folder_becomes_a_feed;
+mod audit;
 mod connector_health;
 mod content;
 mod control_api;
+mod credentials;
 mod cursors_and_violations;
 mod deletions;
 mod i10_one_bad_item_never_fails_a_run;
@@ -31,6 +33,7 @@ mod i9_a_throttled_run_holds_no_worker;
 mod items_and_states_by_hand;
 mod metrics;
 mod one_store;
+mod organizations;
 mod raw_items;
 mod renormalize;
 mod runs;

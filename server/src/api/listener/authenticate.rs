@@ -48,6 +48,10 @@ pub(super) async fn authenticate(State(access): State<Access>, mut request: Requ
         access.audit().counted(&caller, action, code_name(code));
         return refusal.answer(request.headers());
     }
+    let standing = shown(request.headers()).ok().flatten().and_then(|shown| access.standing(shown));
+    if let Some(standing) = standing.filter(|_| !caller.actor().token.is_empty()) {
+        request.extensions_mut().insert(standing);
+    }
     request.extensions_mut().insert(caller.clone());
     let Some(rpc) = rpc else { return next.run(request).await };
     let mut given_up = GivenUp { audit: access.audit(), caller: &caller, rpc, answered: false };
