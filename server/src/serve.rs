@@ -65,6 +65,7 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let _watch = if config.connectors.watch { Some(catalog.watch()) } else { None };
     let host = ProcessHost::new(config.process.clone(), clock.clone(), catalog.clone(), &runtime_dir)?;
     let fetcher = Arc::new(Fetcher::new(extraction_pool(&config.content)?, &config.content, content_dir));
+    let audit = Audit::new(store.clone(), clock.clone());
     let http = HttpOptions { egress: config.oauth.egress(), ..HttpOptions::default() };
     let credentials = Credentials::new(Parts {
         store: store.clone(),
@@ -74,6 +75,7 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Resul
         catalog: catalog.clone(),
         oauth: config.oauth.clone(),
         references: config.credentials.clone(),
+        audit: audit.clone(),
     });
     let scheduler = Scheduler::new(
         config.clone(),
@@ -86,15 +88,14 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let collected = metrics::install().context("metrics cannot be collected")?;
     let scrape = Scrape::new(collected, store.clone(), clock.clone(), catalog.clone(), host.clone());
     let _upkeep = AbortOnDropHandle::new(tokio::spawn(scrape.clone().upkeep()));
-    let audit = Audit::new(store.clone(), clock.clone());
     let api = Api {
         store: store.clone(),
         clock: clock.clone(),
         catalog: catalog.clone(),
         host: host.clone(),
         scheduler: scheduler.clone(),
-        audit: audit.clone(),
         credentials: credentials.clone(),
+        audit: audit.clone(),
         started_at,
     };
     let server = &config.server;

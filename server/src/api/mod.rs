@@ -56,10 +56,10 @@ pub struct Api {
     pub host: ProcessHost,
     /// Who works.
     pub scheduler: Arc<Scheduler>,
-    /// What was done is written here.
-    pub audit: Audit,
     /// What connections authenticate with.
     pub credentials: Arc<Credentials>,
+    /// What was done is written here.
+    pub audit: Audit,
     /// When the process was started.
     pub started_at: DateTime<Utc>,
 }

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 
 use super::trouble::{away, internal, of_failure};
 use super::{Credentials, as_it_is, field};
+use crate::access::{CredentialUse, Purpose};
 use crate::catalog::{AuthKind, Manifest};
 use crate::chance::{between, new_id};
 use crate::store::StoreError;
@@ -167,6 +168,9 @@ impl Refresh {
     }
 
     async fn call(&self, now: DateTime<Utc>) -> Result<Tokens, Stop> {
+        let connection = &self.connection;
+        let used = CredentialUse { connection, purpose: Purpose::Refresh, run: "", found: true };
+        self.credentials.audit.credential_used(used);
         let status = &self.credential.status;
         let client = self
             .credentials

@@ -10,6 +10,7 @@ use superfasttt_proto::error::ConnectorError;
 use super::entered::resolved;
 use super::trouble::{internal, settings_invalid, unusable};
 use super::{Credentials, Wanted, field};
+use crate::access::Purpose;
 use crate::catalog::AuthKind;
 use crate::store::connections::Connection;
 use crate::store::credentials::{Credential, State};
@@ -83,7 +84,9 @@ impl Credentials {
         let (credential, secrets) = self.stored(wanted.connection, wanted.manifest).await?;
         match credential.status.state {
             State::Connected => Ok((credential, secrets)),
-            State::Pending if wanted.for_test && !secrets.is_empty() => Ok((credential, secrets)),
+            State::Pending if wanted.used_for.purpose == Purpose::Test && !secrets.is_empty() => {
+                Ok((credential, secrets))
+            }
             _ => Err(unusable(&credential)),
         }
     }

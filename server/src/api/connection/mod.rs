@@ -18,7 +18,7 @@ use self::request::{check_name, check_settings, fault, organization, refuse, rev
 use super::bounds::{owner, within};
 use super::error::ApiError;
 use super::{Api, convert, page};
-use crate::access::Caller;
+use crate::access::{Caller, Purpose};
 use crate::catalog::{AuthKind, apply_defaults, without_secrets};
 use crate::schedule::new_id;
 use crate::schedule::times::Due;
@@ -208,7 +208,7 @@ impl ConnectionService for Api {
             page_token: request.page_token,
         };
         let (session, settings) = self.session(&target).await?;
-        let mut authentication = Authentication::new(self.credentials.clone());
+        let mut authentication = Authentication::new(self.credentials.clone(), Purpose::Discover);
         let answer = authentication.call(&target, |credential| {
             let (session, settings) = (session.clone(), Some(settings.clone()));
             let asked = contract::DiscoverRequest { settings, credential, ..asked.clone() };
@@ -226,15 +226,15 @@ impl ConnectionService for Api {
         request: Request<EnableConnectionRequest>,
     ) -> Result<Response<EnableConnectionResponse>, Status> {
         let (caller, request) = Caller::of(request)?;
-        let id = request.connection;
-        let waits = self.waits_for_credential(&self.connection(&caller, &id).await?).await?;
+        let found = self.connection(&caller, &request.connection).await?;
+        let waits = self.waits_for_credential(&found).await?;
         let due = Due { at: self.clock.now(), cause: Trigger::Settings, full: false };
         let change = ConnectionChange {
             disabled: Some(false),
             next: Some(waits.is_none().then_some(due)),
             ..ConnectionChange::default()
         };
-        let changed = self.switch(&caller, &id, |stored| stored.disabled, change).await?;
+        let changed = self.switch(&caller, &request.connection, |stored| stored.disabled, change).await?;
         Ok(Response::new(EnableConnectionResponse { connection: Some(changed) }))
     }
 
@@ -403,7 +403,7 @@ impl Api {
         target: &Stored,
     ) -> Result<contract::TestConnectionResponse, ApiError> {
         let (session, settings) = self.session(target).await?;
-        let mut authentication = Authentication::for_test(self.credentials.clone());
+        let mut authentication = Authentication::new(self.credentials.clone(), Purpose::Test);
         let answer = authentication.call(target, |credential| {
             let (session, settings) = (session.clone(), Some(settings.clone()));
             let contract_revision = CONTRACT_REVISION;

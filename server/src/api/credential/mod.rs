@@ -20,8 +20,7 @@ impl CredentialService for Api {
         &self,
         request: Request<SetCredentialRequest>,
     ) -> Result<Response<SetCredentialResponse>, Status> {
-        let (caller, request) = Caller::of(request)?;
-        let SetCredentialRequest { connection, credential } = request;
+        let (caller, SetCredentialRequest { connection, credential }) = Caller::of(request)?;
         let connection = self.connection(&caller, &connection).await?;
         if connection.deleting_at.is_some() {
             return Err(ApiError::Precondition("the connection is being deleted".to_owned()).into());
