@@ -178,8 +178,8 @@ fn app(
     let guard = Guard { is_loopback: address.ip().to_canonical().is_loopback() };
     Router::new()
         .fallback_service(by_content_type)
-        .layer(from_fn_with_state(access, authenticate::authenticate))
-        .layer(from_fn_with_state(guard, guard::guard))
+        .layer(from_fn_with_state(access.clone(), authenticate::authenticate))
+        .layer(from_fn_with_state((guard, access.audit().clone()), guard::guard))
         .layer(from_fn(access_log::access_log))
 }
 

@@ -27,8 +27,7 @@ pub(super) async fn authenticate(State(access): State<Access>, mut request: Requ
         return next.run(request).await;
     }
     let rpc = rpcs::at(request.uri().path());
-    // What is no rpc of ours may be anything, also a secret that was put into the wrong place.
-    let action = rpc.map_or("unknown", |rpc| rpc.name.as_str());
+    let action = action(rpc);
     let peer = request.extensions().get::<Peer>().copied();
     let caller = match identify(&access, request.headers(), peer).await {
         Ok(caller) => caller,
@@ -70,6 +69,25 @@ pub(super) async fn authenticate(State(access): State<Access>, mut request: Requ
     response
 }
 
+/// Takes down a request that was turned away before anybody asked who sent it.
+pub(super) fn turned_away(audit: &Audit, request: &Request, refusal: Refusal) {
+    let peer = request.extensions().get::<Peer>().copied();
+    let (code, reason) = refusal.told();
+    audit.turned_away(nobody(peer), action(rpcs::at(request.uri().path())), code_name(code), reason);
+}
+
+/// What the audit log calls a request. What is no rpc of ours may be anything, also a secret that was put into the wrong
+/// place.
+fn action(rpc: Option<&'static Rpc>) -> &'static str {
+    rpc.map_or("unknown", |rpc| rpc.name.as_str())
+}
+
+/// Somebody at this address.
+fn nobody(peer: Option<Peer>) -> Actor {
+    let address = peer.map(|peer| peer.0.ip().to_canonical().to_string()).unwrap_or_default();
+    Actor { address, ..Actor::default() }
+}
+
 /// Takes down a call whose caller left before the answer: what it asked for may have been done.
 struct GivenUp<'a> {
     audit: &'a Audit,
@@ -97,20 +115,15 @@ async fn identify(
     headers: &HeaderMap,
     peer: Option<Peer>,
 ) -> Result<Caller, (Refusal, Actor)> {
-    let address = peer.map(|peer| peer.0.ip());
-    let nobody = || Actor {
-        address: address.map(|address| address.to_canonical().to_string()).unwrap_or_default(),
-        ..Actor::default()
-    };
-    let shown = shown(headers).map_err(|refusal| (refusal, nobody()))?;
-    access.identify(shown, address).await.map_err(|refused| match refused {
-        Refused::Required => (Refusal::TokenRequired, nobody()),
-        Refused::Wrong => (Refusal::TokenWrong, nobody()),
+    let shown = shown(headers).map_err(|refusal| (refusal, nobody(peer)))?;
+    access.identify(shown, peer.map(|peer| peer.0.ip())).await.map_err(|refused| match refused {
+        Refused::Required => (Refusal::TokenRequired, nobody(peer)),
+        Refused::Wrong => (Refusal::TokenWrong, nobody(peer)),
         Refused::Expired(actor) => (Refusal::TokenExpired, actor),
         Refused::Revoked(actor) => (Refusal::TokenRevoked, actor),
         Refused::Store(error) => {
             tracing::error!(%error, "an API token could not be looked up");
-            (Refusal::StoreFailed, nobody())
+            (Refusal::StoreFailed, nobody(peer))
         }
     })
 }
