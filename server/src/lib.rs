@@ -12,6 +12,7 @@ pub mod credentials;
 pub mod documents;
 pub mod keys;
 pub mod process;
+pub mod redact;
 pub mod schedule;
 pub mod serve;
 #[cfg(test)]

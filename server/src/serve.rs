@@ -17,7 +17,7 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use crate::access::{Access, Audit};
 use crate::api::Api;
 use crate::api::health::Health;
-use crate::api::listener::Listener;
+use crate::api::listener::{Listener, Tls};
 use crate::catalog::Catalog;
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::{Config, ContentConfig};
@@ -56,6 +56,8 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     fs::set_permissions(&content_dir, fs::Permissions::from_mode(0o700))
         .with_context(|| format!("{} cannot be kept from other users", content_dir.display()))?;
 
+    // Before anything is opened: without its certificate nothing is served.
+    let tls = Tls::load("control", &config.server.tls, clock.clone()).context("server.tls")?;
     let health = Health::starting(Api::SERVICES).await;
     let store = open_store(&config).await?;
     health.tells_of(store.clone());
@@ -108,6 +110,7 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     writing.close();
     let address = server.control_listen;
     let listener = Listener::bind(address, api.routes(), scrape.routes(), health.clone(), access).await?;
+    let listener = listener.with_tls(tls);
     let address = listener.local_addr();
     let patience = config.server.drain_timeout;
     let listening = tokio::spawn(listener.serve(shutdown.clone(), patience));

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use secrecy::SecretString;
+
 use super::args::Args;
 use super::environment::Environment;
 use super::layers::Layers;
@@ -80,9 +82,16 @@ impl Config {
         Self::from_layers(&layers, problems)
     }
 
+    /// The secrets in it: they are never to be written anywhere.
+    pub fn secrets(&self) -> Vec<SecretString> {
+        [self.server.token.clone(), self.database.password()].into_iter().flatten().collect()
+    }
+
     fn from_layers(layers: &Layers, mut problems: Vec<ConfigProblem>) -> Result<Self, ConfigError> {
         let known = [
             "server",
+            "server.tls",
+            "server.public_tls",
             "data",
             "database",
             "vault",
@@ -120,6 +129,8 @@ impl Config {
             let connector = layers.section(&format!("connectors.{id}"), &mut problems);
             config.connectors.by_id.insert(id, connector);
         }
+        config.server.tls = layers.section("server.tls", &mut problems);
+        config.server.public_tls = layers.section("server.public_tls", &mut problems);
         config.resolve_token(layers, &mut problems);
         config.resolve_database_url(layers, &mut problems);
         config.validate(layers, &mut problems);
@@ -155,6 +166,8 @@ impl Config {
     fn validate(&self, layers: &Layers, problems: &mut Vec<ConfigProblem>) {
         // A value of the wrong type was noted already and stands at its default here, which passes.
         self.server.validate(&mut Checks::new("server", layers, problems));
+        self.server.tls.validate(&mut Checks::new("server.tls", layers, problems), false);
+        self.server.public_tls.validate(&mut Checks::new("server.public_tls", layers, problems), true);
         self.data.validate(&mut Checks::new("data", layers, problems));
         self.database.validate(&mut Checks::new("database", layers, problems));
         self.vault.validate(&mut Checks::new("vault", layers, problems));

@@ -45,6 +45,7 @@ fn the_commented_default_file_names_every_key() {
     }
     let config = Config::default();
     for (section, keys) in [
+        ("server.tls", keys(config.server.tls.clone())),
         ("server", keys(config.server)),
         ("data", keys(config.data)),
         ("database", keys(config.database)),

@@ -24,6 +24,7 @@ mod runs;
 mod server;
 mod sync;
 mod telemetry;
+mod tls;
 mod units;
 mod vault;
 
@@ -45,5 +46,6 @@ pub use runs::RunsConfig;
 pub use server::ServerConfig;
 pub use sync::SyncConfig;
 pub use telemetry::TelemetryConfig;
+pub use tls::TlsConfig;
 pub use units::ByteSize;
 pub use vault::VaultConfig;

@@ -8,6 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::problem::Checks;
+use super::tls::TlsConfig;
 use super::units::duration;
 
 /// Where connectord listens and who may call it.
@@ -28,6 +29,12 @@ pub struct ServerConfig {
     /// How long a stop waits for calls and runs to end.
     #[serde(with = "duration")]
     pub drain_timeout: Duration,
+    /// The section `server.tls`, of the control listener. It is no key of this one.
+    #[serde(skip)]
+    pub tls: TlsConfig,
+    /// The section `server.public_tls`, of the public listener.
+    #[serde(skip)]
+    pub public_tls: TlsConfig,
 }
 
 impl Default for ServerConfig {
@@ -40,6 +47,8 @@ impl Default for ServerConfig {
             token_file: None,
             require_token: false,
             drain_timeout: Duration::from_secs(30),
+            tls: TlsConfig::default(),
+            public_tls: TlsConfig::default(),
         }
     }
 }

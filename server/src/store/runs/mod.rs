@@ -21,6 +21,7 @@ use super::connections::Connection;
 use super::sync_states::ScopeState;
 use super::wanted::Leftovers;
 use super::{ConnectionKey, Fence, Listed, Result};
+use crate::redact;
 use fair::{ClaimLimits, LaneKey};
 
 /// A run at which [`RunStore::trim_surplus_runs`] has looked. The default lies before all.
@@ -194,8 +195,8 @@ impl From<&ConnectorError> for RunError {
     fn from(error: &ConnectorError) -> Self {
         Self {
             reason: superfasttt_proto::error::reason_info(error.reason).name.to_owned(),
-            message: error.message.clone(),
-            code: error.code.clone(),
+            message: redact::text(&error.message).into_owned(),
+            code: redact::text(&error.code).into_owned(),
         }
     }
 }
