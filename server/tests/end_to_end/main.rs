@@ -8,6 +8,7 @@
 mod support;
 
 mod a_folder_becomes_a_feed;
+mod audit;
 mod connector_health;
 mod content;
 mod control_api;
@@ -32,6 +33,7 @@ mod i9_a_throttled_run_holds_no_worker;
 mod items_and_states_by_hand;
 mod metrics;
 mod one_store;
+mod organizations;
 mod raw_items;
 mod renormalize;
 mod runs;

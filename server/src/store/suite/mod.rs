@@ -8,6 +8,7 @@ mod commits;
 mod connections;
 mod consumers;
 mod credentials;
+mod defaults;
 mod deletion;
 mod documents;
 mod due_runs;
@@ -213,6 +214,10 @@ macro_rules! suite {
                 events_are_listed_either_way_in_pages,
                 events_are_found_by_whose_who_what_and_when,
                 old_events_are_trimmed_a_few_at_a_time,
+            }
+            defaults {
+                an_organization_has_one_default_of_a_category,
+                a_deletion_frees_a_default,
             }
             overview {
                 what_waits_is_counted_but_for_disabled_connectors,
