@@ -12,6 +12,7 @@ use super::trouble::{internal, settings_invalid, unusable};
 use super::{Credentials, Wanted, field};
 use crate::access::Purpose;
 use crate::catalog::AuthKind;
+use crate::redact::{self, Kept};
 use crate::store::connections::Connection;
 use crate::store::credentials::{Credential, State};
 use crate::store::secrets::Secrets;
@@ -29,6 +30,8 @@ pub struct Usable {
     pub expires_at: Option<DateTime<Utc>>,
     /// When it was got: another one has another time.
     pub got_at: Option<DateTime<Utc>>,
+    /// While it is held, nothing that is written tells it.
+    pub kept: Kept,
 }
 
 impl std::fmt::Debug for Usable {
@@ -67,7 +70,7 @@ impl Credentials {
                 return Err(self.ended(connection, &credential).await);
             }
         }
-        self.give(connection, &credential, &secrets).await.map(AtHand::Good)
+        self.give(wanted, &credential, &secrets).await.map(AtHand::Good)
     }
 
     /// What is stored, where it was not refused and has not ended yet, however soon it does.
@@ -77,7 +80,7 @@ impl Credentials {
         if was_refused || credential.expires_at.is_some_and(|at| at <= self.clock.now()) {
             return Ok(None);
         }
-        self.give(wanted.connection, &credential, &secrets).await.map(Some)
+        self.give(wanted, &credential, &secrets).await.map(Some)
     }
 
     async fn connected(&self, wanted: Wanted<'_>) -> Result<(Credential, Secrets), ConnectorError> {
@@ -93,15 +96,13 @@ impl Credentials {
 
     async fn give(
         &self,
-        connection: &Connection,
+        wanted: Wanted<'_>,
         credential: &Credential,
         secrets: &Secrets,
     ) -> Result<Usable, ConnectorError> {
-        Ok(Usable {
-            credential: self.open(connection, credential, secrets).await?,
-            expires_at: credential.expires_at,
-            got_at: got_at(credential),
-        })
+        let given = self.open(wanted.connection, credential, secrets).await?;
+        let kept = redact::keep(&wanted.manifest.auth.secrets_of(&given));
+        Ok(Usable { credential: given, expires_at: credential.expires_at, got_at: got_at(credential), kept })
     }
 
     /// Opens what a connector may see.

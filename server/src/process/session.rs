@@ -114,6 +114,7 @@ impl ProcessSession {
             let settings = Value::Object(json::from_struct(settings));
             secret_values(manifest, &settings)
         });
+        let credential = credential.map(|credential| manifest.auth.secrets_of(credential));
         redact::keep(&(settings, credential))
     }
 

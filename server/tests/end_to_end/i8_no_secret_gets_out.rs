@@ -8,9 +8,9 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE};
 use prost::Message;
 use serde_json::json;
 use superfasttt_proto::control::v1::{
-    DiscoverResourcesRequest, GetRunRequest, GetServerInfoRequest, ListConnectionsRequest,
-    ListConnectorsRequest, ListItemErrorsRequest, ListRunLogsRequest, ListRunsRequest, Run,
-    TestConnectionRequest, discover_resources_request, test_connection_request,
+    DiscoverResourcesRequest, GetRunRequest, GetServerInfoRequest, ListAuditEventsRequest,
+    ListConnectionsRequest, ListConnectorsRequest, ListItemErrorsRequest, ListRunLogsRequest,
+    ListRunsRequest, Run, TestConnectionRequest, discover_resources_request, test_connection_request,
 };
 use tonic::Code;
 
@@ -198,7 +198,7 @@ async fn hostile(server: &Server) {
         runs.push(client.sync(&id).await);
     }
     let target = test_connection_request::Target::Connection(id.clone());
-    let request = TestConnectionRequest { target: Some(target), ..Default::default() };
+    let request = TestConnectionRequest { target: Some(target) };
     let tested = client.connections().test_connection(request).await.unwrap().into_inner();
     assert!(format!("{tested:?}").contains("[redacted]"));
     answers.push(("test", tested.encode_to_vec()));
@@ -231,6 +231,10 @@ async fn hostile(server: &Server) {
     answers.push(("connectors", shown.into_inner().encode_to_vec()));
     let shown = client.admin().get_server_info(GetServerInfoRequest::default()).await.unwrap();
     answers.push(("server", shown.into_inner().encode_to_vec()));
+    let request = ListAuditEventsRequest { page_size: 1000, ..Default::default() };
+    let events = client.admin().list_audit_events(request).await.unwrap().into_inner();
+    assert!(!events.events.is_empty(), "the uses of the credential");
+    answers.push(("audit log", events.encode_to_vec()));
     let (status, metrics) =
         client.http("/metrics", &format!("Authorization: Bearer {SERVER_TOKEN}\r\n")).await;
     assert_eq!(status, 200);
