@@ -1,12 +1,13 @@
 //! What connections authenticate with: kept sealed, kept fresh, and given to a connector only as what it may see.
 //!
-//! `usable` says what a connector gets, `client` how an OAuth provider is met for a connection, `refresh` how a grant gets
+//! `authorize` connects an account, `granted` is what a provider gave as it is stored, `usable` says what a connector gets, `client` how an OAuth provider is met for a connection, `refresh` how a grant gets
 //! a new access token without two of them being asked for at once, `flights` who does so in this process, `keep_fresh`
 //! refreshes ahead of time. How a credential is stored is in [`crate::store::credentials`], how a provider is talked to in
 //! the crate `superfasttt-oauth`.
 
 mod client;
 mod flights;
+mod granted;
 mod keep_fresh;
 mod refresh;
 #[cfg(test)]
