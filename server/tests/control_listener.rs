@@ -359,7 +359,7 @@ async fn a_taken_port_is_told_with_the_mend() {
     let health = Health::starting([]).await;
     let error =
         Listener::bind(server.address, Routes::default(), Router::new(), health, None).await.unwrap_err();
-    assert!(matches!(error, BindError::Taken(_)));
+    assert!(matches!(error, BindError::Taken { .. }));
     let expected =
         format!("{} is taken: another connectord runs there, or set server.control_listen", server.address);
     assert_eq!(error.to_string(), expected);

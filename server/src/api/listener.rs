@@ -6,12 +6,12 @@ mod access_log;
 mod authenticate;
 mod authority;
 mod connection;
+mod door;
 mod ending;
 mod fallback;
 mod guard;
 mod refusal;
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,44 +22,20 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::get;
 use http::StatusCode;
 use secrecy::SecretString;
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
 use tonic_web::GrpcWebLayer;
 use tower::ServiceExt;
 
 use super::health::Health;
-use connection::HEAD_TIMEOUT;
+pub use door::BindError;
+pub(super) use door::Door;
 use guard::Guard;
-
-/// Connections at once; more wait in the kernel's queue. Well under the usual limit of 1,024 open files.
-const MAX_CONNECTIONS: usize = 512;
-/// How long to wait after a failed accept: what it lacks (file descriptors, memory) does not come back at once.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// Why the listener could not be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum BindError {
-    /// Something listens there already.
-    #[error("{0} is taken: another connectord runs there, or set server.control_listen")]
-    Taken(SocketAddr),
-    /// The address is not one of this machine, or the port needs rights that this process has not.
-    #[error("cannot listen on {address}: {source}; set server.control_listen")]
-    Failed {
-        /// Where it should have been.
-        address: SocketAddr,
-        /// What the system said.
-        source: io::Error,
-    },
-}
 
 /// The bound control listener.
 #[derive(Debug)]
 pub struct Listener {
-    listener: TcpListener,
-    address: SocketAddr,
+    door: Door,
     app: Router,
     health: Health,
     draining: CancellationToken,
@@ -79,72 +55,26 @@ impl Listener {
         health: Health,
         token: Option<SecretString>,
     ) -> Result<Self, BindError> {
-        let failed = |source: io::Error| match source.kind() {
-            io::ErrorKind::AddrInUse => BindError::Taken(address),
-            _ => BindError::Failed { address, source },
-        };
-        let listener = TcpListener::bind(address).await.map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
+        let door = Door::open(address, "control", "server.control_listen").await?;
         let draining = CancellationToken::new();
-        let app = app(routes, pages, &health, token, address, &draining);
-        Ok(Self { listener, address, app, health, draining })
+        let app = app(routes, pages, &health, token, door.address(), &draining);
+        Ok(Self { door, app, health, draining })
     }
 
     /// Where it listens, with the port that was found for port 0.
     pub fn local_addr(&self) -> SocketAddr {
-        self.address
+        self.door.address()
     }
 
     /// Answers until `shutdown`. Then health says NOT_SERVING, nothing new is accepted, streams that wait are ended with
     /// UNAVAILABLE, and calls under way have `drain_timeout` to end before their connections are closed.
     pub async fn serve(self, shutdown: CancellationToken, drain_timeout: Duration) {
-        let Self { listener, app, health, draining, .. } = self;
-        let closing = CancellationToken::new();
-        let connections = TaskTracker::new();
-        let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        let accept = async || {
-            let place = Arc::clone(&places).acquire_owned().await.expect("the semaphore is never closed");
-            (place, listener.accept().await)
+        let Self { door, app, health, draining } = self;
+        let drain = async || {
+            health.draining().await;
+            draining.cancel();
         };
-        loop {
-            let (place, accepted) = tokio::select! {
-                () = shutdown.cancelled() => break,
-                accepted = accept() => accepted,
-            };
-            match accepted {
-                Ok((stream, _)) => {
-                    let serving = connection::serve(
-                        stream,
-                        app.clone(),
-                        HEAD_TIMEOUT,
-                        draining.clone(),
-                        closing.clone(),
-                    );
-                    connections.spawn(async move {
-                        serving.await;
-                        drop(place);
-                    });
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "the control listener could not accept a connection");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            }
-        }
-
-        drop(listener);
-        health.draining().await;
-        draining.cancel();
-        connections.close();
-        if tokio::time::timeout(drain_timeout, connections.wait()).await.is_err() {
-            tracing::warn!(
-                connections = connections.len(),
-                drain_timeout_ms = drain_timeout.as_millis(),
-                "calls did not end in time; their connections are closed"
-            );
-            closing.cancel();
-            connections.wait().await;
-        }
+        door.serve(app, shutdown, drain_timeout, drain).await;
     }
 }
 
