@@ -12,6 +12,7 @@ mod item_errors;
 pub mod listener;
 pub mod not_served;
 mod page;
+pub mod public;
 mod renormalize;
 mod sync;
 mod sync_state;

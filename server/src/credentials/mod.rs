@@ -5,6 +5,7 @@
 //! refreshes ahead of time. How a credential is stored is in [`crate::store::credentials`], how a provider is talked to in
 //! the crate `superfasttt-oauth`.
 
+pub mod authorize;
 mod client;
 mod flights;
 mod granted;
