@@ -10,8 +10,8 @@ use superfasttt_proto::control::v1::document_service_client::DocumentServiceClie
 use superfasttt_proto::control::v1::run::State;
 use superfasttt_proto::control::v1::sync_service_client::SyncServiceClient;
 use superfasttt_proto::control::v1::{
-    Connection, CreateConnectionRequest, Run, Schedule, StartSyncRequest, WatchDocumentsRequest,
-    WatchRunRequest,
+    Connection, CreateConnectionRequest, EnableConnectionRequest, PauseConnectionRequest, Run, Schedule,
+    StartSyncRequest, WatchDocumentsRequest, WatchRunRequest,
 };
 use tonic::transport::Channel;
 
@@ -32,6 +32,16 @@ impl Connectord {
         settings: &Settings,
         interval: Option<Duration>,
     ) -> anyhow::Result<String> {
+        self.create_as(name, settings, interval, false).await
+    }
+
+    async fn create_as(
+        &self,
+        name: String,
+        settings: &Settings,
+        interval: Option<Duration>,
+        disabled: bool,
+    ) -> anyhow::Result<String> {
         let interval = interval.map(TryInto::try_into).transpose()?;
         let connection = Connection {
             connector: "bench-source".to_owned(),
@@ -40,7 +50,8 @@ impl Connectord {
             schedule: interval.map(|interval| Schedule { interval: Some(interval), ..Default::default() }),
             ..Default::default()
         };
-        let request = CreateConnectionRequest { connection: Some(connection), ..Default::default() };
+        let request =
+            CreateConnectionRequest { connection: Some(connection), disabled, ..Default::default() };
         let created = ConnectionServiceClient::new(self.channel.clone()).create_connection(request).await?;
         Ok(created.into_inner().connection.context("it was made")?.id)
     }
@@ -62,12 +73,16 @@ impl Connectord {
             .await
     }
 
-    /// Makes the connection and syncs it for the first time.
+    /// Makes the connection and syncs it for the first time. From then on it syncs only when it is told to.
     ///
     /// # Errors
     /// Where the sync does not succeed with all of its documents.
     pub async fn first_sync(&self, settings: &Settings) -> anyhow::Result<(String, Synced)> {
-        let connection = self.create("bench".to_owned(), settings, None).await?;
+        // One that is not paused has a run of its own as soon as it is there, and the one that is measured would be a second.
+        let connection = self.create_as("bench".to_owned(), settings, None, true).await?;
+        let mut client = ConnectionServiceClient::new(self.channel.clone());
+        client.pause_connection(PauseConnectionRequest { connection: connection.clone() }).await?;
+        client.enable_connection(EnableConnectionRequest { connection: connection.clone() }).await?;
         let synced = self.sync(&connection).await?;
         ensure!(
             synced.created == settings.documents,

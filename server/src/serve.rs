@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use superfasttt_extract::{Pool, PoolConfig};
+use superfasttt_oauth::{Http, HttpOptions};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -16,10 +17,13 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::api::Api;
 use crate::api::health::Health;
 use crate::api::listener::Listener;
+use crate::api::public::{Front, PublicListener};
 use crate::catalog::Catalog;
 use crate::clock::{SharedClock, SystemClock};
-use crate::config::{Config, ContentConfig};
+use crate::config::{Config, ContentConfig, PublicUrl};
 use crate::content::Fetcher;
+use crate::credentials::authorize::Authorizations;
+use crate::credentials::{Credentials, Parts};
 use crate::process::ProcessHost;
 use crate::schedule::Scheduler;
 use crate::store::{PostgresStore, SqliteStore, Store};
@@ -57,40 +61,60 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let store = open_store(&config).await?;
     health.tells_of(store.clone());
     let vault = vault::open(&config, store.as_ref()).await.context("the vault cannot be opened")?;
-    let _canary = AbortOnDropHandle::new(tokio::spawn(vault::watch(vault, store.clone())));
+    let _canary = AbortOnDropHandle::new(tokio::spawn(vault::watch(vault.clone(), store.clone())));
     let catalog = Catalog::load_without(&config.connectors.dir, config.connectors.disabled())?;
     let _watch = if config.connectors.watch { Some(catalog.watch()) } else { None };
     let host = ProcessHost::new(config.process.clone(), clock.clone(), catalog.clone(), &runtime_dir)?;
     let fetcher = Arc::new(Fetcher::new(extraction_pool(&config.content)?, &config.content, content_dir));
-    let connectors = Arc::new(host.clone());
+    let http = HttpOptions { egress: config.oauth.egress(), ..HttpOptions::default() };
+    let credentials = Credentials::new(Parts {
+        store: store.clone(),
+        vault,
+        http: Http::new(http).context("providers cannot be reached")?,
+        clock: clock.clone(),
+        catalog: catalog.clone(),
+        oauth: config.oauth.clone(),
+        references: config.credentials.clone(),
+    });
     let scheduler = Scheduler::new(
         config.clone(),
         store.clone(),
         clock.clone(),
         catalog.clone(),
-        connectors,
+        (Arc::new(host.clone()), credentials.clone()),
         fetcher.clone(),
     );
     let collected = metrics::install().context("metrics cannot be collected")?;
     let scrape = Scrape::new(collected, store.clone(), clock.clone(), catalog.clone(), host.clone());
     let _upkeep = AbortOnDropHandle::new(tokio::spawn(scrape.clone().upkeep()));
+    // Its port is known before anything names the address that browsers reach it by.
+    let public = PublicListener::bind(config.server.public_listen).await?;
+    let public_url = PublicUrl::of(config.server.public_url.as_deref(), public.local_addr());
+    let public_address = public.local_addr();
+    let authorizations = Authorizations::new(credentials.clone(), public_url.clone(), shutdown.clone());
     let api = Api {
         store: store.clone(),
         clock,
         catalog: catalog.clone(),
         host: host.clone(),
         scheduler: scheduler.clone(),
+        credentials: credentials.clone(),
+        authorizations: authorizations.clone(),
         started_at,
     };
+    let front = Front { authorizations, try_it: api.trial(), health: health.clone() };
     let token = config.server.token.clone();
     let address = config.server.control_listen;
     let listener = Listener::bind(address, api.routes(), scrape.routes(), health.clone(), token).await?;
     let address = listener.local_addr();
     let patience = config.server.drain_timeout;
     let listening = tokio::spawn(listener.serve(shutdown.clone(), patience));
+    let public = tokio::spawn(public.serve(front, shutdown.clone(), patience));
     let mut scheduling = tokio::spawn(scheduler.clone().run());
+    let fresh = CancellationToken::new();
+    let keeping_fresh = tokio::spawn(credentials.keep_fresh(fresh.clone()));
     health.serving().await;
-    tracing::info!(%address, connectors = catalog.list().len(), "connectord is serving");
+    tracing::info!(%address, %public_address, %public_url, connectors = catalog.list().len(), "connectord is serving");
 
     tokio::select! {
         () = shutdown.cancelled() => {}
@@ -101,7 +125,11 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     health.draining().await;
     scheduler.shutdown(patience).await;
     listening.await.context("the control listener failed")?;
+    public.await.context("the public listener failed")?;
     scheduling.await.context("the scheduler failed")??;
+    // What a provider has answered is stored before the store is closed.
+    fresh.cancel();
+    keeping_fresh.await.context("the refreshes failed")?;
     fetcher.shutdown().await;
     host.shutdown().await;
     store.close().await;

@@ -27,15 +27,15 @@ pub fn time(timestamp: &Timestamp) -> Option<DateTime<Utc>> {
     DateTime::from_timestamp(timestamp.seconds, u32::try_from(timestamp.nanos).ok()?)
 }
 
-/// A connection, with what its last run says of it.
+/// A connection, with what its last run says of it, and what a person has to do about its credential.
 pub fn connection(
     connection: &Connection,
     totals: ConnectionTotals,
     last_run: Option<&Run>,
-    needs_credential: bool,
+    waits_for_credential: Option<String>,
 ) -> v1::Connection {
     let next_run_at = connection.next_run_at.filter(|_| !connection.disabled && !connection.paused);
-    let (state, status_message) = connection_state(connection, totals, last_run, needs_credential);
+    let (state, status_message) = connection_state(connection, totals, last_run, waits_for_credential);
     v1::Connection {
         id: connection.id.clone(),
         organization: connection.organization.clone(),
@@ -79,7 +79,7 @@ fn connection_state(
     connection: &Connection,
     totals: ConnectionTotals,
     last_run: Option<&Run>,
-    needs_credential: bool,
+    waits_for_credential: Option<String>,
 ) -> (State, String) {
     if connection.deleting_at.is_some() {
         return (State::Deleting, "it is being deleted; its documents leave the feed".to_owned());
@@ -87,8 +87,8 @@ fn connection_state(
     if connection.disabled {
         return (State::Disabled, "it is disabled: enable it to sync again".to_owned());
     }
-    if needs_credential {
-        return (State::NeedsCredential, "it waits for a credential: connect an account".to_owned());
+    if let Some(act) = waits_for_credential {
+        return (State::NeedsCredential, format!("it waits for a credential: {act}"));
     }
     let failed = last_run.filter(|run| run.state == run::State::Failed).and_then(|run| run.error.as_ref());
     if let Some(error) = failed {

@@ -5,6 +5,7 @@ mod admin;
 mod catalog;
 mod connection;
 mod convert;
+mod credential;
 mod document;
 mod error;
 pub mod health;
@@ -33,10 +34,13 @@ use tonic::service::Routes;
 
 use crate::catalog::Catalog;
 use crate::clock::SharedClock;
+use crate::credentials::Credentials;
+use crate::credentials::authorize::Authorizations;
 use crate::process::ProcessHost;
 use crate::schedule::Scheduler;
 use crate::store::Store;
 use crate::store::connections::Connection;
+pub(crate) use convert::time;
 use error::ApiError;
 use not_served::NotServed;
 
@@ -53,6 +57,10 @@ pub struct Api {
     pub host: ProcessHost,
     /// Who works.
     pub scheduler: Arc<Scheduler>,
+    /// What connections authenticate with.
+    pub credentials: Arc<Credentials>,
+    /// How accounts are connected.
+    pub authorizations: Arc<Authorizations>,
     /// When the process was started.
     pub started_at: DateTime<Utc>,
 }
@@ -65,7 +73,7 @@ impl Api {
         SyncServiceServer::<Api>::NAME,
         DocumentServiceServer::<Api>::NAME,
         AdminServiceServer::<Api>::NAME,
-        CredentialServiceServer::<NotServed>::NAME,
+        CredentialServiceServer::<Api>::NAME,
         ActionServiceServer::<NotServed>::NAME,
         SinkServiceServer::<NotServed>::NAME,
     ];
@@ -78,7 +86,7 @@ impl Api {
             .add_service(SyncServiceServer::new(self.clone()))
             .add_service(DocumentServiceServer::new(self.clone()))
             .add_service(AdminServiceServer::new(self.clone()))
-            .add_service(CredentialServiceServer::new(NotServed))
+            .add_service(CredentialServiceServer::new(self.clone()))
             .add_service(ActionServiceServer::new(NotServed))
             .add_service(SinkServiceServer::new(NotServed))
     }

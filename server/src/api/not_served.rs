@@ -2,14 +2,13 @@
 //! so by name, and so that reflection shows the whole contract.
 
 use superfasttt_proto::control::v1::action_service_server::ActionService;
-use superfasttt_proto::control::v1::credential_service_server::CredentialService;
 use superfasttt_proto::control::v1::sink_service_server::SinkService;
 use superfasttt_proto::control::v1::*;
 use tonic::{Request, Response, Status};
 
 use super::error::ApiError;
 
-/// Answers each rpc of [`CredentialService`], [`ActionService`] and [`SinkService`] with UNIMPLEMENTED.
+/// Answers each rpc of [`ActionService`] and [`SinkService`] with UNIMPLEMENTED.
 #[derive(Clone, Copy, Debug)]
 pub struct NotServed;
 
@@ -26,22 +25,6 @@ macro_rules! not_served {
         }
     };
 }
-
-not_served!(CredentialService {
-    start_authorization(StartAuthorizationRequest) -> StartAuthorizationResponse;
-    complete_authorization(CompleteAuthorizationRequest) -> CompleteAuthorizationResponse;
-    set_credential(SetCredentialRequest) -> SetCredentialResponse;
-    revoke_credential(RevokeCredentialRequest) -> RevokeCredentialResponse;
-    get_credential(GetCredentialRequest) -> GetCredentialResponse;
-    get_authorization(GetAuthorizationRequest) -> GetAuthorizationResponse;
-    refresh_credential(RefreshCredentialRequest) -> RefreshCredentialResponse;
-    confirm_account(ConfirmAccountRequest) -> ConfirmAccountResponse;
-    create_o_auth_app(CreateOAuthAppRequest) -> CreateOAuthAppResponse;
-    get_o_auth_app(GetOAuthAppRequest) -> GetOAuthAppResponse;
-    list_o_auth_apps(ListOAuthAppsRequest) -> ListOAuthAppsResponse;
-    update_o_auth_app(UpdateOAuthAppRequest) -> UpdateOAuthAppResponse;
-    delete_o_auth_app(DeleteOAuthAppRequest) -> DeleteOAuthAppResponse;
-});
 
 not_served!(ActionService {
     execute_action(ExecuteActionRequest) -> ExecuteActionResponse;

@@ -74,6 +74,16 @@ pub struct AuthField {
     pub required: bool,
 }
 
+impl AuthField {
+    /// Whether a value has the form that the manifest asks for.
+    pub fn matches(&self, value: &str) -> bool {
+        let Some(pattern) = &self.pattern else { return true };
+        let schema = serde_json::json!({"type": "string", "pattern": pattern});
+        // A manifest whose patterns are none is refused when it is loaded.
+        super::schema::compile(&schema).is_ok_and(|pattern| pattern.is_valid(&value.into()))
+    }
+}
+
 fn yes() -> bool {
     true
 }

@@ -7,8 +7,9 @@ use super::environment::Environment;
 use super::layers::Layers;
 use super::problem::{Checks, ConfigError, ConfigProblem, Origin};
 use super::{
-    ConnectorsConfig, ContentConfig, DataConfig, DatabaseConfig, DocumentsConfig, LogConfig, OAuthConfig,
-    ProcessConfig, RunsConfig, ServerConfig, SyncConfig, TelemetryConfig, VaultConfig,
+    ConnectorsConfig, ContentConfig, CredentialsConfig, DataConfig, DatabaseConfig, DocumentsConfig,
+    LogConfig, OAuthConfig, ProcessConfig, RunsConfig, ServerConfig, SyncConfig, TelemetryConfig,
+    VaultConfig,
 };
 
 /// The commented default file: the documentation of every key.
@@ -30,6 +31,8 @@ pub struct Config {
     pub vault: VaultConfig,
     /// How accounts are connected at providers.
     pub oauth: OAuthConfig,
+    /// What the values that people enter may refer to.
+    pub credentials: CredentialsConfig,
     /// Where the connectors are.
     pub connectors: ConnectorsConfig,
     /// How connectors are run.
@@ -82,6 +85,7 @@ impl Config {
             "database",
             "vault",
             "oauth",
+            "credentials",
             "connectors",
             "process",
             "sync",
@@ -98,6 +102,7 @@ impl Config {
             database: layers.section("database", &mut problems),
             vault: layers.section("vault", &mut problems),
             oauth: layers.section("oauth", &mut problems),
+            credentials: layers.section("credentials", &mut problems),
             connectors: layers.section("connectors", &mut problems),
             process: layers.section("process", &mut problems),
             sync: layers.section("sync", &mut problems),
@@ -150,6 +155,7 @@ impl Config {
         self.database.validate(&mut Checks::new("database", layers, problems));
         self.vault.validate(&mut Checks::new("vault", layers, problems));
         self.oauth.validate(&mut Checks::new("oauth", layers, problems));
+        self.credentials.validate(&mut Checks::new("credentials", layers, problems));
         self.connectors.validate(&mut Checks::new("connectors", layers, problems));
         self.process.validate(&mut Checks::new("process", layers, problems));
         self.sync.validate(&mut Checks::new("sync", layers, problems));

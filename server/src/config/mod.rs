@@ -8,6 +8,7 @@
 mod args;
 mod connectors;
 mod content;
+mod credentials;
 mod data;
 mod database;
 mod documents;
@@ -30,6 +31,7 @@ mod vault;
 pub use args::{Args, Command, ConfigCommand, KeysCommand};
 pub use connectors::{ConnectorConfig, ConnectorsConfig};
 pub use content::ContentConfig;
+pub use credentials::CredentialsConfig;
 pub use data::DataConfig;
 pub use database::{DatabaseConfig, DatabaseTarget, SslMode};
 pub use documents::DocumentsConfig;

@@ -7,13 +7,15 @@ use superfasttt_proto::connector::v1::Reason;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::Credentials;
-use crate::catalog::Catalog;
+use super::refresh::later;
+use super::{Credentials, as_it_is};
 use crate::store::StoreError;
-use crate::store::credentials::DueRefresh;
+use crate::store::credentials::{CredentialPut, DueRefresh};
 
 /// How often it looks.
 const EVERY: Duration = Duration::from_secs(5);
+/// How long it waits where there is more: what keeps the store from being written must not be asked for without a pause.
+const AGAIN: Duration = Duration::from_millis(50);
 /// Credentials that are looked for at once.
 const BATCH: usize = 500;
 /// Refreshes of one process at the same time: most of the time they wait for a provider.
@@ -21,21 +23,21 @@ const AT_ONCE: usize = 64;
 
 impl Credentials {
     /// Refreshes what is due until `stop`, and then ends what it has begun.
-    pub async fn keep_fresh(self: Arc<Self>, catalog: Arc<Catalog>, stop: CancellationToken) {
+    pub async fn keep_fresh(self: Arc<Self>, stop: CancellationToken) {
         let places = Arc::new(Semaphore::new(AT_ONCE));
         while !stop.is_cancelled() {
-            match self.refresh_due(&catalog, &places, &stop).await {
-                // There may be more.
-                Ok(BATCH) => continue,
-                Ok(_) => {}
+            let pause = match self.refresh_due(&places, &stop).await {
+                Ok(BATCH) => AGAIN,
+                Ok(_) => EVERY,
                 Err(error) => {
-                    tracing::warn!(%error, "credentials that are due could not be read; trying again")
+                    tracing::warn!(%error, "credentials that are due could not be read; trying again");
+                    EVERY
                 }
-            }
+            };
             tokio::select! {
                 biased;
                 () = stop.cancelled() => {}
-                () = tokio::time::sleep(EVERY) => {}
+                () = tokio::time::sleep(pause) => {}
             }
         }
         // A refresh that was begun is not given up: see `refresh`.
@@ -45,7 +47,6 @@ impl Credentials {
     /// Refreshes one batch, and waits for all of it: what is due is then another.
     async fn refresh_due(
         self: &Arc<Self>,
-        catalog: &Arc<Catalog>,
         places: &Arc<Semaphore>,
         stop: &CancellationToken,
     ) -> Result<usize, StoreError> {
@@ -58,9 +59,9 @@ impl Credentials {
                 () = stop.cancelled() => break,
                 place = places.clone().acquire_owned() => place,
             };
-            let (credentials, catalog) = (self.clone(), catalog.clone());
+            let credentials = self.clone();
             begun.spawn(async move {
-                credentials.refresh_one(&catalog, one).await;
+                credentials.refresh_one(one).await;
                 drop(place);
             });
         }
@@ -68,7 +69,7 @@ impl Credentials {
         Ok(found)
     }
 
-    async fn refresh_one(self: &Arc<Self>, catalog: &Catalog, due: DueRefresh) {
+    async fn refresh_one(self: &Arc<Self>, due: DueRefresh) {
         let connection = match self.store.connection_by_key(due.connection).await {
             Ok(Some(connection)) => connection,
             Ok(None) => return,
@@ -76,9 +77,16 @@ impl Credentials {
                 return tracing::warn!(%error, "a connection whose credential is due could not be read");
             }
         };
-        // Without its manifest nobody knows the provider; it is due when the connector is back.
-        let Some(manifest) = catalog.get(&connection.connector).and_then(|entry| entry.manifest.clone())
-        else {
+        let Ok(manifest) = self.manifest(&connection) else {
+            // Without its manifest nobody knows the provider. Those behind it must not wait for that.
+            let put_off = self.change(&connection, |found| {
+                let found = found.filter(|found| found.version == due.version);
+                let refresh_at = Some(later(self.clock.now()));
+                Ok(found.map(|found| CredentialPut { refresh_at, ..as_it_is(found) }))
+            });
+            if let Err(error) = put_off.await {
+                tracing::warn!(connection = %connection.id, %error, "a refresh could not be put off");
+            }
             return;
         };
         let flight = self.flights.of(connection.key);

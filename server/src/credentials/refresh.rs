@@ -18,8 +18,8 @@ use superfasttt_proto::connector::v1::Reason;
 use superfasttt_proto::error::{ConnectorError, reason_info};
 use tokio::time::Instant;
 
-use super::trouble::{away, internal, missing, of_failure};
-use super::{Credentials, field};
+use super::trouble::{away, internal, of_failure};
+use super::{Credentials, as_it_is, field};
 use crate::catalog::{AuthKind, Manifest};
 use crate::chance::{between, new_id};
 use crate::store::StoreError;
@@ -38,18 +38,15 @@ const WRITE_PAUSE: Duration = Duration::from_millis(500);
 /// The first and the longest pause after a refresh that did not go through.
 const PAUSE_FIRST: Duration = Duration::from_secs(30);
 const PAUSE_LONGEST: Duration = Duration::from_secs(3600);
+/// How long what could not be tried is left alone, at least.
+const TIME_OFF: TimeDelta = TimeDelta::minutes(5);
 /// The earliest that a token is refreshed before its end, and the share of its life.
 const AHEAD_AT_MOST: TimeDelta = TimeDelta::minutes(10);
 const AHEAD_SHARE: i32 = 5;
 
 impl Credentials {
-    /// Whether there is something to get a new access token with.
-    pub(super) fn can_refresh(
-        &self,
-        credential: &Credential,
-        secrets: &Secrets,
-        manifest: &Manifest,
-    ) -> bool {
+    /// Whether there is something to get a new access token with, without a person.
+    pub fn renews(&self, credential: &Credential, secrets: &Secrets, manifest: &Manifest) -> bool {
         credential.kind == AuthKind::OAuth2 && (is_of_app(manifest) || secrets.contains_key(field::REFRESH))
     }
 
@@ -60,8 +57,7 @@ impl Credentials {
         manifest: &Arc<Manifest>,
         version: i64,
     ) -> Result<(), ConnectorError> {
-        let stored = self.store.credential(connection.key).await.map_err(|error| away(&error))?;
-        let (credential, secrets) = stored.ok_or_else(missing)?;
+        let (credential, secrets) = self.stored(connection, manifest).await?;
         if credential.version != version {
             return Ok(());
         }
@@ -84,7 +80,6 @@ impl Credentials {
                     manifest: manifest.clone(),
                     credential,
                     secrets,
-                    holder,
                 };
                 // By itself: whoever asked may be cancelled, and the provider's reply must not be lost with it.
                 let done = tokio::spawn(work.run()).await;
@@ -119,12 +114,17 @@ impl Credentials {
         Ok(())
     }
 
-    /// A grant that ended, and cannot be refreshed: a person is told.
+    /// It ended or was refused, and cannot be refreshed: a person is told.
     pub(super) async fn ended(&self, connection: &Connection, credential: &Credential) -> ConnectorError {
-        let message = "the access ended, and the provider gave nothing to renew it with: a person has to connect the \
-                       account again";
+        let message = match credential.kind {
+            AuthKind::OAuth2 => {
+                "the access ended, and the provider gave nothing to renew it with: a person has to connect the account again"
+            }
+            _ => "what was entered has ended or is refused by the source: a person has to enter a new one",
+        };
         let put = CredentialPut {
             status: over(&credential.status, message, self.clock.now()),
+            refresh_at: None,
             ..as_it_is(credential)
         };
         match self.store.put_credential(connection.key, Some(credential.version), put, self.clock.now()).await
@@ -144,7 +144,6 @@ struct Refresh {
     manifest: Arc<Manifest>,
     credential: Credential,
     secrets: Secrets,
-    holder: String,
 }
 
 impl Refresh {
@@ -158,8 +157,7 @@ impl Refresh {
                 return Err(error);
             }
             Err(Stop::Here(error)) => {
-                // Nothing was sent: whoever comes next may try at once.
-                let _ = self.credentials.store.release_refresh(self.connection.key, &self.holder).await;
+                self.write(self.not_asked(&error)).await?;
                 return Err(error);
             }
         };
@@ -214,7 +212,7 @@ impl Refresh {
     fn failed(&self, failure: &Failure, error: &ConnectorError) -> CredentialPut {
         let now = self.credentials.clock.now();
         let before = &self.credential.status;
-        let put = CredentialPut { refreshed: true, ..as_it_is(&self.credential) };
+        let put = CredentialPut { refreshed: true, refresh_at: None, ..as_it_is(&self.credential) };
         let Failure::Refused(refused) = failure else {
             let wait = match failure {
                 Failure::Ambiguous(Ambiguous { retry_after, .. }) => retry_after.unwrap_or_default(),
@@ -236,6 +234,24 @@ impl Refresh {
         CredentialPut { status: over(before, &refused.to_string(), now), refresh_at: None, ..put }
     }
 
+    /// Nothing was sent: whoever needs it may try at once. By itself it is tried again later, so that it stands in nobody's
+    /// way.
+    fn not_asked(&self, error: &ConnectorError) -> CredentialPut {
+        let now = self.credentials.clock.now();
+        let before = &self.credential.status;
+        let trouble = Trouble {
+            reason: reason_info(error.reason).name.to_owned(),
+            message: error.message.clone(),
+            since: before.trouble.as_ref().map_or(now, |trouble| trouble.since),
+        };
+        CredentialPut {
+            status: Status { trouble: Some(trouble), ..before.clone() },
+            refresh_at: Some(later(now)),
+            refreshed: true,
+            ..as_it_is(&self.credential)
+        }
+    }
+
     /// Writes what came of it. A new token is not given up while the store is away.
     async fn write(&self, put: CredentialPut) -> Result<(), ConnectorError> {
         let store = &self.credentials.store;
@@ -247,7 +263,9 @@ impl Refresh {
                 Ok(_) => return Ok(()),
                 // A person connected again meanwhile, or ended it; or our own write is there and its reply was lost.
                 Err(StoreError::Conflict(_) | StoreError::Missing(_)) => return Ok(()),
-                Err(error @ StoreError::Unavailable(_)) if Instant::now() < until => {
+                Err(error @ (StoreError::Unavailable(_) | StoreError::Database(_)))
+                    if Instant::now() < until =>
+                {
                     tracing::error!(connection = %self.connection.id, %error, "a refreshed credential could not be stored; trying again");
                     tokio::time::sleep(WRITE_PAUSE).await;
                 }
@@ -276,20 +294,8 @@ fn is_of_app(manifest: &Manifest) -> bool {
     manifest.auth.oauth.flow == superfasttt_oauth::Flow::ClientCredentials
 }
 
-/// The credential as it is stored, to be written again with what changes.
-fn as_it_is(credential: &Credential) -> CredentialPut {
-    CredentialPut {
-        kind: credential.kind,
-        status: credential.status.clone(),
-        expires_at: credential.expires_at,
-        refresh_at: None,
-        secrets: SecretsWrite::keep(),
-        refreshed: false,
-    }
-}
-
 /// A grant that is over, and who has to act.
-fn over(before: &Status, message: &str, now: DateTime<Utc>) -> Status {
+pub(super) fn over(before: &Status, message: &str, now: DateTime<Utc>) -> Status {
     let trouble = Trouble {
         reason: reason_info(Reason::CredentialRevoked).name.to_owned(),
         message: message.to_owned(),
@@ -313,6 +319,11 @@ pub(super) fn refresh_at(
     let before_death =
         idle.and_then(|idle| TimeDelta::from_std(idle / 2).ok()).map(|half| now + half - spread(half / 4));
     before_end.into_iter().chain(before_death).min()
+}
+
+/// When what could not be tried is looked at again.
+pub(super) fn later(now: DateTime<Utc>) -> DateTime<Utc> {
+    now + TIME_OFF + spread(TIME_OFF)
 }
 
 /// A random part of this.

@@ -8,13 +8,14 @@ use secrecy::SecretString;
 use serde_json::json;
 use superfasttt_oauth::{Http, HttpOptions};
 use superfasttt_oauth_testing::{Answer, FakeProvider, Rules};
-use superfasttt_proto::connector::v1::{Reason, credential::Kind};
+use superfasttt_proto::connector::v1::{AccountIdentity, Reason, credential::Kind};
 use superfasttt_proto::error::ConnectorError;
+use tokio_util::sync::CancellationToken;
 
-use super::{Credentials, Usable, field};
-use crate::catalog::{AuthKind, Manifest};
+use super::{Credentials, Parts, Usable, Wanted, field};
+use crate::catalog::{AuthKind, Catalog, Manifest};
 use crate::clock::{Clock, MockClock};
-use crate::config::OAuthConfig;
+use crate::config::{CredentialsConfig, OAuthConfig};
 use crate::store::Store;
 use crate::store::connections::Connection;
 use crate::store::credentials::{CredentialPut, State, Status};
@@ -33,6 +34,8 @@ struct Installation {
     manifest: Arc<Manifest>,
     connection: Connection,
     replicas: Vec<Arc<Credentials>>,
+    catalog: Arc<Catalog>,
+    folder: tempfile::TempDir,
 }
 
 impl Installation {
@@ -47,15 +50,38 @@ impl Installation {
             "auth": {"type": "oauth2", "authorization_url": provider.url("/authorize"),
                      "token_url": provider.url("/token"), "scopes": ["read"]},
         });
-        let manifest = Arc::new(Manifest::parse(&manifest.to_string()).unwrap());
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("demo")).unwrap();
+        std::fs::write(folder.path().join("demo/manifest.json"), manifest.to_string()).unwrap();
+        let catalog = Catalog::load(folder.path()).unwrap();
+        let manifest = catalog.get("demo").unwrap().manifest.clone().unwrap();
         let connection = connect(&store, "docs").await;
         let config = OAuthConfig { allow_loopback: true, ..OAuthConfig::default() };
         let replica = || {
             let http = Http::new(HttpOptions { egress: config.egress(), ..HttpOptions::default() }).unwrap();
-            Credentials::new(store.clone(), vault.clone(), http, Arc::new(clock.clone()), config.clone())
+            Credentials::new(Parts {
+                store: store.clone(),
+                vault: vault.clone(),
+                http,
+                clock: Arc::new(clock.clone()),
+                catalog: catalog.clone(),
+                oauth: config.clone(),
+                references: CredentialsConfig::default(),
+            })
         };
         let replicas = (0..replicas).map(|_| replica()).collect();
-        Self { provider, store, vault, clock, manifest, connection, replicas }
+        Self { provider, store, vault, clock, manifest, connection, replicas, catalog, folder }
+    }
+
+    async fn app(&self) {
+        let app = NewOAuthApp {
+            id: "app".to_owned(),
+            organization: String::new(),
+            connector: "demo".to_owned(),
+            client_id: "client".to_owned(),
+            secrets: Secrets::new(),
+        };
+        self.store.create_oauth_app(app, start()).await.unwrap();
     }
 
     /// Stores a grant with this refresh token, whose access token ends in `life`.
@@ -67,14 +93,7 @@ impl Installation {
                 secrets.insert(name.to_owned(), self.vault.seal(&place(name), value.as_bytes()).unwrap());
             }
         }
-        let app = NewOAuthApp {
-            id: "app".to_owned(),
-            organization: String::new(),
-            connector: "demo".to_owned(),
-            client_id: "client".to_owned(),
-            secrets: Secrets::new(),
-        };
-        self.store.create_oauth_app(app, start()).await.unwrap();
+        self.app().await;
         let status = Status { state: State::Connected, connected_at: Some(start()), ..Status::default() };
         let put = CredentialPut {
             kind: AuthKind::OAuth2,
@@ -88,7 +107,13 @@ impl Installation {
     }
 
     async fn usable(&self, replica: usize) -> Result<Usable, ConnectorError> {
-        let usable = self.replicas[replica].usable(&self.connection, &self.manifest).await;
+        self.instead_of(replica, None).await
+    }
+
+    async fn instead_of(&self, replica: usize, refused: Option<&Usable>) -> Result<Usable, ConnectorError> {
+        let (connection, manifest) = (&self.connection, &self.manifest);
+        let wanted = Wanted { connection, manifest, refused, for_test: false };
+        let usable = self.replicas[replica].usable(wanted).await;
         usable.map(|usable| usable.expect("the manifest asks for a grant"))
     }
 
@@ -155,10 +180,8 @@ async fn what_the_source_refused_is_refreshed_once_for_all_who_held_it() {
         .provider
         .answer(Answer::json(200, &json!({"access_token": "second", "token_type": "Bearer"})));
     for replica in 0..2 {
-        let newer = installation.replicas[replica]
-            .instead_of(&installation.connection, &installation.manifest, &held)
-            .await;
-        assert_eq!(token(&newer.unwrap().unwrap()), "second");
+        let newer = installation.instead_of(replica, Some(&held)).await;
+        assert_eq!(token(&newer.unwrap()), "second");
     }
     assert_eq!(installation.provider.asked().len(), 1);
 }
@@ -238,4 +261,115 @@ async fn an_account_that_was_never_connected_says_how_to_connect_it() {
     assert_eq!((error.reason, error.code.as_str()), (Reason::CredentialRevoked, "credential.missing"));
     assert!(error.message.contains("connectorctl credentials connect"));
     assert!(installation.clock.now() == start());
+}
+
+#[tokio::test]
+async fn what_cannot_even_be_tried_stands_in_nobodys_way_and_is_tried_at_once_when_it_can_be() {
+    let installation = Installation::new(1, Rules::default()).await;
+    installation.grant(Some("r1"), TimeDelta::seconds(1)).await;
+    assert!(installation.store.remove_oauth_app("app").await.unwrap());
+    installation.clock.advance(TimeDelta::seconds(1));
+    let error = installation.usable(0).await.unwrap_err();
+    assert_eq!(error.reason, Reason::SettingsInvalid);
+    assert!(error.message.contains("connectorctl oauth-apps create"), "{}", error.message);
+    let (credential, _) = installation.store.credential(installation.connection.key).await.unwrap().unwrap();
+    assert_eq!(credential.status.state, State::Connected, "it is not the account's fault");
+    assert!(credential.refresh_at.unwrap() >= start() + TimeDelta::minutes(5), "not due any more");
+    assert!(credential.status.trouble.unwrap().message.contains("OAuth app"));
+    // The administrator mends it: whoever wants it next gets it.
+    installation.app().await;
+    installation
+        .provider
+        .answer(Answer::json(200, &json!({"access_token": "second", "token_type": "Bearer"})));
+    assert_eq!(token(&installation.usable(0).await.unwrap()), "second");
+}
+
+#[tokio::test]
+async fn a_refresh_of_a_connector_that_is_gone_is_put_off() {
+    let installation = Installation::new(1, Rules::default()).await;
+    installation.grant(Some("r1"), TimeDelta::minutes(1)).await;
+    std::fs::remove_dir_all(installation.folder.path().join("demo")).unwrap();
+    installation.catalog.rescan().unwrap();
+    installation.clock.advance(TimeDelta::hours(1));
+    let stop = CancellationToken::new();
+    let keeping = tokio::spawn(installation.replicas[0].clone().keep_fresh(stop.clone()));
+    let due = || installation.store.due_refreshes(10, installation.clock.now());
+    while !due().await.unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    stop.cancel();
+    keeping.await.unwrap();
+    assert!(installation.provider.asked().is_empty());
+    assert_eq!(installation.state().await, State::Connected);
+}
+
+fn account(id: &str) -> AccountIdentity {
+    AccountIdentity { id: id.to_owned(), display_name: format!("name of {id}"), email: String::new() }
+}
+
+#[tokio::test]
+async fn another_account_waits_until_a_person_has_confirmed_it() {
+    let installation = Installation::new(1, Rules::default()).await;
+    let (credentials, connection) = (installation.replicas[0].clone(), installation.connection.clone());
+    installation.grant(Some("r1"), TimeDelta::hours(1)).await;
+    credentials.tested(&connection, Some(&account("ann"))).await.unwrap();
+    assert_eq!(token(&installation.usable(0).await.unwrap()), "first");
+
+    // Somebody else's token is behind the same connection now.
+    credentials.tested(&connection, Some(&account("bob"))).await.unwrap();
+    let error = installation.usable(0).await.unwrap_err();
+    assert!(error.message.contains("name of bob (bob) instead of name of ann (ann)"), "{}", error.message);
+    let wanted =
+        Wanted { connection: &connection, manifest: &installation.manifest, refused: None, for_test: true };
+    assert!(credentials.usable(wanted).await.unwrap().is_some(), "it can be tested all the same");
+
+    assert_eq!(credentials.confirm(&connection, "ann").await.unwrap_err().reason, Reason::NotFound);
+    credentials.confirm(&connection, "bob").await.unwrap();
+    assert_eq!(token(&installation.usable(0).await.unwrap()), "first");
+    let now = installation.store.connection(&connection.id).await.unwrap().unwrap();
+    assert!(now.next_run_at.is_some_and(|at| at <= installation.clock.now()), "everything is listed again");
+
+    // A source that does not say changes nothing; the former account ends the wait by itself.
+    credentials.tested(&connection, Some(&account("ann"))).await.unwrap();
+    assert_eq!(installation.state().await, State::Pending);
+    credentials.tested(&connection, Some(&account("bob"))).await.unwrap();
+    assert_eq!(installation.state().await, State::Connected);
+    credentials.tested(&connection, None).await.unwrap();
+    assert_eq!(installation.state().await, State::Connected);
+}
+
+#[tokio::test]
+async fn what_the_source_refuses_for_good_waits_for_a_person_unless_another_is_there_by_now() {
+    let installation = Installation::new(1, Rules::default()).await;
+    let (credentials, connection) = (installation.replicas[0].clone(), installation.connection.clone());
+    installation.grant(Some("r1"), TimeDelta::hours(1)).await;
+    let held = installation.usable(0).await.unwrap();
+    installation.clock.advance(TimeDelta::seconds(5));
+    installation
+        .provider
+        .answer(Answer::json(200, &json!({"access_token": "second", "token_type": "Bearer"})));
+    credentials.refresh_now(&connection).await.unwrap();
+    let error = ConnectorError::new(Reason::CredentialRevoked, "the source has locked the account");
+    credentials.refused_by_source(&connection, &held, &error).await;
+    let newer = installation.usable(0).await.unwrap();
+    assert_eq!(token(&newer), "second", "what was refused is not what is there");
+    credentials.refused_by_source(&connection, &newer, &error).await;
+    let told = installation.usable(0).await.unwrap_err();
+    assert_eq!(
+        (told.reason, told.message.as_str()),
+        (Reason::CredentialRevoked, "the source has locked the account")
+    );
+}
+
+#[tokio::test]
+async fn taken_away_is_taken_away_whatever_the_provider_says() {
+    let installation = Installation::new(1, Rules::default()).await;
+    installation.grant(Some("r1"), TimeDelta::hours(1)).await;
+    let told = installation.replicas[0].revoke(&installation.connection).await.unwrap();
+    assert!(told.unwrap().contains("offers no withdrawal"), "the manifest names no way");
+    let (credential, secrets) =
+        installation.store.credential(installation.connection.key).await.unwrap().unwrap();
+    assert_eq!((credential.status.state, secrets.len()), (State::Revoked, 0));
+    assert_eq!(installation.usable(0).await.unwrap_err().reason, Reason::CredentialRevoked);
+    assert!(installation.replicas[0].revoke(&installation.connection).await.unwrap().is_none(), "once more");
 }

@@ -4,16 +4,24 @@ use superfasttt_oauth::{Ambiguous, Failure, Unclear};
 use superfasttt_proto::connector::v1::Reason;
 use superfasttt_proto::error::ConnectorError;
 
+use crate::catalog::AuthKind;
 use crate::store::StoreError;
 use crate::store::credentials::Credential;
 
-/// Nothing is connected.
-pub(super) fn missing() -> ConnectorError {
-    ConnectorError::new(
-        Reason::CredentialRevoked,
-        "no account is connected: a person has to connect one (`connectorctl credentials connect`)",
-    )
-    .with_code("credential.missing")
+/// There is no credential yet.
+pub(super) fn missing(kind: AuthKind) -> ConnectorError {
+    let message = match kind {
+        AuthKind::OAuth2 => {
+            "no account is connected: a person has to connect one (`connectorctl credentials connect`)"
+        }
+        _ => "no credential is set: a person has to enter one (`connectorctl credentials set`)",
+    };
+    ConnectorError::new(Reason::CredentialRevoked, message).with_code("credential.missing")
+}
+
+/// What is configured makes no credential.
+pub(super) fn settings_invalid(message: String) -> ConnectorError {
+    ConnectorError::new(Reason::SettingsInvalid, message)
 }
 
 /// It is there and cannot be used: as its status says.
@@ -37,7 +45,7 @@ pub(super) fn away(error: &StoreError) -> ConnectorError {
 }
 
 /// What a failed call at the provider means for who wanted to use the credential.
-pub(super) fn of_failure(failure: &Failure) -> ConnectorError {
+pub(crate) fn of_failure(failure: &Failure) -> ConnectorError {
     match failure {
         Failure::Refused(refused) => ConnectorError::new(Reason::CredentialRevoked, refused.to_string())
             .with_code(refused.code.clone()),

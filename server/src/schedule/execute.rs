@@ -13,7 +13,7 @@ use superfasttt_proto::error::{ConnectorError, reason_info};
 use tokio_util::sync::CancellationToken;
 
 use super::{Scheduler, new_id};
-use crate::catalog::{AuthKind, Manifest, apply_defaults, without_secrets};
+use crate::catalog::{Manifest, apply_defaults, without_secrets};
 use crate::clock::{NotBefore, SharedClock};
 use crate::store::StoreError;
 use crate::store::connections::Connection;
@@ -158,9 +158,6 @@ impl Scheduler {
             return Err(ConnectorError::new(Reason::Internal, message).into());
         }
         let manifest = self.manifest(&connection)?;
-        if !run.renormalizes {
-            check_credential(&manifest)?;
-        }
         report.log(Level::Info, "the run began", [("attempt", run.attempts.to_string())]);
         let settings = apply_defaults(&manifest, &Value::Object(connection.settings.clone()));
         let settings = json::to_struct(settings.as_object().unwrap_or(&connection.settings));
@@ -168,6 +165,7 @@ impl Scheduler {
         let bytes = (self.in_flight.clone(), self.config.sync.in_flight_bytes.as_usize());
         let stored = (states, leftovers);
         let (connectors, fetcher) = (self.connectors.clone(), self.fetcher.clone());
+        let credentials = self.credentials.clone();
         let normalizer = self.normalizer(&manifest, &connection);
         let context = Arc::new(context);
         if run.renormalizes {
@@ -181,7 +179,8 @@ impl Scheduler {
             epoch: connection.raw_epoch,
             in_flight: self.renormalizing(),
         });
-        let runner = Runner::new(context, connection, stored, settings, connectors, fetcher, bytes);
+        let called = (connectors, credentials);
+        let runner = Runner::new(context, connection, stored, settings, called, fetcher, bytes);
         let mut runner = runner.keeping_raw(keeping);
         let result = unless_it_panics(runner.run()).await;
         // A store that fails here has failed, or will fail, the run's own writes: nothing more is to be said of it.
@@ -323,15 +322,6 @@ async fn unless_it_panics(run: impl Future<Output = Result<Finished, Stop>>) -> 
         let message = "the engine panicked in the middle of this run: the server's log says where";
         Err(ConnectorError::new(Reason::Internal, message).into())
     })
-}
-
-/// Refuses what nobody has given a credential for.
-fn check_credential(manifest: &Manifest) -> Result<(), ConnectorError> {
-    if manifest.auth.kind == AuthKind::None {
-        return Ok(());
-    }
-    let message = "the connector needs a credential, and none is set";
-    Err(ConnectorError::new(Reason::CredentialRevoked, message))
 }
 
 /// What the connector declares.

@@ -35,7 +35,7 @@ use crate::store::runs::Claiming;
 use crate::store::runs::fair::{ClaimLimits, LaneKey};
 use crate::store::{Store, StoreError};
 use crate::sync::Limits;
-use crate::sync::port::Connectors;
+use crate::sync::port::{Connectors, CredentialSource};
 use crate::sync::report::LiveRuns;
 use crate::telemetry;
 use crate::telemetry::metrics::RUNS_TAKEN_OVER;
@@ -61,6 +61,7 @@ pub struct Scheduler {
     clock: SharedClock,
     catalog: Arc<Catalog>,
     connectors: Arc<dyn Connectors>,
+    credentials: Arc<dyn CredentialSource>,
     fetcher: Arc<Fetcher>,
     limits: Limits,
     config: Arc<Config>,
@@ -96,7 +97,7 @@ impl Scheduler {
         store: Arc<dyn Store>,
         clock: SharedClock,
         catalog: Arc<Catalog>,
-        connectors: Arc<dyn Connectors>,
+        (connectors, credentials): (Arc<dyn Connectors>, Arc<dyn CredentialSource>),
         fetcher: Arc<Fetcher>,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -120,6 +121,7 @@ impl Scheduler {
             clock,
             catalog,
             connectors,
+            credentials,
             fetcher,
             config,
         })

@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::content::Fetcher;
 use crate::schedule::Scheduler;
 use crate::store::Maintenance;
+use crate::sync::testing::NoCredentials;
 
 /// How long a replica may be silent. Short, as everything here is: what decides is how times compare.
 pub(super) const LEASE: Duration = Duration::from_secs(6);
@@ -55,9 +56,9 @@ impl Replica {
         let pool = Pool::new(PoolConfig::new("/nonexistent".into(), Vec::new()));
         let fetcher = Arc::new(Fetcher::new(pool, &config.content, std::env::temp_dir()));
         let connectors = Arc::new(SimulatedConnectors { world: world.clone(), port: port.clone() });
+        let called = (connectors as _, Arc::new(NoCredentials) as _);
         let clock_of_scheduler = Arc::new(clock.clone());
-        let scheduler =
-            Scheduler::new(config, store, clock_of_scheduler, CATALOG.clone(), connectors, fetcher);
+        let scheduler = Scheduler::new(config, store, clock_of_scheduler, CATALOG.clone(), called, fetcher);
         let run = scheduler.clone();
         tokio::spawn(async move {
             // Where the store cannot be read at the start the process ends, and is started again.

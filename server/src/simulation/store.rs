@@ -182,7 +182,6 @@ with_faults! { CredentialStore {}
     fn claim_refresh(
         connection: ConnectionKey, version: i64, holder: &str, lease: Duration, now: DateTime<Utc>
     ) -> RefreshClaim;
-    fn release_refresh(connection: ConnectionKey, holder: &str) -> ();
     fn due_refreshes(limit: usize, now: DateTime<Utc>) -> Vec<DueRefresh>;
 }
 

@@ -94,6 +94,7 @@ impl Runner {
                 let errors = left.into_iter().map(|(scope, id)| unanswered(&scope, id)).collect();
                 return self.give_up(errors).await;
             };
+            let Some(error) = self.renew(error, left.len() < before).await else { continue };
             attempt = if left.len() < before { 1 } else { attempt + 1 };
             if treatment(error.reason) != Treatment::Retry || attempt > self.context.limits.retry_attempts {
                 return Err(error.into());

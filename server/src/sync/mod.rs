@@ -3,9 +3,11 @@
 //! `run` drives one run from its claim to its end, `pulling` goes on until it is caught up; `pull` reads the stream, `change` checks what comes, the content
 //! stage (`crate::content`) adds texts (before it, where raw items are kept, `raw_stage` has `normalize` make envelopes of them), `commit` writes groups of changes with the cursors that cover them, by what
 //! `plan` decides; `scopes` is where cursors and listings stand, `sweep` deletes by absence, `outcome` says what a
-//! failure leads to, `report` tells those who watch.
+//! failure leads to, `report` tells those who watch, `authentication` is what the
+//! connector is called with.
 
 mod asking;
+pub mod authentication;
 pub mod change;
 pub mod commit;
 mod draft;

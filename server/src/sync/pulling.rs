@@ -62,13 +62,14 @@ impl Runner {
             } else if outcome.received {
                 stuck += 1;
             }
-            let PullOutcome { cut, has_more, scope_errors, yielded, .. } = outcome;
+            let PullOutcome { cut, has_more, scope_errors, yielded, progressed, .. } = outcome;
             let listed_anew = self.settle(mode, cut.as_ref(), scope_errors).await?;
             if yielded {
                 Box::pin(self.go_between()).await?;
                 continue;
             }
             let Some(error) = cut.or(listed_anew) else {
+                self.authentication.taken();
                 if has_more.is_empty() {
                     break;
                 }
@@ -77,6 +78,7 @@ impl Runner {
                 }
                 continue;
             };
+            let Some(error) = self.renew(error, progressed).await else { continue };
             match treatment(error.reason) {
                 // The caller lists what the source has refused.
                 Treatment::ListAgain if mode == PullMode::Incremental => break,
@@ -146,6 +148,22 @@ impl Runner {
                 && group.holds(&state.scope)
         });
         self.begin_listings(from_nothing, kind, false, None).await
+    }
+
+    /// Whether a failed call is to be made again at once, with a new credential: `None`. Else why not.
+    pub(super) async fn renew(&mut self, error: ConnectorError, progressed: bool) -> Option<ConnectorError> {
+        if progressed {
+            self.authentication.taken();
+        }
+        let ended = error.message.clone();
+        match self.authentication.after(&self.connection, error).await {
+            Ok(()) => {
+                let message = format!("the source says that the access has ended ({ended}): it is renewed");
+                self.context.report.log(Level::Info, message, []);
+                None
+            }
+            Err(error) => Some(error),
+        }
     }
 
     /// Waits before the next attempt.
@@ -272,9 +290,13 @@ impl Runner {
                 run.mode = mode;
             }
         });
+        let credential = match self.authentication.credential(&self.connection).await {
+            Ok(credential) => credential,
+            Err(error) => return Ok(PullOutcome { cut: Some(error), ..PullOutcome::default() }),
+        };
         let request = PullRequest {
             settings: Some(self.settings.clone()),
-            credential: None,
+            credential: credential.clone(),
             mode: mode.into(),
             scopes: group.scopes.iter().cloned().collect(),
             except_scopes: group.except.iter().cloned().collect(),
@@ -320,7 +342,7 @@ impl Runner {
         let source = Source {
             session,
             settings: self.settings.clone(),
-            credential: None,
+            credential,
             totals: self.totals.clone(),
             suspects: self.suspects.clone(),
             no_room: Arc::default(),

@@ -12,8 +12,9 @@ use tokio::sync::Semaphore;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::RunContext;
+use super::authentication::Authentication;
 use super::commit::Committer;
-use super::port::{Connectors, Session};
+use super::port::{Connectors, CredentialSource, Session};
 use super::raw_stage::Keeping;
 use super::report::Report;
 use super::scopes::Scopes;
@@ -74,6 +75,7 @@ pub struct Runner {
     pub(super) context: Arc<RunContext>,
     pub(super) connection: Connection,
     pub(super) settings: Struct,
+    pub(super) authentication: Authentication,
     pub(super) connectors: Arc<dyn Connectors>,
     /// Opened when it is needed, and again after a pull was cut off: the process behind it may be gone.
     pub(super) session: Option<OpenSession>,
@@ -114,7 +116,7 @@ impl Runner {
         connection: Connection,
         (states, leftovers): (Vec<ScopeState>, Leftovers),
         settings: Struct,
-        connectors: Arc<dyn Connectors>,
+        (connectors, credentials): (Arc<dyn Connectors>, Arc<dyn CredentialSource>),
         fetcher: Arc<Fetcher>,
         (in_flight, in_flight_bytes): (Arc<Semaphore>, usize),
     ) -> Self {
@@ -134,6 +136,7 @@ impl Runner {
             context,
             connection,
             settings,
+            authentication: Authentication::new(credentials),
             connectors,
             session: None,
             fetcher,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use prost::Message;
 use superfasttt_proto::connector::pulled;
 use superfasttt_proto::connector::v1::{
@@ -12,6 +13,7 @@ use tokio::sync::mpsc;
 
 use super::change::{Change, Part, PartEnd, from_page};
 use super::commit::{Committer, PullOutcome};
+use super::port::CredentialSource;
 use super::report::Report;
 use super::run::Stop;
 use super::scopes::Scopes;
@@ -19,10 +21,28 @@ use super::{Limits, RunContext};
 use crate::clock::MockClock;
 use crate::config::Config;
 use crate::content::{ContentTotals, Pending};
+use crate::credentials::Usable;
 use crate::store::SqliteStore;
 use crate::store::connections::Connection;
 use crate::store::suite::support::{self, Shared};
 use crate::store::sync_states::ScopeState;
+
+/// For connectors that ask for nothing.
+pub struct NoCredentials;
+
+#[async_trait]
+impl CredentialSource for NoCredentials {
+    async fn credential(
+        self: Arc<Self>,
+        _: &Connection,
+        _: Option<&Usable>,
+        _: bool,
+    ) -> Result<Option<Usable>, ConnectorError> {
+        Ok(None)
+    }
+
+    async fn refused(&self, _: &Connection, _: &Usable, _: &ConnectorError) {}
+}
 
 /// A run under way.
 pub struct Rig {

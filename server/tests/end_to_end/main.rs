@@ -11,6 +11,7 @@ mod a_folder_becomes_a_feed;
 mod connector_health;
 mod content;
 mod control_api;
+mod credentials;
 mod cursors_and_violations;
 mod deletions;
 mod i10_one_bad_item_never_fails_a_run;

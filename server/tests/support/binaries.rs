@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::{COMPARED, FILESYSTEM, LEDGER, LISTING, SCRIPTED, TARGETED};
+use super::{COMPARED, FILESYSTEM, KEYED, LEDGER, LISTING, SCRIPTED, SEVERAL, TARGETED};
 
 /// The server.
 pub fn connectord() -> PathBuf {
@@ -28,11 +28,26 @@ pub fn assemble_connectors(folder: &Path) {
         (LISTING, capabilities(&[])),
     ] {
         let mut manifest: Value = serde_json::from_slice(&fs::read(&scripted).unwrap()).unwrap();
-        manifest["id"] = json!(id);
         manifest["capabilities"] = capabilities;
         // A setting beside the script's path, so that a test can change settings.
         manifest["settings"]["properties"]["choice"] = json!({"type": "string"});
-        add(folder, id, &manifest, "scripted-connector", "scripted-connector");
+        add_scripted(folder, id, manifest);
+    }
+    let auth = [
+        (KEYED, json!({"type": "api_key"})),
+        (
+            SEVERAL,
+            json!({"type": "basic", "fields": [
+                {"name": "site", "secret": false, "pattern": "^[a-z]+$", "placeholder": "acme"},
+                {"name": "secret", "label": "Secret of the app"},
+                {"name": "region", "secret": false, "required": false},
+            ]}),
+        ),
+    ];
+    for (id, auth) in auth {
+        let mut manifest: Value = serde_json::from_slice(&fs::read(&scripted).unwrap()).unwrap();
+        manifest["auth"] = auth;
+        add_scripted(folder, id, manifest);
     }
     let manifest = fs::read(repository.join("server/tests/ledger/manifest.json")).unwrap();
     let manifest = serde_json::from_slice(&manifest).unwrap();
@@ -40,6 +55,11 @@ pub fn assemble_connectors(folder: &Path) {
     let manifest = fs::read(repository.join("connectors/filesystem/manifest.json")).unwrap();
     let manifest = serde_json::from_slice(&manifest).unwrap();
     add(folder, FILESYSTEM, &manifest, "connector-filesystem", "connector-filesystem");
+}
+
+fn add_scripted(folder: &Path, id: &str, mut manifest: Value) {
+    manifest["id"] = json!(id);
+    add(folder, id, &manifest, "scripted-connector", "scripted-connector");
 }
 
 fn add(folder: &Path, id: &str, manifest: &Value, program: &str, package: &str) {

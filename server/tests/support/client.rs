@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
 use superfasttt_connector::json_to_struct;
-use superfasttt_proto::connector::v1::{DocumentEnvelope, Reason};
+use superfasttt_proto::connector::v1::{Credential, DocumentEnvelope, FieldsCredential, Reason, credential};
 use superfasttt_proto::control::v1::admin_service_client::AdminServiceClient;
 use superfasttt_proto::control::v1::catalog_service_client::CatalogServiceClient;
 use superfasttt_proto::control::v1::connection_service_client::ConnectionServiceClient;
+use superfasttt_proto::control::v1::credential_service_client::CredentialServiceClient;
 use superfasttt_proto::control::v1::document_service_client::DocumentServiceClient;
 use superfasttt_proto::control::v1::sync_service_client::SyncServiceClient;
 use superfasttt_proto::control::v1::*;
@@ -91,6 +92,27 @@ impl Client {
     /// The generated client.
     pub fn admin(&self) -> AdminServiceClient<Authorized> {
         AdminServiceClient::with_interceptor(self.channel.clone(), self.authorize.clone())
+    }
+
+    /// The generated client.
+    pub fn credentials(&self) -> CredentialServiceClient<Authorized> {
+        CredentialServiceClient::with_interceptor(self.channel.clone(), self.authorize.clone())
+    }
+
+    /// How the credential of a connection does.
+    pub async fn credential(&self, connection: &str) -> CredentialStatus {
+        let request = GetCredentialRequest { connection: connection.to_owned() };
+        let answer = self.credentials().get_credential(request).await.unwrap();
+        answer.into_inner().credential.unwrap()
+    }
+
+    /// Enters values by the names of the fields.
+    pub async fn enter(&self, connection: &str, values: &[(&str, &str)]) -> Result<CredentialStatus, Status> {
+        let values = values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let kind = credential::Kind::Fields(FieldsCredential { values: values.collect() });
+        let credential = Some(Credential { kind: Some(kind), ..Credential::default() });
+        let request = SetCredentialRequest { connection: connection.to_owned(), credential };
+        Ok(self.credentials().set_credential(request).await?.into_inner().credential.unwrap())
     }
 
     /// A connection that only syncs when it is told to. Returns its id.

@@ -1,7 +1,7 @@
 //! What the tests of the whole path share: real processes, a client, and scripts for the scripted connector.
 //!
 //! [`Server`] is a connectord of its own: a temporary data folder, on PostgreSQL a database, a free port, a connectors folder with the scripted
-//! connector in four declarations and the filesystem connector. [`Client`] calls it; its helpers panic where the
+//! connector in several declarations and the filesystem connector. [`Client`] calls it; its helpers panic where the
 //! server refuses, so that a test reads as what it shows. [`Source`] is a connection with its [`Script`]. Nothing here
 //! sleeps a guess: whatever is waited for is a run's end, a line of log or a file, within [`DEADLINE`].
 
@@ -32,6 +32,10 @@ pub const TARGETED: &str = "scripted-targeted";
 pub const COMPARED: &str = "scripted-compared";
 /// One that can only list: each of its runs is FULL.
 pub const LISTING: &str = "scripted-listing";
+/// One that asks for an API key.
+pub const KEYED: &str = "scripted-keyed";
+/// One that asks for several values.
+pub const SEVERAL: &str = "scripted-several";
 /// One whose source is a file of changes (`server/tests/ledger`).
 pub const LEDGER: &str = "ledger";
 /// The real connector.

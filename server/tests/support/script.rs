@@ -19,6 +19,7 @@ pub struct Script {
     modes: Mutex<Map<String, Value>>,
     content: Mutex<Map<String, Value>>,
     normalize: Mutex<Value>,
+    source: Mutex<Value>,
 }
 
 impl Script {
@@ -31,6 +32,7 @@ impl Script {
             modes: Mutex::default(),
             content: Mutex::default(),
             normalize: Mutex::new(json!({})),
+            source: Mutex::new(json!({})),
         };
         script.write();
         script
@@ -73,6 +75,13 @@ impl Script {
     /// What Normalize does from here on.
     pub fn normalize(&self, normalize: Value) {
         *self.normalize.lock().unwrap() = normalize;
+        self.write();
+    }
+
+    /// What the source says to a credential from here on: which secrets it refuses with which reason, and whose account
+    /// each opens: `{"refuses": {..}, "accounts": {..}}`.
+    pub fn source(&self, source: Value) {
+        *self.source.lock().unwrap() = source;
         self.write();
     }
 
@@ -133,6 +142,7 @@ impl Script {
             "modes": *self.modes.lock().unwrap(),
             "content": *self.content.lock().unwrap(),
             "normalize": *self.normalize.lock().unwrap(),
+            "source": *self.source.lock().unwrap(),
         });
         // The connector reads at every call: it must never see half of a file.
         let draft = self.folder.join("draft");

@@ -14,9 +14,8 @@ use superfasttt_proto::control::v1::run::Trigger;
 use superfasttt_proto::control::v1::*;
 use tonic::{Request, Response, Status};
 
-use self::request::{
-    DEFAULT_ORGANIZATION, check_name, check_settings, fault, organization, refuse, revision,
-};
+use self::request::{DEFAULT_ORGANIZATION, check_name, check_settings, fault, organization, refuse};
+pub(in crate::api) use self::request::{check_organization, revision};
 use super::error::ApiError;
 use super::{Api, convert, page};
 use crate::catalog::{AuthKind, apply_defaults, without_secrets};
@@ -26,6 +25,8 @@ use crate::store::StoreError;
 use crate::store::connections::{
     Connection as Stored, ConnectionChange, ConnectionFilter, NewConnection, Schedule as StoredSchedule,
 };
+use crate::store::credentials::State as CredentialState;
+use crate::sync::authentication::Authentication;
 use crate::sync::json::{from_struct, to_struct};
 use crate::sync::port::{Connectors, Session};
 
@@ -57,6 +58,7 @@ impl ConnectionService for Api {
             schedule = schedule::created(asked.schedule.as_ref(), manifest, now, &mut faults);
         }
         refuse(faults)?;
+        let needs_credential = manifest.is_some_and(|manifest| manifest.auth.kind != AuthKind::None);
         let new = NewConnection {
             id: new_id(),
             organization,
@@ -66,8 +68,8 @@ impl ConnectionService for Api {
             schedule,
             disabled: request.disabled,
             keep_raw: asked.keep_raw,
-            // It was made: that is why it runs for the first time.
-            next: Some(Due { at: now, cause: Trigger::Settings, full: false }),
+            // It was made: that is why it runs for the first time. Where it needs a credential it has none yet.
+            next: (!needs_credential).then_some(Due { at: now, cause: Trigger::Settings, full: false }),
             request: (!request.request_id.is_empty()).then_some((request.request_id, hash)),
         };
         let made = self.store.create_connection(new, now).await.map_err(ApiError::from)?;
@@ -161,19 +163,9 @@ impl ConnectionService for Api {
             }
             None => return Err(ApiError::field("target", "is required: connection or draft").into()),
         };
-        let (session, settings) = self.session(&target).await?;
-        let answer = session
-            .test_connection(contract::TestConnectionRequest {
-                settings: Some(settings),
-                credential: None,
-                contract_revision: CONTRACT_REVISION,
-            })
-            .await
-            .map_err(ApiError::from)?;
-        let failed =
-            |check: &contract::Check| matches!(check.outcome(), Outcome::Failed | Outcome::Unspecified);
+        let answer = self.try_connection(&target).await?;
         Ok(Response::new(TestConnectionResponse {
-            ok: !answer.checks.iter().any(failed),
+            ok: !answer.checks.iter().any(has_failed),
             checks: answer.checks,
             account: answer.account,
         }))
@@ -196,20 +188,24 @@ impl ConnectionService for Api {
             let message = format!("the connector {:?} cannot list resources", target.connector);
             return Err(ApiError::Precondition(message).into());
         }
+        let asked = contract::DiscoverRequest {
+            settings: None,
+            credential: None,
+            contract_revision: CONTRACT_REVISION,
+            picker: request.picker,
+            parent_id: request.parent_id,
+            query: request.query,
+            page_size: page::size(request.page_size)? as i32,
+            page_token: request.page_token,
+        };
         let (session, settings) = self.session(&target).await?;
-        let answer = session
-            .discover(contract::DiscoverRequest {
-                settings: Some(settings),
-                credential: None,
-                contract_revision: CONTRACT_REVISION,
-                picker: request.picker,
-                parent_id: request.parent_id,
-                query: request.query,
-                page_size: page::size(request.page_size)? as i32,
-                page_token: request.page_token,
-            })
-            .await
-            .map_err(ApiError::from)?;
+        let mut authentication = Authentication::new(self.credentials.clone());
+        let answer = authentication.call(&target, |credential| {
+            let (session, settings) = (session.clone(), Some(settings.clone()));
+            let asked = contract::DiscoverRequest { settings, credential, ..asked.clone() };
+            async move { session.discover(asked).await }
+        });
+        let answer = answer.await.map_err(ApiError::from)?;
         Ok(Response::new(DiscoverResourcesResponse {
             resources: answer.resources,
             next_page_token: answer.next_page_token,
@@ -220,13 +216,15 @@ impl ConnectionService for Api {
         &self,
         request: Request<EnableConnectionRequest>,
     ) -> Result<Response<EnableConnectionResponse>, Status> {
-        let now = self.clock.now();
+        let id = request.into_inner().connection;
+        let waits = self.waits_for_credential(&self.connection(&id).await?).await?;
+        let due = Due { at: self.clock.now(), cause: Trigger::Settings, full: false };
         let change = ConnectionChange {
             disabled: Some(false),
-            next: Some(Some(Due { at: now, cause: Trigger::Settings, full: false })),
+            next: Some(waits.is_none().then_some(due)),
             ..ConnectionChange::default()
         };
-        let changed = self.switch(&request.into_inner().connection, |stored| stored.disabled, change).await?;
+        let changed = self.switch(&id, |stored| stored.disabled, change).await?;
         Ok(Response::new(EnableConnectionResponse { connection: Some(changed) }))
     }
 
@@ -305,6 +303,11 @@ impl ConnectionService for Api {
     }
 }
 
+/// Whether a check says that nothing can be synced.
+pub(in crate::api) fn has_failed(check: &contract::Check) -> bool {
+    matches!(check.outcome(), Outcome::Failed | Outcome::Unspecified)
+}
+
 impl Api {
     /// A connection as a message.
     async fn show(&self, stored: &Stored) -> Result<Connection, ApiError> {
@@ -314,8 +317,8 @@ impl Api {
             None => None,
         };
         let manifest = self.catalog.get(&stored.connector).and_then(|entry| entry.manifest.clone());
-        let needs_credential = manifest.as_ref().is_some_and(|manifest| manifest.auth.kind != AuthKind::None);
-        let mut shown = convert::connection(stored, totals, last_run.as_ref(), needs_credential);
+        let waits = self.waits_for_credential(stored).await?;
+        let mut shown = convert::connection(stored, totals, last_run.as_ref(), waits);
         if let Some(manifest) = &manifest
             && shown.next_run_at.is_some()
             && !manifest.capabilities.incremental
@@ -343,6 +346,46 @@ impl Api {
         let settings = manifest.map(|manifest| without_secrets(&manifest, &settings));
         shown.settings = settings.as_ref().and_then(Value::as_object).map(to_struct);
         Ok(shown)
+    }
+
+    /// What a person has to do before the connection can be used, where that is so.
+    async fn waits_for_credential(&self, stored: &Stored) -> Result<Option<String>, ApiError> {
+        let entry = self.catalog.get(&stored.connector);
+        let manifest = entry.and_then(|entry| entry.manifest.clone());
+        if manifest.is_none_or(|manifest| manifest.auth.kind == AuthKind::None) {
+            return Ok(None);
+        }
+        let found = self.store.credentials(vec![stored.key]).await?.pop();
+        let Some(found) = found else {
+            return Ok(Some("connect an account, or enter its credential".to_owned()));
+        };
+        if found.status.state == CredentialState::Connected {
+            return Ok(None);
+        }
+        let trouble = found.status.trouble.map(|trouble| trouble.message);
+        Ok(Some(
+            trouble.unwrap_or_else(|| "connect its account again, or enter its credential again".to_owned()),
+        ))
+    }
+
+    /// Asks the connector whether a connection works, and takes note of whose account it is.
+    pub(in crate::api) async fn try_connection(
+        &self,
+        target: &Stored,
+    ) -> Result<contract::TestConnectionResponse, ApiError> {
+        let (session, settings) = self.session(target).await?;
+        let mut authentication = Authentication::for_test(self.credentials.clone());
+        let answer = authentication.call(target, |credential| {
+            let (session, settings) = (session.clone(), Some(settings.clone()));
+            let contract_revision = CONTRACT_REVISION;
+            let asked = contract::TestConnectionRequest { settings, credential, contract_revision };
+            async move { session.test_connection(asked).await }
+        });
+        let answer = answer.await?;
+        if !answer.checks.iter().any(has_failed) {
+            self.credentials.tested(target, answer.account.as_ref()).await?;
+        }
+        Ok(answer)
     }
 
     /// Makes a change unless it is made already.

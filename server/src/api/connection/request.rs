@@ -191,11 +191,20 @@ pub(super) fn organization(organization: &str, faults: &mut Vec<(String, String)
     if organization.is_empty() {
         return DEFAULT_ORGANIZATION.to_owned();
     }
+    check_organization("connection.organization", organization, faults);
+    organization.to_owned()
+}
+
+/// Checks an organisation's name.
+pub(in crate::api) fn check_organization(
+    field: &str,
+    organization: &str,
+    faults: &mut Vec<(String, String)>,
+) {
     let letters = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '-';
     if organization.len() > 63 || !organization.chars().all(letters) {
-        faults.push(fault("connection.organization", "must be 1 to 63 of a-z, 0-9 and \"-\""));
+        faults.push(fault(field, "must be 1 to 63 of a-z, 0-9 and \"-\""));
     }
-    organization.to_owned()
 }
 
 /// Checks settings, defaults filled in, against the connector's schema.
@@ -215,7 +224,7 @@ pub(super) fn check_settings(
 }
 
 /// The revision in an etag; `None` where none was given.
-pub(super) fn revision(etag: &str, field: &str) -> Result<Option<i64>, ApiError> {
+pub(in crate::api) fn revision(etag: &str, field: &str) -> Result<Option<i64>, ApiError> {
     if etag.is_empty() {
         return Ok(None);
     }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
+use superfasttt_proto::connector::v1::Reason;
 use superfasttt_proto::control::v1::get_authorization_response::State;
 use superfasttt_proto::control::v1::{
     CompleteAuthorizationRequest, CompleteAuthorizationResponse, GetAuthorizationRequest,
     GetAuthorizationResponse, StartAuthorizationRequest, StartAuthorizationResponse,
 };
 use superfasttt_proto::error::ConnectorError;
-use superfasttt_proto::connector::v1::Reason;
 
 use crate::api::error::ApiError;
 use crate::api::{Api, convert};
@@ -77,7 +77,8 @@ impl Api {
             return Err(ApiError::field("authorization", "is required: as StartAuthorization gave it"));
         }
         let wait = request.wait.unwrap_or_default();
-        let wait = Duration::try_from(wait).ok().filter(|wait| wait.as_secs() <= LONGEST_WAIT_S.unsigned_abs());
+        let wait =
+            Duration::try_from(wait).ok().filter(|wait| wait.as_secs() <= LONGEST_WAIT_S.unsigned_abs());
         let wait = wait.ok_or_else(|| ApiError::field("wait", "must be 0 to 60 s"))?;
         let found = self.authorizations.look(&request.authorization, wait).await?;
         let (look, connection) =

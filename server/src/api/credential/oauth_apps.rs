@@ -39,7 +39,9 @@ impl Api {
         if let Some(manifest) = &manifest {
             match self.credentials.seal_app_secret(manifest, (&asked.organization, &id), &secret) {
                 Ok(sealed) => secrets = sealed,
-                Err(AppSecretError::Wrong(fault)) => faults.push(("oauth_app.client_secret".to_owned(), fault)),
+                Err(AppSecretError::Wrong(fault)) => {
+                    faults.push(("oauth_app.client_secret".to_owned(), fault))
+                }
                 Err(AppSecretError::Vault(error)) => return Err(ApiError::Precondition(error.to_string())),
             }
         }
@@ -117,7 +119,9 @@ impl Api {
             let place = (found.organization.as_str(), found.id.as_str());
             match self.credentials.seal_app_secret(&manifest, place, &secret) {
                 Ok(sealed) => secrets = SecretsWrite::Replace(sealed),
-                Err(AppSecretError::Wrong(fault)) => faults.push(("oauth_app.client_secret".to_owned(), fault)),
+                Err(AppSecretError::Wrong(fault)) => {
+                    faults.push(("oauth_app.client_secret".to_owned(), fault))
+                }
                 Err(AppSecretError::Vault(error)) => return Err(ApiError::Precondition(error.to_string())),
             }
         }
@@ -151,11 +155,13 @@ impl Api {
             return Err("is required: the id of a connector".to_owned());
         }
         let manifest = self.catalog.get(connector).and_then(|entry| entry.manifest.clone());
-        let manifest =
-            manifest.ok_or_else(|| format!("there is no connector {connector:?}, or its manifest is not valid"))?;
+        let manifest = manifest
+            .ok_or_else(|| format!("there is no connector {connector:?}, or its manifest is not valid"))?;
         match manifest.auth.kind {
             AuthKind::OAuth2 => Ok(manifest),
-            kind => Err(format!("the connector {connector:?} needs no OAuth app: it takes {}", kind.as_str())),
+            kind => {
+                Err(format!("the connector {connector:?} needs no OAuth app: it takes {}", kind.as_str()))
+            }
         }
     }
 
@@ -178,7 +184,8 @@ impl Api {
 fn check_client_id(client_id: &str, faults: &mut Vec<(String, String)>) {
     let fault = if client_id.is_empty() {
         "is required: what the provider calls the app"
-    } else if client_id.len() > MAX_CLIENT_ID_BYTES || !client_id.bytes().all(|byte| byte.is_ascii_graphic()) {
+    } else if client_id.len() > MAX_CLIENT_ID_BYTES || !client_id.bytes().all(|byte| byte.is_ascii_graphic())
+    {
         "must be 1 to 512 visible ASCII characters: enter it as the provider shows it"
     } else {
         return;

@@ -116,8 +116,7 @@ fn shown_to_person(front: &Front, language: Language, answered: Answered) -> Res
     let Answered { connection, return_url, cookie, result } = answered;
     let mut response = match (return_url, &connection) {
         (Some(mut url), Some(connection)) => {
-            let connected =
-                matches!(&result, Ok(status) if status.state == credentials::State::Connected);
+            let connected = matches!(&result, Ok(status) if status.state == credentials::State::Connected);
             url.query_pairs_mut()
                 .append_pair("result", if connected { "success" } else { "failed" })
                 .append_pair("connection", &connection.id);

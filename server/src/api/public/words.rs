@@ -99,11 +99,7 @@ pub(super) fn connected(language: Language, connection: &str, status: &Status) -
 
 /// Where nothing came of it.
 pub(super) fn refused(language: Language, refusal: &Refusal) -> Words {
-    let again = say(
-        language,
-        "Begin again where you started.",
-        "Recommencez là où vous avez commencé.",
-    );
+    let again = say(language, "Begin again where you started.", "Recommencez là où vous avez commencé.");
     let admin = say(
         language,
         "Tell the administrator of this installation what is written here.",
@@ -247,12 +243,14 @@ pub(super) fn refused(language: Language, refusal: &Refusal) -> Words {
 pub(super) fn slow(language: Language) -> Words {
     Words {
         title: say(language, "This takes longer than usual", "Cela prend plus de temps que d’habitude"),
-        text: vec![say(
-            language,
-            "The server is still working on the provider’s answer.",
-            "Le serveur traite encore la réponse du fournisseur.",
-        )
-        .to_owned()],
+        text: vec![
+            say(
+                language,
+                "The server is still working on the provider’s answer.",
+                "Le serveur traite encore la réponse du fournisseur.",
+            )
+            .to_owned(),
+        ],
         details: Vec::new(),
         next: say(
             language,
@@ -267,12 +265,14 @@ pub(super) fn slow(language: Language) -> Words {
 pub(super) fn nothing_here(language: Language) -> Words {
     Words {
         title: say(language, "There is nothing here", "Il n’y a rien ici"),
-        text: vec![say(
-            language,
-            "This address only receives people who connect an account.",
-            "Cette adresse ne reçoit que les personnes qui connectent un compte.",
-        )
-        .to_owned()],
+        text: vec![
+            say(
+                language,
+                "This address only receives people who connect an account.",
+                "Cette adresse ne reçoit que les personnes qui connectent un compte.",
+            )
+            .to_owned(),
+        ],
         details: Vec::new(),
         next: say(language, "You can close this window.", "Vous pouvez fermer cette fenêtre.").to_owned(),
     }

@@ -83,10 +83,14 @@ pub enum Refusal {
     #[error("the answer came more than ten minutes after the beginning: connect again")]
     Expired,
     /// There was an answer already.
-    #[error("this authorization was answered already: look at the connection, and connect again where it needs it")]
+    #[error(
+        "this authorization was answered already: look at the connection, and connect again where it needs it"
+    )]
     Used,
     /// It came from another browser than began.
-    #[error("the answer came from another browser than the one that opened the link: open the link there, and agree there")]
+    #[error(
+        "the answer came from another browser than the one that opened the link: open the link there, and agree there"
+    )]
     OtherBrowser,
     /// The server receives this one itself.
     #[error("this authorization is answered in the browser that opened the link, not here")]
@@ -269,9 +273,9 @@ impl Work {
             match written.await {
                 Ok(_) => return Ok(()),
                 Err(StoreError::Missing(_)) => return Err(Refusal::Gone),
-                Err(error @ (StoreError::Conflict(_) | StoreError::Unavailable(_) | StoreError::Database(_)))
-                    if Instant::now() < until =>
-                {
+                Err(
+                    error @ (StoreError::Conflict(_) | StoreError::Unavailable(_) | StoreError::Database(_)),
+                ) if Instant::now() < until => {
                     tracing::warn!(connection = %connection.id, %error, "a grant could not be stored; trying again");
                     tokio::time::sleep(WRITE_PAUSE).await;
                 }

@@ -362,7 +362,8 @@ fn scopes(manifest: &Manifest, ask: &Ask) -> Result<Vec<String>, BeginError> {
         let known = names.contains(&capability.as_str())
             || manifest.auth.oauth.capability_scopes.contains_key(capability);
         if !known {
-            let fault = format!("{capability:?} is no capability of the connector; there are: {}", names.join(", "));
+            let fault =
+                format!("{capability:?} is no capability of the connector; there are: {}", names.join(", "));
             return Err(BeginError::Field("capabilities", fault));
         }
     }

@@ -31,7 +31,7 @@ use crate::store::runs::{Queued, Run, Work};
 use crate::store::suite::support::{self, Shared};
 use crate::store::sync_states::ScopeState;
 use crate::sync::port::{Connectors, Messages, Session, StderrLine};
-use crate::sync::testing::page;
+use crate::sync::testing::{NoCredentials, page};
 
 /// A part of what a pull answers.
 pub enum Step {
@@ -375,7 +375,7 @@ fn scheduler(store: &Shared, clock: &MockClock, script: &Arc<Script>, folder: Pa
         store.clone(),
         Arc::new(clock.clone()),
         catalog,
-        connectors,
+        (connectors, Arc::new(NoCredentials)),
         fetcher,
     );
     tokio::spawn(scheduler.clone().keep_claims());

@@ -131,9 +131,6 @@ pub trait CredentialStore: Send + Sync {
         now: DateTime<Utc>,
     ) -> Result<RefreshClaim>;
 
-    /// Gives the lease back without a word. Harmless where it is another's.
-    async fn release_refresh(&self, connection: ConnectionKey, holder: &str) -> Result<()>;
-
     /// Credentials that are to be refreshed by now and that nobody refreshes, the longest due first. Those of connections
     /// that are being deleted are not among them.
     async fn due_refreshes(&self, limit: usize, now: DateTime<Utc>) -> Result<Vec<DueRefresh>>;

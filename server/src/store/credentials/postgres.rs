@@ -153,18 +153,6 @@ impl CredentialStore for PostgresStore {
         .await
     }
 
-    async fn release_refresh(&self, connection: ConnectionKey, holder: &str) -> Result<()> {
-        self.single((connection, holder.to_owned()), |tx, (connection, holder)| {
-            Box::pin(async move {
-                let sql = "UPDATE credentials SET lease_holder = NULL, lease_until = NULL \
-                     WHERE connection = $1 AND lease_holder = $2";
-                tx.execute(sql, &[&connection.0, &Text(holder)]).await?;
-                Ok(())
-            })
-        })
-        .await
-    }
-
     async fn due_refreshes(&self, limit: usize, now: DateTime<Utc>) -> Result<Vec<DueRefresh>> {
         let data = (self.lease_clock().parameters(now), micros(now), limit as i64);
         self.single(data, |tx, ((given, offset), now, limit)| {

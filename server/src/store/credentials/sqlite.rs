@@ -126,19 +126,6 @@ impl CredentialStore for SqliteStore {
         .await
     }
 
-    async fn release_refresh(&self, connection: ConnectionKey, holder: &str) -> Result<()> {
-        let holder = holder.to_owned();
-        self.write(move |tx| {
-            tx.prepare_cached(
-                "UPDATE credentials SET lease_holder = NULL, lease_until = NULL \
-                 WHERE connection = ?1 AND lease_holder = ?2",
-            )?
-            .execute(params![connection.0, holder])?;
-            Ok(())
-        })
-        .await
-    }
-
     async fn due_refreshes(&self, limit: usize, now: DateTime<Utc>) -> Result<Vec<DueRefresh>> {
         self.read(move |tx| {
             let due = tx

@@ -114,16 +114,6 @@ impl CredentialStore for MemoryStore {
         .await
     }
 
-    async fn release_refresh(&self, connection: ConnectionKey, holder: &str) -> Result<()> {
-        self.write(|data| {
-            if let Some(row) = data.credentials.get_mut(&connection) {
-                row.lease.take_if(|(held_by, _)| held_by == holder);
-            }
-            Ok(())
-        })
-        .await
-    }
-
     async fn due_refreshes(&self, limit: usize, now: DateTime<Utc>) -> Result<Vec<DueRefresh>> {
         self.read(|data| {
             let free = |row: &&CredentialRow| {

@@ -6,6 +6,7 @@ mod content;
 mod normalize;
 mod play;
 mod script;
+mod source;
 
 use anyhow::Context;
 use serde_json::json;
@@ -66,15 +67,19 @@ impl Connector for Scripted {
         request: Request<v1::TestConnectionRequest>,
     ) -> Result<Response<v1::TestConnectionResponse>, Status> {
         let file = ScriptFile::of(request.get_ref().settings.as_ref()).map_err(refused)?;
-        file.record("test_connection", json!({})).map_err(refused)?;
-        let checks = file.read().map_err(refused)?.checks.into_iter().map(|check| check.into_proto());
+        let credential = request.get_ref().credential.as_ref();
+        file.record("test_connection", json!({"credential": source::told(credential)})).map_err(refused)?;
+        let script = file.read().map_err(refused)?;
+        script.source.admit(credential)?;
+        let account = script.source.account(credential);
+        let checks = script.checks.into_iter().map(|check| check.into_proto());
         let mut checks = checks.collect::<anyhow::Result<Vec<_>>>().map_err(refused)?;
         if checks.is_empty() {
             let (name, message) = ("script_readable".to_owned(), "the script can be read".to_owned());
             let outcome = v1::check::Outcome::Passed.into();
             checks.push(v1::Check { name, outcome, message, fix: String::new() });
         }
-        Ok(Response::new(v1::TestConnectionResponse { checks, account: None }))
+        Ok(Response::new(v1::TestConnectionResponse { checks, account }))
     }
 
     async fn discover(
@@ -83,9 +88,12 @@ impl Connector for Scripted {
     ) -> Result<Response<v1::DiscoverResponse>, Status> {
         let request = request.into_inner();
         let file = ScriptFile::of(request.settings.as_ref()).map_err(refused)?;
-        file.record("discover", json!({"parent_id": request.parent_id})).map_err(refused)?;
-        let resources =
-            file.read().map_err(refused)?.resources.remove(&request.parent_id).unwrap_or_default();
+        let credential = request.credential.as_ref();
+        let facts = json!({"parent_id": request.parent_id, "credential": source::told(credential)});
+        file.record("discover", facts).map_err(refused)?;
+        let mut script = file.read().map_err(refused)?;
+        script.source.admit(credential)?;
+        let resources = script.resources.remove(&request.parent_id).unwrap_or_default();
         let resources = resources.into_iter().map(|resource| resource.into_proto()).collect();
         Ok(Response::new(v1::DiscoverResponse { resources, next_page_token: String::new() }))
     }
@@ -108,10 +116,16 @@ impl Connector for Scripted {
             "states": states.collect::<Vec<_>>(),
             "ids": request.ids,
             "want_raw": request.want_raw,
+            "credential": source::told(request.credential.as_ref()),
             "traceparent": trace,
         });
-        let earlier = file.record("pull", facts).map_err(refused)?;
         let mut script = file.read().map_err(refused)?;
+        if let Err(status) = script.source.admit(request.credential.as_ref()) {
+            // It plays nothing, and so takes no turn.
+            file.record("refused_pull", facts).map_err(refused)?;
+            return Err(status);
+        }
+        let earlier = file.record("pull", facts).map_err(refused)?;
         let (mut pulls, turn) = match script.modes.remove(mode) {
             Some(pulls) => (pulls, earlier.iter().filter(|call| call["mode"] == mode).count()),
             None => (script.pulls, earlier.len()),
@@ -150,10 +164,13 @@ impl Connector for Scripted {
             "content_ref": request.content_ref,
             "version": request.version,
             "max_bytes": request.max_bytes,
+            "credential": source::told(request.credential.as_ref()),
             "traceparent": trace,
         });
         file.record("fetch_content", facts).map_err(refused)?;
-        let content = file.read().map_err(refused)?.content.remove(&request.content_ref);
+        let mut script = file.read().map_err(refused)?;
+        script.source.admit(request.credential.as_ref())?;
+        let content = script.content.remove(&request.content_ref);
         let (sender, responses) = mpsc::channel(4);
         tokio::spawn(content::play(content, sender));
         Ok(Response::new(ReceiverStream::new(responses)))

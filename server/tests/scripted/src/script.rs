@@ -14,6 +14,8 @@ use superfasttt_proto::connector::v1::{
 };
 use superfasttt_proto::error::{ConnectorError, reason_by_name};
 
+use crate::source::Source;
+
 /// The whole file.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -29,6 +31,8 @@ pub struct Script {
     pub checks: Vec<CheckScript>,
     /// The resources of Discover, under each parent's id ("" is the top).
     pub resources: BTreeMap<String, Vec<ResourceScript>>,
+    /// Which credentials the source refuses, and whose they are.
+    pub source: Source,
     /// What Normalize does besides reading a raw item's data as a [`Document`].
     pub normalize: Normalize,
 }

@@ -1,0 +1,127 @@
+//! How a credential is shown: how it does, and what a person has to do.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use superfasttt_proto::connector::v1::AccountIdentity;
+use superfasttt_proto::control::v1::credential_status::State;
+use superfasttt_proto::control::v1::{CredentialField, CredentialStatus};
+
+use crate::api::Api;
+use crate::api::convert::timestamp;
+use crate::api::error::ApiError;
+use crate::catalog::{AuthField, Manifest};
+use crate::credentials::entered;
+use crate::store::connections::Connection;
+use crate::store::credentials::{self, Account, Credential};
+
+/// How long before its end a person is told of what only a person can renew.
+const TOLD_AHEAD: TimeDelta = TimeDelta::days(7);
+
+impl Api {
+    /// How the credential of a connection does.
+    pub(super) async fn credential_status(
+        &self,
+        connection: &Connection,
+    ) -> Result<CredentialStatus, ApiError> {
+        let manifest = self.manifest_of(connection)?;
+        let found = self.store.credential(connection.key).await?;
+        let found = found.filter(|(credential, _)| credential.kind == manifest.auth.kind);
+        let mut shown = CredentialStatus {
+            connection: connection.id.clone(),
+            auth_type: manifest.auth.kind.as_str().to_owned(),
+            fields: entered::fields(&manifest.auth).into_iter().map(field).collect(),
+            state: State::Pending.into(),
+            ..CredentialStatus::default()
+        };
+        let Some((credential, secrets)) = found else {
+            "there is none yet: connect an account, or enter what the connector asks for"
+                .clone_into(&mut shown.message);
+            return Ok(shown);
+        };
+        let renews = self.credentials.renews(&credential, &secrets, &manifest);
+        let status = &credential.status;
+        let (state, message) = state(&credential, renews, self.clock.now());
+        Ok(CredentialStatus {
+            state: state.into(),
+            message,
+            account: status.account.as_ref().map(account),
+            other_account: status.other_account.as_ref().map(account),
+            granted_scopes: status.granted_scopes.clone(),
+            missing_scopes: status.missing_scopes.clone(),
+            expires_at: credential.expires_at.map(timestamp),
+            refreshed_at: status.refreshed_at.map(timestamp),
+            connected_at: status.connected_at.map(timestamp),
+            refresh_at: credential.refresh_at.map(timestamp),
+            since: Some(timestamp(status.since)),
+            reason: status.trouble.as_ref().map(|trouble| trouble.reason.clone()).unwrap_or_default(),
+            oauth_app: status.oauth_app.clone(),
+            ..shown
+        })
+    }
+
+    /// The manifest of a connection's connector, or why there is none.
+    pub(in crate::api) fn manifest_of(
+        &self,
+        connection: &Connection,
+    ) -> Result<std::sync::Arc<Manifest>, ApiError> {
+        let entry = self.catalog.get(&connection.connector);
+        entry.and_then(|entry| entry.manifest.clone()).ok_or_else(|| {
+            ApiError::Precondition(format!(
+                "the connector {:?} is not in the catalogue, or its manifest is not valid",
+                connection.connector
+            ))
+        })
+    }
+}
+
+/// The state for a person, and what there is to say. `renews`: it can be renewed without one.
+fn state(credential: &Credential, renews: bool, now: DateTime<Utc>) -> (State, String) {
+    let status = &credential.status;
+    let said = status.trouble.as_ref().map(|trouble| trouble.message.clone()).unwrap_or_default();
+    let left = credential.expires_at.filter(|_| !renews).map(|end| end - now);
+    match status.state {
+        credentials::State::Pending => (State::Pending, said),
+        credentials::State::NeedsReconnect => (State::NeedsReconnect, said),
+        credentials::State::Revoked => {
+            let message = "it was taken away: connect the account, or enter it, to sync again";
+            (State::Revoked, message.to_owned())
+        }
+        credentials::State::Connected if left.is_some_and(|left| left <= TimeDelta::zero()) => {
+            let message =
+                "it has ended, and there is nothing to renew it with: connect again, or enter a new one";
+            (State::NeedsReconnect, message.to_owned())
+        }
+        credentials::State::Connected if left.is_some_and(|left| left < TOLD_AHEAD) => {
+            let message =
+                "it ends soon, and there is nothing to renew it with: connect again, or enter a new one";
+            (State::Expiring, message.to_owned())
+        }
+        credentials::State::Connected if !said.is_empty() => {
+            (State::Expiring, format!("it could not be renewed so far, which is tried again: {said}"))
+        }
+        credentials::State::Connected if !status.missing_scopes.is_empty() => {
+            let message = format!(
+                "not everything that was asked for was granted (missing: {}): what needs that cannot be synced; connect \
+                 again and agree to it",
+                status.missing_scopes.join(", ")
+            );
+            (State::Connected, message)
+        }
+        credentials::State::Connected => (State::Connected, String::new()),
+    }
+}
+
+fn account(account: &Account) -> AccountIdentity {
+    AccountIdentity { id: account.id.clone(), display_name: account.name.clone(), email: String::new() }
+}
+
+fn field(field: AuthField) -> CredentialField {
+    CredentialField {
+        label: field.label.unwrap_or_else(|| field.name.clone()),
+        name: field.name,
+        help: field.help,
+        placeholder: field.placeholder,
+        pattern: field.pattern.unwrap_or_default(),
+        required: field.required,
+        secret: field.secret,
+    }
+}
