@@ -8,8 +8,6 @@
 //! control API. [`Authorizations::look`] says what came of it, whichever replica it came to.
 
 mod answer;
-#[cfg(test)]
-mod tests;
 
 pub use answer::{Answer, Answered, Refusal, Shown, TryIt};
 
