@@ -7,18 +7,20 @@ use serde_json::{Value, json};
 use superfasttt_proto::connector::v1::Reason;
 use superfasttt_proto::control::v1::credential_status::State;
 use superfasttt_proto::control::v1::{
-    ConfirmAccountRequest, DiscoverResourcesRequest, RevokeCredentialRequest, TestConnectionRequest,
-    connection, discover_resources_request, test_connection_request,
+    ConfirmAccountRequest, RevokeCredentialRequest, TestConnectionRequest, connection,
+    test_connection_request,
 };
 use tonic::Code;
 use tonic_types::StatusExt;
 
-use crate::support::{KEYED, SEVERAL, Server, Source, complete, doc, reason, until_async, within};
+use crate::support::{
+    KEYED, SEVERAL, Server, Source, checkpoint, complete, doc, reason, until_async, within,
+};
 
 const KEY: &str = "k-4fTq81LmZ0";
 
 async fn connected(server: &Server, key: &str) -> Source {
-    let source = server.source(KEYED, [vec![doc("a", "1"), complete("1")]]).await;
+    let source = server.source(KEYED, [vec![doc("a", "1"), complete("1")], vec![checkpoint("2")]]).await;
     let status = server.client.enter(&source.connection, &[("key", key)]).await.unwrap();
     assert_eq!(status.state(), State::Connected, "{}", status.message);
     source
@@ -34,7 +36,7 @@ fn given(source: &Source, rpc: &str) -> Value {
 #[tokio::test]
 async fn a_key_that_a_person_enters_is_what_every_call_gets_and_is_stored_sealed() {
     let server = Server::start().await;
-    let source = server.source(KEYED, [vec![doc("a", "1"), complete("1")]]).await;
+    let source = server.source(KEYED, [vec![doc("a", "1"), complete("1")], vec![checkpoint("2")]]).await;
     let (client, id) = (&server.client, &source.connection);
 
     // Before: nothing runs, and everybody is told what to do.
@@ -54,11 +56,6 @@ async fn a_key_that_a_person_enters_is_what_every_call_gets_and_is_stored_sealed
     assert_eq!(given(&source, "test_connection")["key"], KEY);
     client.sync_well(id).await;
     assert_eq!(given(&source, "pull"), json!({"key": KEY, "extras": {}, "expires_at": null}));
-    let target = Some(discover_resources_request::Target::Connection(id.clone()));
-    let discovered =
-        client.connections().discover_resources(DiscoverResourcesRequest { target, ..Default::default() });
-    assert_eq!(discovered.await.unwrap_err().code(), Code::FailedPrecondition, "it has no discover");
-
     let stored = server.stored().await;
     let holds = |text: &str| stored.windows(text.len()).any(|bytes| bytes == text.as_bytes());
     assert!(holds("text of a 1") && !holds(KEY), "sealed");
@@ -114,7 +111,7 @@ async fn a_reference_is_resolved_at_each_use_and_only_where_an_operator_allows_i
         .with("CREDENTIALS__ALLOWED_FILES", format!("[{:?}]", allowed.display().to_string()))
         .start()
         .await;
-    let source = server.source(KEYED, [vec![doc("a", "1"), complete("1")]]).await;
+    let source = server.source(KEYED, [vec![doc("a", "1"), complete("1")], vec![checkpoint("2")]]).await;
     let (client, id) = (&server.client, &source.connection);
     for outside in ["$FILE:/etc/hostname", "$ENV:PATH"] {
         let refused = client.enter(id, &[("key", outside)]).await.unwrap_err();
@@ -221,7 +218,7 @@ async fn what_is_taken_away_is_gone_and_can_be_entered_again() {
 async fn a_connection_that_is_not_paused_syncs_once_it_has_a_credential() {
     let server = Server::start().await;
     let script = server.script();
-    script.next_pulls([vec![doc("a", "1"), complete("1")]]);
+    script.next_pulls([vec![doc("a", "1"), complete("1")], vec![checkpoint("2")]]);
     let made = server.client.create(KEYED, json!({"script": script.path()}), false).await;
     assert!(made.next_run_at.is_none(), "it waits for a credential, and does not fail meanwhile");
     server.client.enter(&made.id, &[("key", KEY)]).await.unwrap();

@@ -47,6 +47,7 @@ pub fn assemble_connectors(folder: &Path) {
     for (id, auth) in auth {
         let mut manifest: Value = serde_json::from_slice(&fs::read(&scripted).unwrap()).unwrap();
         manifest["auth"] = auth;
+        manifest["capabilities"] = capabilities(&["incremental"]);
         add_scripted(folder, id, manifest);
     }
     let manifest = fs::read(repository.join("server/tests/ledger/manifest.json")).unwrap();
