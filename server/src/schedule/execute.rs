@@ -273,7 +273,7 @@ impl Scheduler {
                 report.log(Level::Warn, message, []);
                 end.state = State::Queued;
             }
-            Err(Stop::Failed(error)) => {
+            Err(Stop::Failed(error) | Stop::StoreFailed(error)) => {
                 end.error = Some(RunError::from(&error));
                 if treatment(error.reason) == Treatment::Park {
                     let pause = error.retry_after.unwrap_or(DEFAULT_PARK);

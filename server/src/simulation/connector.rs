@@ -66,6 +66,7 @@ impl Session for SimulatedSession {
             request.scopes,
             request.ids,
         ));
+        world.tokens.admit(&world, &connection, request.credential.as_ref())?;
         let reading = Reading::new(world, self.port.clone(), connection, request);
         let messages = stream::unfold(reading, |mut reading| async {
             let message = reading.next().await?;
@@ -105,6 +106,7 @@ impl Session for SimulatedSession {
         request: FetchContentRequest,
     ) -> Result<Messages<FetchContentResponse>, ConnectorError> {
         self.port.pass().await;
+        self.world.tokens.admit(&self.world, &self.connection, request.credential.as_ref())?;
         if self.world.happens(|weather| weather.source_fails) {
             let reason = self.world.choose(|chance| {
                 let reasons = [Reason::SourceUnavailable, Reason::RateLimited, Reason::ConnectorCrashed];

@@ -2,7 +2,7 @@
 //! real ones; the store, the source, the connector and the time are models ([`crate::store::memory`], `source`, `connector`
 //! with `reading` and `words`, tokio's paused time). Everything that is open is decided by one generator, so a seed is a history.
 //!
-//! `history` lives through one, `settle` heals everything at its end; `port` and `store` are where faults come in;
+//! `history` lives through one, `settle` heals everything at its end; `port`, `store` and `vault` are where faults come in;
 //! `watcher` checks the invariants at each write, `reader` those of the feed. docs/simulation.md says how to read a
 //! failure and how to replay it.
 
@@ -15,6 +15,7 @@ mod replica;
 mod settle;
 mod source;
 mod store;
+mod vault;
 mod watcher;
 mod words;
 mod world;

@@ -172,6 +172,9 @@ impl Reading {
             let reason = world.choose(|chance| reasons[chance.random_range(0..reasons.len())]);
             return Some(ConnectorError::new(reason, "the stream is cut"));
         }
+        if world.happens(|weather| weather.tokens_end) {
+            return Some(world.tokens.end(&self.connection));
+        }
         if world.happens(|weather| weather.throttles) {
             let reason = world.choose(|chance| {
                 if chance.random_bool(0.5) { Reason::RateLimited } else { Reason::QuotaExhausted }

@@ -10,6 +10,7 @@ use super::connector::SimulatedConnectors;
 use super::port::{Life, Port, SimulatedClock};
 use super::source::KINDS;
 use super::store::FaultyStore;
+use super::vault::SimulatedVault;
 use super::watcher::{SWEEP_MIN, SWEEP_SHARE};
 use super::world::World;
 use crate::catalog::Catalog;
@@ -17,7 +18,6 @@ use crate::config::Config;
 use crate::content::Fetcher;
 use crate::schedule::Scheduler;
 use crate::store::Maintenance;
-use crate::sync::testing::NoCredentials;
 
 /// How long a replica may be silent. Short, as everything here is: what decides is how times compare.
 pub(super) const LEASE: Duration = Duration::from_secs(6);
@@ -56,7 +56,8 @@ impl Replica {
         let pool = Pool::new(PoolConfig::new("/nonexistent".into(), Vec::new()));
         let fetcher = Arc::new(Fetcher::new(pool, &config.content, std::env::temp_dir()));
         let connectors = Arc::new(SimulatedConnectors { world: world.clone(), port: port.clone() });
-        let called = (connectors as _, Arc::new(NoCredentials) as _);
+        let called =
+            (connectors as _, Arc::new(SimulatedVault { world: world.clone(), port: port.clone() }) as _);
         let clock_of_scheduler = Arc::new(clock.clone());
         let scheduler = Scheduler::new(config, store, clock_of_scheduler, CATALOG.clone(), called, fetcher);
         let run = scheduler.clone();

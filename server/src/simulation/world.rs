@@ -13,6 +13,7 @@ use rand::{Rng, SeedableRng};
 use tokio::time::Instant;
 
 use super::source::Source;
+use super::vault::Tokens;
 use super::watcher::Watcher;
 use crate::store::memory::MemoryStore;
 
@@ -29,6 +30,10 @@ pub(super) struct Weather {
     pub store_is_slow: f64,
     /// The replica dies before or after it.
     pub replica_dies: f64,
+    /// The vault, or the provider behind it, has no token to give.
+    pub vault_fails: f64,
+    /// The source takes a token no longer.
+    pub tokens_end: f64,
     /// A stream is cut, or a call to a connector fails.
     pub source_fails: f64,
     /// The source asks for a pause.
@@ -73,6 +78,8 @@ impl Weather {
             store_repeats: some(0.02),
             store_is_slow: some(0.2),
             replica_dies: some(0.004),
+            vault_fails: some(0.03),
+            tokens_end: some(0.03),
             source_fails: some(0.05),
             throttles: some(0.03),
             forgets_cursors: some(0.03),
@@ -105,6 +112,7 @@ pub(super) struct World {
     pub weather: Mutex<Weather>,
     pub sources: Mutex<BTreeMap<String, Source>>,
     pub watcher: Mutex<Watcher>,
+    pub tokens: Tokens,
     chance: Mutex<StdRng>,
     trace: Mutex<Trace>,
     wrong: Mutex<Option<String>>,
@@ -124,6 +132,7 @@ impl World {
             weather: Mutex::default(),
             sources: Mutex::default(),
             watcher: Mutex::default(),
+            tokens: Tokens::default(),
             chance: Mutex::new(StdRng::seed_from_u64(seed)),
             trace: Mutex::default(),
             wrong: Mutex::default(),

@@ -33,6 +33,8 @@ pub enum Stop {
     Cancelled,
     /// It failed; what was committed stays.
     Failed(ConnectorError),
+    /// So did the store, which is there: nothing is said of the source or its connector.
+    StoreFailed(ConnectorError),
     /// Another claim was made: nothing may be written any more.
     Fenced,
     /// The store is away, or has no room for content: the run goes on when it is back. It says why.
@@ -44,7 +46,7 @@ impl From<StoreError> for Stop {
         match error {
             StoreError::Fenced => Stop::Fenced,
             error @ StoreError::Unavailable(_) => Stop::StoreAway(error.to_string()),
-            error => Stop::Failed(ConnectorError::new(Reason::Internal, format!("the store: {error}"))),
+            error => Stop::StoreFailed(ConnectorError::new(Reason::Internal, format!("the store: {error}"))),
         }
     }
 }
@@ -214,5 +216,20 @@ impl Runner {
         let scope_errors = std::mem::take(&mut self.scope_errors);
         let states = self.committer.take_unsaved();
         Ok(Finished { counts: self.committer.counts, held_sweeps, scope_errors, listed_all, states })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_store_does_wrong_is_never_taken_for_what_the_connector_did() {
+        // An item that is asked for alone is given up where its connector fails, and only there (`asking`).
+        for error in [StoreError::Database("corrupt".to_owned()), StoreError::Conflict("document")] {
+            assert!(matches!(Stop::from(error), Stop::StoreFailed(_)));
+        }
+        assert!(matches!(Stop::from(StoreError::Unavailable("away".to_owned())), Stop::StoreAway(_)));
+        assert!(matches!(Stop::from(StoreError::Fenced), Stop::Fenced));
     }
 }

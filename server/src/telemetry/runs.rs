@@ -123,7 +123,7 @@ pub fn pull_span(mode: PullMode) -> Span {
 pub fn pulled(span: &Span, connector: &str, mode: PullMode, outcome: &Result<PullOutcome, Stop>) {
     let reason = match outcome {
         Ok(PullOutcome { cut: None, .. }) => None,
-        Ok(PullOutcome { cut: Some(error), .. }) | Err(Stop::Failed(error)) => {
+        Ok(PullOutcome { cut: Some(error), .. }) | Err(Stop::Failed(error) | Stop::StoreFailed(error)) => {
             Some(reason_info(error.reason).name)
         }
         // It was not the pull that failed.
