@@ -8,6 +8,8 @@
 mod support;
 
 mod a_folder_becomes_a_feed;
+mod connect_an_account;
+mod connect_in_a_browser;
 mod connector_health;
 mod content;
 mod control_api;
