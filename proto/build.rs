@@ -1,21 +1,30 @@
 //! Compiles the contract with protox (no protoc needed) and keeps the descriptors for reflection and proto JSON.
 
+#[path = "build/debug.rs"]
+mod debug;
+
 use std::path::PathBuf;
 
 use protox::prost_reflect::prost_types::FileDescriptorSet;
 use protox::prost_reflect::prost_types::field_descriptor_proto::Type;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    println!("cargo::rerun-if-changed=superfasttt");
+    for source in ["superfasttt", "build.rs", "build"] {
+        println!("cargo::rerun-if-changed={source}");
+    }
     let files = proto_files("superfasttt".into())?;
-    let descriptors = protox::Compiler::new(["."])?
-        .include_imports(true)
-        .include_source_info(true)
-        .open_files(&files)?
-        .file_descriptor_set();
+    let mut compiler = protox::Compiler::new(["."])?;
+    compiler.include_imports(true).include_source_info(true).open_files(&files)?;
+    let descriptors = compiler.file_descriptor_set();
     let out_dir = PathBuf::from(std::env::var("OUT_DIR")?);
-    std::fs::write(out_dir.join("descriptors.bin"), prost::Message::encode_to_vec(&descriptors))?;
+    // Not the set of above encoded: its types do not know all options, and would lose `debug_redact`.
+    std::fs::write(out_dir.join("descriptors.bin"), compiler.encode_file_descriptor_set())?;
+    let underived = debug::underived(&compiler.descriptor_pool());
+    std::fs::write(out_dir.join("debug.rs"), debug::implementations(&underived)?)?;
+    std::fs::write(out_dir.join("printers.rs"), debug::printers(&compiler.descriptor_pool())?)?;
+    let secret: Vec<String> = underived.iter().map(|message| format!(".{}", message.full_name())).collect();
     tonic_prost_build::configure()
+        .skip_debug(&secret)
         // Equal messages encode to equal bytes, whatever process wrote them.
         .btree_map(".")
         // A chunk of a document shares the frame that it came in.
@@ -26,6 +35,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     std::fs::create_dir_all(&served)?;
     tonic_prost_build::configure()
         .out_dir(served)
+        .skip_debug(&secret)
         .build_client(false)
         .bytes(".superfasttt.control.v1.FeedEntry")
         .extern_path(".superfasttt.connector.v1", "crate::connector::v1")
@@ -34,6 +44,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     std::fs::create_dir_all(&pulled)?;
     pulled_builder(&descriptors)
         .out_dir(pulled)
+        .skip_debug(&secret)
         .build_server(false)
         .bytes(".superfasttt.connector.v1.Change")
         .compile_fds(with_encoded_changes(descriptors))?;

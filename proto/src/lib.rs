@@ -3,6 +3,7 @@
 //! carries the table of reasons to and from `google.rpc` details.
 
 pub mod error;
+mod secret;
 
 /// What a connector serves.
 pub mod connector {

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use connectord::config::{Args, Command, Config, ConfigCommand, DEFAULT_FILE, Environment, KeysCommand};
 use connectord::keys;
+use connectord::redact;
 use connectord::telemetry;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -33,6 +34,9 @@ fn main() -> ExitCode {
     if args.command == Some(Command::Config(ConfigCommand::Check)) {
         return print("the configuration can be used\n");
     }
+    // Before the log begins, and as long as there is one.
+    redact::keep(&config.secrets()).for_good();
+    redact::install_panic_hook();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error),
@@ -90,6 +94,6 @@ fn print(text: &str) -> ExitCode {
 
 #[expect(clippy::print_stderr, reason = "the log may not have begun")]
 fn fail(error: &dyn std::fmt::Display) -> ExitCode {
-    eprintln!("connectord: {error}");
+    eprintln!("connectord: {}", redact::text(&error.to_string()));
     ExitCode::FAILURE
 }

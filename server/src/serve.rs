@@ -12,11 +12,12 @@ use superfasttt_extract::{Pool, PoolConfig};
 use superfasttt_oauth::{Http, HttpOptions};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
+use crate::access::{Access, Audit};
 use crate::api::Api;
 use crate::api::health::Health;
-use crate::api::listener::Listener;
+use crate::api::listener::{Listener, Tls};
 use crate::api::public::{Front, PublicListener};
 use crate::catalog::Catalog;
 use crate::clock::{SharedClock, SystemClock};
@@ -57,6 +58,10 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     fs::set_permissions(&content_dir, fs::Permissions::from_mode(0o700))
         .with_context(|| format!("{} cannot be kept from other users", content_dir.display()))?;
 
+    // Before anything is opened: without its certificate nothing is served.
+    let tls = Tls::load("control", &config.server.tls, clock.clone()).context("server.tls")?;
+    let public_tls =
+        Tls::load("public", &config.server.public_tls, clock.clone()).context("server.public_tls")?;
     let health = Health::starting(Api::SERVICES).await;
     let store = open_store(&config).await?;
     health.tells_of(store.clone());
@@ -66,6 +71,7 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let _watch = if config.connectors.watch { Some(catalog.watch()) } else { None };
     let host = ProcessHost::new(config.process.clone(), clock.clone(), catalog.clone(), &runtime_dir)?;
     let fetcher = Arc::new(Fetcher::new(extraction_pool(&config.content)?, &config.content, content_dir));
+    let audit = Audit::new(store.clone(), clock.clone());
     let http = HttpOptions { egress: config.oauth.egress(), ..HttpOptions::default() };
     let credentials = Credentials::new(Parts {
         store: store.clone(),
@@ -75,6 +81,7 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Resul
         catalog: catalog.clone(),
         oauth: config.oauth.clone(),
         references: config.credentials.clone(),
+        audit: audit.clone(),
     });
     let scheduler = Scheduler::new(
         config.clone(),
@@ -89,23 +96,33 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let _upkeep = AbortOnDropHandle::new(tokio::spawn(scrape.clone().upkeep()));
     // Its port is known before anything names the address that browsers reach it by.
     let public = PublicListener::bind(config.server.public_listen).await?;
-    let public_url = PublicUrl::of(config.server.public_url.as_deref(), public.local_addr());
     let public_address = public.local_addr();
+    let public_url = PublicUrl::of(config.server.public_url.as_deref(), public_address, public_tls.is_some());
+    let public = public.with_tls(public_tls);
     let authorizations = Authorizations::new(credentials.clone(), public_url.clone(), shutdown.clone());
     let api = Api {
         store: store.clone(),
-        clock,
+        clock: clock.clone(),
         catalog: catalog.clone(),
         host: host.clone(),
         scheduler: scheduler.clone(),
         credentials: credentials.clone(),
         authorizations: authorizations.clone(),
+        audit: audit.clone(),
         started_at,
     };
-    let front = Front { authorizations, try_it: api.trial(), health: health.clone() };
-    let token = config.server.token.clone();
-    let address = config.server.control_listen;
-    let listener = Listener::bind(address, api.routes(), scrape.routes(), health.clone(), token).await?;
+    let front = Front { authorizations, try_it: api.trial(), audit: audit.clone(), health: health.clone() };
+    let server = &config.server;
+    let access = Access::new(store.clone(), clock, server.token.clone(), server.require_token, audit.clone());
+    // What they have yet to write is written when nothing is served any more.
+    let served = CancellationToken::new();
+    let writing = TaskTracker::new();
+    writing.spawn(audit.clone().run(config.audit.retention, served.clone()));
+    writing.spawn(access.clone().run(served.clone()));
+    writing.close();
+    let address = server.control_listen;
+    let listener = Listener::bind(address, api.routes(), scrape.routes(), health.clone(), access).await?;
+    let listener = listener.with_tls(tls);
     let address = listener.local_addr();
     let patience = config.server.drain_timeout;
     let listening = tokio::spawn(listener.serve(shutdown.clone(), patience));
@@ -132,6 +149,8 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     keeping_fresh.await.context("the refreshes failed")?;
     fetcher.shutdown().await;
     host.shutdown().await;
+    served.cancel();
+    writing.wait().await;
     store.close().await;
     tracing::info!("stopped");
     Ok(())

@@ -4,14 +4,18 @@
 #![expect(clippy::unwrap_used, reason = "a panic in a helper of the tests is the failure report")]
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
+use connectord::access::{Access, Audit};
 use connectord::api::health::Health;
 use connectord::api::listener::{BindError, Listener};
 use connectord::api::not_served::NotServed;
+use connectord::clock::SystemClock;
+use connectord::store::SqliteStore;
 use secrecy::SecretString;
 use superfasttt_proto::control::v1::action_service_client::ActionServiceClient;
 use superfasttt_proto::control::v1::action_service_server::{ActionService, ActionServiceServer};
@@ -22,6 +26,7 @@ use superfasttt_proto::control::v1::{
     ExecuteActionRequest, ExecuteActionResponse, ListConnectorsRequest, ListSinksRequest,
 };
 use superfasttt_proto::error::ERROR_DOMAIN;
+use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -62,6 +67,15 @@ struct Server {
     stuck: Arc<Notify>,
     shutdown: CancellationToken,
     served: JoinHandle<()>,
+    _data: TempDir,
+}
+
+/// Lets in who shows this token.
+async fn access(data: &Path, token: Option<&str>) -> Access {
+    let store = Arc::new(SqliteStore::open(&data.join("connectord.db")).await.unwrap());
+    let clock = Arc::new(SystemClock);
+    let audit = Audit::new(store.clone(), clock.clone());
+    Access::new(store, clock, token.map(SecretString::from), false, audit)
 }
 
 impl Server {
@@ -72,13 +86,13 @@ impl Server {
         let health = Health::starting([SINKS]).await;
         let address = "127.0.0.1:0".parse().unwrap();
         let pages = Router::new().route("/metrics", get(async || "metrics\n"));
-        let listener = Listener::bind(address, routes, pages, health.clone(), token.map(SecretString::from))
-            .await
-            .unwrap();
+        let data = tempfile::tempdir().unwrap();
+        let access = access(data.path(), token).await;
+        let listener = Listener::bind(address, routes, pages, health.clone(), access).await.unwrap();
         let address = listener.local_addr();
         let shutdown = CancellationToken::new();
         let served = tokio::spawn(listener.serve(shutdown.clone(), drain_timeout));
-        Self { address, health, stuck, shutdown, served }
+        Self { address, health, stuck, shutdown, served, _data: data }
     }
 
     fn endpoint(&self) -> Endpoint {
@@ -357,8 +371,10 @@ async fn a_stop_waits_for_calls_no_longer_than_it_was_told() {
 async fn a_taken_port_is_told_with_the_mend() {
     let server = Server::start(None, LONG).await;
     let health = Health::starting([]).await;
+    let data = tempfile::tempdir().unwrap();
+    let access = access(data.path(), None).await;
     let error =
-        Listener::bind(server.address, Routes::default(), Router::new(), health, None).await.unwrap_err();
+        Listener::bind(server.address, Routes::default(), Router::new(), health, access).await.unwrap_err();
     assert!(matches!(error, BindError::Taken { .. }));
     let expected =
         format!("{} is taken: another connectord runs there, or set server.control_listen", server.address);

@@ -386,6 +386,81 @@ async fn a_remote_connector_is_reached_at_its_endpoint() {
     server.abort();
 }
 
+/// A remote connector on TLS, which asks for a certificate of its authority and for the token.
+#[tokio::test]
+async fn a_remote_connector_is_reached_with_a_certificate_and_a_token() {
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+    use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    let pair = |name: &str| {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        (params.signed_by(&key, &authority).unwrap().pem(), key.serialize_pem())
+    };
+    let (certificate, key) = pair("connector.internal");
+    let tls = ServerTlsConfig::new()
+        .identity(Identity::from_pem(certificate, key))
+        .client_ca_root(Certificate::from_pem(authority.pem()));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (_reporter, health) = tonic_health::server::health_reporter();
+    let asks_for_token = |request: tonic::Request<()>| {
+        let shown = request.metadata().get("authorization").and_then(|shown| shown.to_str().ok());
+        if shown == Some("Bearer right-token") {
+            Ok(request)
+        } else {
+            Err(tonic::Status::unauthenticated("no"))
+        }
+    };
+    let serving = Server::builder()
+        .tls_config(tls)
+        .unwrap()
+        .add_service(tonic::service::interceptor::InterceptedService::new(health, asks_for_token))
+        .serve_with_incoming(tokio_stream::wrappers::TcpListenerStream::new(listener));
+    let server = tokio::spawn(serving);
+
+    let setup = Setup::new(&[], |config| {
+        config.start_timeout = Duration::from_secs(2);
+        config.restart_backoff_max = Duration::from_millis(1);
+    });
+    let manifest = serde_json::json!({
+        "id": "demo", "auth": {"type": "none"}, "sync": {"mode": "full"},
+        "runtime": {"endpoint": format!("https://localhost:{port}"), "token_file": "token", "tls": {
+            "ca_file": "ca.pem", "certificate_file": "client.pem", "private_key_file": "client.key",
+            "server_name": "connector.internal",
+        }},
+    });
+    let put = |name: &str, text: &str| fs::write(setup.connector_file(name), text).unwrap();
+    put("manifest.json", &manifest.to_string());
+    setup.catalog.rescan().unwrap();
+    let refused = async || setup.host.acquire("demo", "acme", "c1").await.err().unwrap().message;
+    let told = refused().await;
+    assert!(told.contains("token cannot be read"), "{told}");
+    put("token", "wrong-token\n");
+    let told = refused().await;
+    assert!(told.contains("ca.pem cannot be read"), "{told}");
+    put("ca.pem", &authority.pem());
+    let (certificate, key) = pair("client");
+    put("client.pem", &certificate);
+    put("client.key", &key);
+    let told = refused().await;
+    assert!(told.contains("Unauthenticated"), "{told}");
+    // A file that is put right is seen, without a restart and without a change of the manifest.
+    put("token", "right-token\n");
+    let lease = setup.acquire().await;
+    assert_eq!((lease.pid(), setup.status().state), (None, ProcessState::Ready));
+    drop(lease);
+    // A certificate of nobody that the connector knows.
+    let stranger = rcgen::generate_simple_self_signed(vec!["client".to_owned()]).unwrap();
+    put("client.pem", &stranger.cert.pem());
+    put("client.key", &stranger.signing_key.serialize_pem());
+    let told = refused().await;
+    assert!(told.contains("not ready within"), "{told}");
+    server.abort();
+}
+
 /// Needs root, as the feature does.
 #[tokio::test]
 async fn a_connector_runs_as_the_user_that_is_configured() {

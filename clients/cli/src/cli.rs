@@ -49,12 +49,23 @@ pub struct Cli {
     /// Certificates to trust for https, PEM. Without it: those that the system trusts
     #[arg(
         long,
+        alias = "ca",
         global = true,
         value_name = "FILE",
         env = "CONNECTORCTL_CA_FILE",
         help_heading = "Global options"
     )]
     pub ca_file: Option<PathBuf>,
+
+    /// The certificate to show to a server that asks for one, PEM
+    #[arg(long, global = true, value_name = "FILE", env = "CONNECTORCTL_CLIENT_CERT")]
+    #[arg(help_heading = "Global options", requires = "client_key")]
+    pub client_cert: Option<PathBuf>,
+
+    /// Its private key, PEM
+    #[arg(long, global = true, value_name = "FILE", env = "CONNECTORCTL_CLIENT_KEY")]
+    #[arg(help_heading = "Global options", requires = "client_cert")]
+    pub client_key: Option<PathBuf>,
 
     /// The organisation in which names are looked up ("default" when not given), and that lists are narrowed to
     #[arg(long, global = true, value_name = "NAME", env = "CONNECTORCTL_ORGANIZATION")]
@@ -143,6 +154,7 @@ pub async fn run(cli: Cli) -> Result<()> {
         server: cli.server,
         token: cli.token.as_ref().and_then(Secret::reveal).map(str::to_owned),
         ca_file: cli.ca_file,
+        identity: cli.client_cert.zip(cli.client_key),
     };
     let client = Client::connect(&target).await?;
     let mut context = Context { client, out, organization: cli.organization.filter(|name| !name.is_empty()) };

@@ -29,6 +29,8 @@ pub struct Target {
     pub token: Option<String>,
     /// Certificates to trust instead of the system's.
     pub ca_file: Option<PathBuf>,
+    /// The certificate to show, and its key.
+    pub identity: Option<(PathBuf, PathBuf)>,
 }
 
 /// A channel that puts the token on each call.
@@ -72,7 +74,17 @@ impl Client {
         let mut endpoint = Endpoint::from_shared(url.clone()).map_err(usage)?;
         match url.split_once(':').map(|(scheme, _)| scheme) {
             Some("https") => {
-                endpoint = endpoint.tls_config(trust::config(target.ca_file.as_deref())?).map_err(usage)?
+                let mut tls = trust::config(target.ca_file.as_deref())?;
+                if let Some((certificate, key)) = &target.identity {
+                    tls = tls.identity(trust::identity(certificate, key)?);
+                }
+                // What is wrong here is a file: the URL was read before.
+                endpoint = endpoint.tls_config(tls).map_err(|error| {
+                    Error::Usage(format!("the certificates cannot be used: {}", innermost(&error)))
+                })?;
+            }
+            Some("http") if target.identity.is_some() => {
+                return Err(Error::Usage("--client-cert is for https".to_owned()));
             }
             Some("http") if bearer.0.is_some() && !is_loopback(endpoint.uri().host()) => {
                 note(&format!("warning: the token travels in the clear to {url}; use https"));

@@ -58,6 +58,9 @@ pub fn report(error: &Error, server: &str) -> ExitCode {
         Error::ReaderGone => return ExitCode::SUCCESS,
         Error::Said => return ExitCode::FAILURE,
         Error::Usage(message) => (ExitCode::from(2), vec![message.clone(), "see --help".to_owned()]),
+        Error::Unreachable(cause) if wants_certificate(cause) => {
+            (ExitCode::FAILURE, vec![refused_certificate(server, cause), SHOW_CERTIFICATE.to_owned()])
+        }
         Error::Unreachable(cause) if cause.contains("certificate") => (
             ExitCode::FAILURE,
             vec![
@@ -141,6 +144,12 @@ fn explain_transport(status: &Status, server: &str) -> Option<Vec<String>> {
     {
         return Some(not_grpc());
     }
+    if wants_certificate(&cause) {
+        return Some(vec![refused_certificate(server, &cause), SHOW_CERTIFICATE.to_owned()]);
+    }
+    if [&cause, message].iter().any(|told| told.contains("INADEQUATE_SECURITY")) {
+        return Some(vec![format!("{server} speaks TLS: write https:// with --server")]);
+    }
     if cause.contains("connection refused") {
         return Some(vec![
             format!("lost {server}: {cause}"),
@@ -151,6 +160,18 @@ fn explain_transport(status: &Status, server: &str) -> Option<Vec<String>> {
         format!("lost the connection to {server}: {cause}"),
         "try again; if it stays so, what listens there is not connectord".to_owned(),
     ])
+}
+
+const SHOW_CERTIFICATE: &str = "give one that it knows with --client-cert and --client-key";
+
+fn refused_certificate(server: &str, cause: &str) -> String {
+    format!("{server} lets in only clients with a certificate of an authority that it knows: {cause}")
+}
+
+/// Whether TLS was ended because of the certificate that was shown, or because none was: by the names that TLS gives it.
+fn wants_certificate(cause: &str) -> bool {
+    let alerts = ["CertificateRequired", "UnknownCA", "BadCertificate", "CertificateExpired"];
+    cause.contains("received fatal alert") && alerts.iter().any(|alert| cause.contains(alert))
 }
 
 /// The `google.rpc` details, a line each.

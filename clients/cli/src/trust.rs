@@ -1,8 +1,9 @@
-//! Which certificates to trust for https: a file that was given, else the bundle that the system keeps.
+//! Which certificates to trust for https: a file that was given, else the bundle that the system keeps; and which one to
+//! show.
 
 use std::path::Path;
 
-use tonic::transport::{Certificate, ClientTlsConfig};
+use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 
 use crate::error::{Error, Result};
 
@@ -30,6 +31,19 @@ pub fn config(ca_file: Option<&Path>) -> Result<ClientTlsConfig> {
         })?,
     };
     Ok(ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem)))
+}
+
+/// The certificate to show to a server that asks for one.
+///
+/// # Errors
+///
+/// A file cannot be read.
+pub fn identity(certificate: &Path, key: &Path) -> Result<Identity> {
+    let read = |option: &str, path: &Path| {
+        std::fs::read(path)
+            .map_err(|error| Error::Usage(format!("cannot read {option} {}: {error}", path.display())))
+    };
+    Ok(Identity::from_pem(read("--client-cert", certificate)?, read("--client-key", key)?))
 }
 
 fn system_bundle() -> Option<Vec<u8>> {

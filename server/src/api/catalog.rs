@@ -13,6 +13,7 @@ use tonic::{Request, Response, Status};
 use super::convert::timestamp;
 use super::error::ApiError;
 use super::{Api, page};
+use crate::access::Caller;
 use crate::catalog::{ConnectorEntry, Runnable};
 use crate::process::{HealthState, ProcessState, ProcessStatus};
 use crate::schedule::capabilities;
@@ -24,13 +25,13 @@ impl CatalogService for Api {
         &self,
         request: Request<ListConnectorsRequest>,
     ) -> Result<Response<ListConnectorsResponse>, Status> {
-        let request = request.into_inner();
+        let (caller, request) = Caller::of(request)?;
         let limit = page::size(request.page_size)?;
         let after = page::key(&["connectors"], &request.page_token)?;
         let entries = self.catalog.list();
         let mut rest = entries.iter().filter(|entry| after.as_ref().is_none_or(|after| entry.id > *after));
         let connectors: Vec<_> =
-            rest.by_ref().take(limit).map(|entry| self.connector(entry, false)).collect();
+            rest.by_ref().take(limit).map(|entry| self.connector(&caller, entry, false)).collect();
         let next_page_token = match (connectors.last(), rest.next()) {
             (Some(last), Some(_)) => page::token(&["connectors"], &last.id),
             _ => String::new(),
@@ -42,14 +43,15 @@ impl CatalogService for Api {
         &self,
         request: Request<GetConnectorRequest>,
     ) -> Result<Response<GetConnectorResponse>, Status> {
-        let id = request.into_inner().connector;
+        let (caller, request) = Caller::of(request)?;
+        let id = request.connector;
         let entry = self.catalog.get(&id).ok_or_else(|| ApiError::not_found("connector", &id))?;
-        Ok(Response::new(GetConnectorResponse { connector: Some(self.connector(&entry, true)) }))
+        Ok(Response::new(GetConnectorResponse { connector: Some(self.connector(&caller, &entry, true)) }))
     }
 }
 
 impl Api {
-    fn connector(&self, entry: &Arc<ConnectorEntry>, with_manifest: bool) -> Connector {
+    fn connector(&self, caller: &Caller, entry: &Arc<ConnectorEntry>, with_manifest: bool) -> Connector {
         let mut problems: Vec<ManifestProblem> = entry
             .problems
             .iter()
@@ -79,13 +81,20 @@ impl Api {
                 },
             );
         }
-        let processes = self.host.status(&entry.id).into_iter().map(process).collect();
+        let mut processes = self.host.status(&entry.id);
+        // What a process of another organisation says of itself is that organisation's; one that works for all is nobody's.
+        processes.retain(|process| {
+            caller.organization().is_empty()
+                || process.organization.as_deref().is_some_and(|owner| caller.sees(owner))
+        });
+        let health = self.host.health_of(entry, &processes);
+        let processes = processes.into_iter().map(process).collect();
         let mut connector = Connector {
             id: entry.id.clone(),
             state: state.into(),
             problems,
             processes,
-            health: Some(health(self.host.health(entry))),
+            health: Some(shown_health(health)),
             ..Connector::default()
         };
         if let Some(manifest) = &entry.manifest {
@@ -108,7 +117,7 @@ impl Api {
     }
 }
 
-fn health(health: crate::process::ConnectorHealth) -> ConnectorHealth {
+fn shown_health(health: crate::process::ConnectorHealth) -> ConnectorHealth {
     let state = match health.state {
         HealthState::NotStarted => connector_health::State::NotStarted,
         HealthState::Stopped => connector_health::State::Stopped,

@@ -10,9 +10,11 @@ use superfasttt_proto::control::served::document_service_server::DocumentService
 use superfasttt_proto::control::served::*;
 use tonic::{Request, Response, Status};
 
+use super::bounds::within;
 use super::convert::timestamp;
 use super::error::ApiError;
 use super::{Api, page};
+use crate::access::Caller;
 use crate::documents::{Batch, Position, Watch, entry_position, lag_offset};
 use crate::store::ConnectionKey;
 use crate::store::documents::ContentState;
@@ -32,8 +34,8 @@ impl DocumentService for Api {
         &self,
         request: Request<GetDocumentRequest>,
     ) -> Result<Response<GetDocumentResponse>, Status> {
-        let request = request.into_inner();
-        let connection = self.connection(&request.connection).await?;
+        let (caller, request) = Caller::of(request)?;
+        let connection = self.connection(&caller, &request.connection).await?;
         let row = self.store.document(connection.key, &request.document).await.map_err(ApiError::from)?;
         let row = row.ok_or_else(|| ApiError::not_found("document", &request.document))?;
         let bounds = self.store.feed_bounds().await.map_err(ApiError::from)?;
@@ -44,11 +46,16 @@ impl DocumentService for Api {
         &self,
         request: Request<ListDocumentsRequest>,
     ) -> Result<Response<ListDocumentsResponse>, Status> {
-        let request = request.into_inner();
+        let (caller, request) = Caller::of(request)?;
         let rows = page::size(request.page_size)?;
-        let filters = ["documents", &request.connection, &request.organization];
+        let organization = within(&caller, &request.organization)?;
+        let filters = ["documents", &request.connection, &organization];
         let after = page::key(&filters, &request.page_token)?.map(|key| after(&key)).transpose()?;
-        let filter = self.filter(&request.connection, &request.organization).await?;
+        if !request.connection.is_empty() {
+            self.connection(&caller, &request.connection).await?;
+        }
+        let filter =
+            FeedFilter { connection: request.connection.clone(), organization: organization.clone() };
         let texts = if request.include_content { Texts::ChangedAfter(-1) } else { Texts::Omit };
         let limit = ReadLimit { rows, ..BATCH };
         let (rows, more) =
@@ -69,8 +76,8 @@ impl DocumentService for Api {
         &self,
         request: Request<ReadContentRequest>,
     ) -> Result<Response<Self::ReadContentStream>, Status> {
-        let request = request.into_inner();
-        let connection = self.connection(&request.connection).await?;
+        let (caller, request) = Caller::of(request)?;
+        let connection = self.connection(&caller, &request.connection).await?;
         let text = self.store.text(connection.key, &request.document).await.map_err(ApiError::from)?;
         let text =
             text.ok_or_else(|| ApiError::not_found("document", &request.document))?.unwrap_or_default();
@@ -88,21 +95,31 @@ impl DocumentService for Api {
         &self,
         request: Request<WatchDocumentsRequest>,
     ) -> Result<Response<Self::WatchDocumentsStream>, Status> {
-        let request = request.into_inner();
-        let mut filter =
-            FeedFilter { connection: request.connection.clone(), organization: request.organization.clone() };
+        let (caller, request) = Caller::of(request)?;
+        let organization = within(&caller, &request.organization)?;
+        let mut filter = FeedFilter { connection: request.connection.clone(), organization };
         // The tombstones of a deleted connection are still to be read.
-        if !self.store.was_connection(&request.connection).await.map_err(ApiError::from)? {
+        let was = self.store.was_connection(caller.organization(), &request.connection);
+        if !was.await.map_err(ApiError::from)? {
+            if self.store.was_connection("", &request.connection).await.map_err(ApiError::from)? {
+                caller.denied_other_organization("connection", &request.connection);
+            }
             return Err(ApiError::not_found("connection", &request.connection).into());
         }
         let mut position = parse(&request.position)?;
         if !request.consumer.is_empty() {
-            check_consumer(&request.consumer)?;
-            let consumer = self
-                .store
-                .consumer(&request.consumer, filter.clone(), self.clock.now())
-                .await
-                .map_err(ApiError::from)?;
+            let name = consumer_name(&caller, &request.consumer)?;
+            let owner = name.split_once('/').map_or("", |(owner, _)| owner);
+            if filter.organization.is_empty() {
+                owner.clone_into(&mut filter.organization);
+            }
+            if !owner.is_empty() && filter.organization != owner {
+                let fault = format!("must be {owner:?}: that is whose consumer it is");
+                return Err(ApiError::field("organization", fault).into());
+            }
+            let consumer =
+                self.store.consumer(&name, filter.clone(), self.clock.now()).await.map_err(ApiError::from)?;
+            caller.concerns_any("consumer", &name, &consumer.filter.organization);
             if filter != FeedFilter::default() && filter != consumer.filter {
                 let message =
                     "a consumer's connection and organization are fixed by its first use: use another name";
@@ -132,8 +149,8 @@ impl DocumentService for Api {
         &self,
         request: Request<CommitPositionRequest>,
     ) -> Result<Response<CommitPositionResponse>, Status> {
-        let request = request.into_inner();
-        check_consumer(&request.consumer)?;
+        let (caller, request) = Caller::of(request)?;
+        let name = consumer_name(&caller, &request.consumer)?;
         let position = parse(&request.position)?;
         let bounds = self.store.feed_bounds().await.map_err(ApiError::from)?;
         if position == Position::Beginning {
@@ -142,14 +159,16 @@ impl DocumentService for Api {
         if !position.is_of(&bounds) {
             return Err(ApiError::field("position", "is not one that this feed has given").into());
         }
-        let consumer = self
-            .store
-            .commit_position(&request.consumer, request.position, self.clock.now())
-            .await
-            .map_err(|error| match error {
-                crate::store::StoreError::Missing(_) => ApiError::not_found("consumer", &request.consumer),
-                error => ApiError::from(error),
+        let consumer =
+            self.store.commit_position(&name, request.position, self.clock.now()).await.map_err(|error| {
+                match error {
+                    crate::store::StoreError::Missing(_) => {
+                        ApiError::not_found("consumer", &request.consumer)
+                    }
+                    error => ApiError::from(error),
+                }
             })?;
+        caller.concerns_any("consumer", &name, &consumer.filter.organization);
         let lag = self
             .store
             .feed_lag(consumer.filter, lag_offset(position, &bounds))
@@ -159,17 +178,22 @@ impl DocumentService for Api {
     }
 }
 
-impl Api {
-    async fn filter(&self, connection: &str, organization: &str) -> Result<FeedFilter, ApiError> {
-        if !connection.is_empty() {
-            self.connection(connection).await?;
-        }
-        Ok(FeedFilter { connection: connection.to_owned(), organization: organization.to_owned() })
-    }
-}
-
 fn parse(position: &str) -> Result<Position, ApiError> {
     position.parse().map_err(|error| ApiError::field("position", format!("is {error}")))
+}
+
+/// What a consumer is called in the store. Those of an organisation have its name before theirs, and read of that organisation
+/// alone: so none hears of another's, whatever they are called, and the installation can name them all.
+fn consumer_name(caller: &Caller, asked: &str) -> Result<String, ApiError> {
+    let own = caller.organization();
+    if !own.is_empty() {
+        check_consumer(asked)?;
+        return Ok(format!("{own}/{asked}"));
+    }
+    let (owner, name) = asked.split_once('/').unwrap_or(("default", asked));
+    check_consumer(owner)?;
+    check_consumer(name)?;
+    Ok(asked.to_owned())
 }
 
 fn check_consumer(name: &str) -> Result<(), ApiError> {

@@ -26,6 +26,13 @@ pub enum ApiError {
     Precondition(String),
     /// It was changed in between.
     Conflict(String),
+    /// The caller may not do this.
+    Denied {
+        /// Why, as in docs/errors.
+        reason: &'static str,
+        /// The same for a person.
+        text: String,
+    },
     /// The contract has it, this version does not serve it.
     NotServed(String),
     /// A connector said so.
@@ -101,6 +108,9 @@ impl From<ApiError> for Status {
                 Status::with_error_details(Code::FailedPrecondition, text, info("FAILED_PRECONDITION"))
             }
             ApiError::Conflict(text) => Status::with_error_details(Code::Aborted, text, info("CONFLICT")),
+            ApiError::Denied { reason, text } => {
+                Status::with_error_details(Code::PermissionDenied, text, info(reason))
+            }
             ApiError::NotServed(what) => Status::with_error_details(
                 Code::Unimplemented,
                 format!("{what} is not served by this version of connectord"),

@@ -5,6 +5,7 @@ use superfasttt_proto::control::v1::*;
 
 use super::error::ApiError;
 use super::{Api, convert, page};
+use crate::access::Caller;
 use crate::store::item_errors::ItemErrorFilter;
 use crate::store::runs::Work;
 
@@ -15,6 +16,7 @@ impl Api {
     /// A page of them.
     pub(super) async fn item_errors(
         &self,
+        caller: &Caller,
         request: ListItemErrorsRequest,
     ) -> Result<ListItemErrorsResponse, ApiError> {
         let limit = page::size(request.page_size)?;
@@ -23,7 +25,7 @@ impl Api {
             Ok(reason) => Some(reason),
             Err(_) => return Err(ApiError::field("reason", "is none that this server knows")),
         };
-        let connection = self.connection(&request.connection).await?;
+        let connection = self.connection(caller, &request.connection).await?;
         let number = request.reason.to_string();
         let scope = request.scope.as_ref().map(|scope| format!("={scope}")).unwrap_or_default();
         let filters = ["item_errors", &request.connection, &scope, &number];
@@ -41,6 +43,7 @@ impl Api {
     /// Wants items tried again, and queues the run that does so.
     pub(super) async fn retry_items(
         &self,
+        caller: &Caller,
         request: RetryItemErrorsRequest,
     ) -> Result<RetryItemErrorsResponse, ApiError> {
         if request.item_errors.len() > MAX_ERRORS {
@@ -49,7 +52,7 @@ impl Api {
         }
         let number = |id: &String| id.parse().map_err(|_| ApiError::not_found("item error", id));
         let errors = request.item_errors.iter().map(number).collect::<Result<Vec<i64>, _>>()?;
-        let connection = self.connection_to_sync(&request.connection).await?;
+        let connection = self.connection_to_sync(caller, &request.connection).await?;
         let entry = self.catalog.get(&connection.connector);
         let manifest = entry.and_then(|entry| entry.manifest.clone());
         if manifest.is_some_and(|manifest| !manifest.capabilities.targeted) {
@@ -80,7 +83,7 @@ impl Api {
                 return Err(ApiError::Precondition(message.to_owned()));
             }
             _ => {
-                let (run, already_running) = self.queue(&connection.id, Work::Items).await?;
+                let (run, already_running) = self.queue(caller, &connection.id, Work::Items).await?;
                 response.run = Some(convert::run(&run));
                 response.already_running = already_running;
             }

@@ -5,15 +5,18 @@
 mod access_log;
 mod authenticate;
 mod authority;
+mod certificate;
 mod connection;
 mod door;
 mod ending;
 mod fallback;
 mod guard;
+mod prefixed;
+mod redaction;
 mod refusal;
+mod tls;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -21,16 +24,19 @@ use axum::extract::{Request, State};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::get;
 use http::StatusCode;
-use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic_web::GrpcWebLayer;
 use tower::ServiceExt;
 
 use super::health::Health;
+use crate::access::Access;
+pub(super) use authenticate::Peer;
+pub use certificate::CertificateError;
 pub use door::BindError;
 pub(super) use door::Door;
 use guard::Guard;
+pub use tls::Tls;
 
 /// The bound control listener.
 #[derive(Debug)]
@@ -43,7 +49,7 @@ pub struct Listener {
 
 impl Listener {
     /// Listens on `address` (port 0: any free one) for the control services in `routes`; health and reflection are added
-    /// here. `pages` are answered to plain HTTP. With a `token`, every request but the probes has to show it. Nothing is answered before [`Self::serve`].
+    /// here. `pages` are answered to plain HTTP. Who may call what is for `access` to say. Nothing is answered before [`Self::serve`].
     ///
     /// # Errors
     ///
@@ -53,12 +59,18 @@ impl Listener {
         routes: Routes,
         pages: Router,
         health: Health,
-        token: Option<SecretString>,
+        access: Access,
     ) -> Result<Self, BindError> {
         let door = Door::open(address, "control", "server.control_listen").await?;
         let draining = CancellationToken::new();
-        let app = app(routes, pages, &health, token, door.address(), &draining);
+        let app = app(routes, pages, &health, access, door.address(), &draining);
         Ok(Self { door, app, health, draining })
+    }
+
+    /// Lets in who speaks TLS, and nobody else; with `None`, who speaks plainly.
+    #[must_use]
+    pub fn with_tls(self, tls: Option<Tls>) -> Self {
+        Self { door: self.door.with_tls(tls), ..self }
     }
 
     /// Where it listens, with the port that was found for port 0.
@@ -82,7 +94,7 @@ fn app(
     routes: Routes,
     pages: Router,
     health: &Health,
-    token: Option<SecretString>,
+    access: Access,
     address: SocketAddr,
     draining: &CancellationToken,
 ) -> Router {
@@ -91,7 +103,8 @@ fn app(
         .into_axum_router()
         .fallback(fallback::unknown_service)
         .layer(from_fn_with_state(draining.clone(), ending::end_with_server))
-        // Outside of the layer above, so that its last status is put into the form of gRPC-Web too.
+        .layer(from_fn(redaction::redact_statuses))
+        // Outside of the layers above, so that their statuses are put into the form of gRPC-Web too.
         .layer(GrpcWebLayer::new());
     let plain = Router::new()
         .route("/healthz", get(healthz))
@@ -105,7 +118,7 @@ fn app(
     let guard = Guard { is_loopback: address.ip().to_canonical().is_loopback() };
     Router::new()
         .fallback_service(by_content_type)
-        .layer(from_fn_with_state(token.map(Arc::new), authenticate::authenticate))
+        .layer(from_fn_with_state(access, authenticate::authenticate))
         .layer(from_fn_with_state(guard, guard::guard))
         .layer(from_fn(access_log::access_log))
 }

@@ -1,7 +1,9 @@
 //! The control API: one thin file per service. Each parses a request, calls the domain, and maps the answer; `error` is
-//! the one table from failures to statuses, `convert` the one place where domain types become messages.
+//! the one table from failures to statuses, `convert` the one place where domain types become messages, `bounds` the one
+//! place that says what a caller sees.
 
 mod admin;
+mod bounds;
 mod catalog;
 mod connection;
 mod convert;
@@ -32,6 +34,7 @@ use superfasttt_proto::control::v1::sync_service_server::SyncServiceServer;
 use tonic::server::NamedService;
 use tonic::service::Routes;
 
+use crate::access::Audit;
 use crate::catalog::Catalog;
 use crate::clock::SharedClock;
 use crate::credentials::Credentials;
@@ -39,9 +42,7 @@ use crate::credentials::authorize::Authorizations;
 use crate::process::ProcessHost;
 use crate::schedule::Scheduler;
 use crate::store::Store;
-use crate::store::connections::Connection;
 pub(crate) use convert::time;
-use error::ApiError;
 use not_served::NotServed;
 
 /// What the services share.
@@ -61,6 +62,8 @@ pub struct Api {
     pub credentials: Arc<Credentials>,
     /// How accounts are connected.
     pub authorizations: Arc<Authorizations>,
+    /// What was done is written here.
+    pub audit: Audit,
     /// When the process was started.
     pub started_at: DateTime<Utc>,
 }
@@ -89,13 +92,5 @@ impl Api {
             .add_service(CredentialServiceServer::new(self.clone()))
             .add_service(ActionServiceServer::new(NotServed))
             .add_service(SinkServiceServer::new(NotServed))
-    }
-
-    /// The connection of an id, or why there is none.
-    async fn connection(&self, id: &str) -> Result<Connection, ApiError> {
-        if id.is_empty() {
-            return Err(ApiError::field("connection", "is required: the server's id of a connection"));
-        }
-        self.store.connection(id).await?.ok_or_else(|| ApiError::not_found("connection", id))
     }
 }

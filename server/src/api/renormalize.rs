@@ -6,6 +6,7 @@ use superfasttt_proto::error::ConnectorError;
 
 use super::error::ApiError;
 use super::{Api, convert};
+use crate::access::Caller;
 use crate::schedule::new_id;
 use crate::store::connections::Connection;
 use crate::store::runs::Queued;
@@ -19,9 +20,10 @@ impl Api {
     /// Asks for a re-normalization.
     pub(super) async fn renormalize(
         &self,
+        caller: &Caller,
         connection: &str,
     ) -> Result<RenormalizeConnectionResponse, ApiError> {
-        let connection = self.keeping(connection).await?;
+        let connection = self.keeping(caller, connection).await?;
         if connection.disabled {
             return Err(ApiError::Precondition("the connection is disabled: enable it first".to_owned()));
         }
@@ -34,12 +36,14 @@ impl Api {
                 return Err(ApiError::Precondition(message));
             }
         };
+        caller.tells(|detail| detail.run.clone_from(&run.id));
         Ok(RenormalizeConnectionResponse { run: Some(convert::run(&run)), already_running })
     }
 
     /// Begins to tell what a re-normalization would change.
     pub(super) async fn preview(
         &self,
+        caller: &Caller,
         request: PreviewRenormalizationRequest,
     ) -> Result<impl Stream<Item = Result<PreviewRenormalizationResponse, ApiError>> + use<>, ApiError> {
         let sample = match (request.all, request.sample_size) {
@@ -49,7 +53,7 @@ impl Api {
             (true, _) => return Err(ApiError::field("sample_size", "must be 0 where all are asked for")),
             (false, _) => return Err(ApiError::field("sample_size", "must be 1 to 1,000")),
         };
-        let connection = self.keeping(&request.connection).await?;
+        let connection = self.keeping(caller, &request.connection).await?;
         let manifest = self.catalog.get(&connection.connector).and_then(|entry| entry.manifest.clone());
         let Some(manifest) = manifest else {
             let message = format!("there is no connector {:?} that works", connection.connector);
@@ -75,8 +79,8 @@ impl Api {
     }
 
     /// A connection that keeps raw items.
-    async fn keeping(&self, connection: &str) -> Result<Connection, ApiError> {
-        let connection = self.connection(connection).await?;
+    async fn keeping(&self, caller: &Caller, connection: &str) -> Result<Connection, ApiError> {
+        let connection = self.connection(caller, connection).await?;
         if connection.deleting_at.is_some() {
             return Err(ApiError::Precondition("the connection is being deleted".to_owned()));
         }

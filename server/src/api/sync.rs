@@ -13,9 +13,10 @@ use tonic::{Request, Response, Status};
 use super::connection::schedule;
 use super::error::ApiError;
 use super::{Api, convert, page};
+use crate::access::Caller;
 use crate::schedule::new_id;
 use crate::store::connections::{Connection, ConnectionChange, Schedule};
-use crate::store::runs::{Queued, Run as StoredRun, Work};
+use crate::store::runs::{Queued, Run as StoredRun, RunFilter, Work};
 use crate::sync::report::LiveRun;
 
 /// The shortest time between two messages of a watched run.
@@ -27,14 +28,14 @@ impl SyncService for Api {
         &self,
         request: Request<StartSyncRequest>,
     ) -> Result<Response<StartSyncResponse>, Status> {
-        let request = request.into_inner();
+        let (caller, request) = Caller::of(request)?;
         if let Some(at) = &request.at {
-            let planned_at = self.plan(&request.connection, at, request.full).await?;
+            let planned_at = self.plan(&caller, &request.connection, at, request.full).await?;
             let planned_at = Some(convert::timestamp(planned_at));
             return Ok(Response::new(StartSyncResponse { planned_at, ..StartSyncResponse::default() }));
         }
         let work = if request.full { Work::Full } else { Work::Changes };
-        let (run, already_running) = self.queue(&request.connection, work).await?;
+        let (run, already_running) = self.queue(&caller, &request.connection, work).await?;
         Ok(Response::new(StartSyncResponse {
             run: Some(convert::run(&run)),
             already_running,
@@ -46,14 +47,16 @@ impl SyncService for Api {
         &self,
         request: Request<CancelRunRequest>,
     ) -> Result<Response<CancelRunResponse>, Status> {
-        let run = self.stored_run(&request.into_inner().run).await?;
+        let (caller, request) = Caller::of(request)?;
+        let run = self.run(&caller, &request.run).await?;
         self.store.cancel_run(&run.id, self.clock.now()).await.map_err(ApiError::from)?;
         let run = self.stored_run(&run.id).await?;
         Ok(Response::new(CancelRunResponse { run: Some(convert::run(&run)) }))
     }
 
     async fn get_run(&self, request: Request<GetRunRequest>) -> Result<Response<GetRunResponse>, Status> {
-        let run = self.stored_run(&request.into_inner().run).await?;
+        let (caller, request) = Caller::of(request)?;
+        let run = self.run(&caller, &request.run).await?;
         let run = match self.scheduler.live().get(&run.id) {
             Some(report) => convert::live_run(&report.watch().borrow()),
             None => convert::run(&run),
@@ -65,15 +68,17 @@ impl SyncService for Api {
         &self,
         request: Request<ListRunsRequest>,
     ) -> Result<Response<ListRunsResponse>, Status> {
-        let request = request.into_inner();
+        let (caller, request) = Caller::of(request)?;
         let limit = page::size(request.page_size)?;
-        let filters = ["runs", &request.connection];
+        let organization = caller.organization();
+        let filters = ["runs", organization, &request.connection];
         let before = page::key(&filters, &request.page_token)?;
         let connection = match request.connection.as_str() {
             "" => None,
-            id => Some(self.connection(id).await?.key),
+            id => Some(self.connection(&caller, id).await?.key),
         };
-        let listed = self.store.runs(connection, before, limit).await.map_err(ApiError::from)?;
+        let filter = RunFilter { connection, organization: organization.to_owned() };
+        let listed = self.store.runs(filter, before, limit).await.map_err(ApiError::from)?;
         Ok(Response::new(ListRunsResponse {
             runs: listed.items.iter().map(convert::run).collect(),
             next_page_token: listed.next.map(|key| page::token(&filters, &key)).unwrap_or_default(),
@@ -86,8 +91,9 @@ impl SyncService for Api {
         &self,
         request: Request<WatchRunRequest>,
     ) -> Result<Response<Self::WatchRunStream>, Status> {
-        let id = request.into_inner().run;
-        self.stored_run(&id).await?;
+        let (caller, request) = Caller::of(request)?;
+        let id = request.run;
+        self.run(&caller, &id).await?;
         let watched = stream::unfold(Some((self.clone(), id, None)), |state| async move {
             let (api, id, last) = state?;
             match api.next_of_run(&id, last).await {
@@ -106,9 +112,9 @@ impl SyncService for Api {
         &self,
         request: Request<ListRunLogsRequest>,
     ) -> Result<Response<ListRunLogsResponse>, Status> {
-        let request = request.into_inner();
+        let (caller, request) = Caller::of(request)?;
         let limit = page::size(request.page_size)?;
-        let run = self.stored_run(&request.run).await?;
+        let run = self.run(&caller, &request.run).await?;
         let level = request.min_level.to_string();
         let filters = ["run_logs", &request.run, &level];
         let after = page::key(&filters, &request.page_token)?.unwrap_or_default();
@@ -129,21 +135,24 @@ impl SyncService for Api {
         &self,
         request: Request<ListItemErrorsRequest>,
     ) -> Result<Response<ListItemErrorsResponse>, Status> {
-        Ok(Response::new(self.item_errors(request.into_inner()).await?))
+        let (caller, request) = Caller::of(request)?;
+        Ok(Response::new(self.item_errors(&caller, request).await?))
     }
 
     async fn retry_item_errors(
         &self,
         request: Request<RetryItemErrorsRequest>,
     ) -> Result<Response<RetryItemErrorsResponse>, Status> {
-        Ok(Response::new(self.retry_items(request.into_inner()).await?))
+        let (caller, request) = Caller::of(request)?;
+        Ok(Response::new(self.retry_items(&caller, request).await?))
     }
 
     async fn renormalize_connection(
         &self,
         request: Request<RenormalizeConnectionRequest>,
     ) -> Result<Response<RenormalizeConnectionResponse>, Status> {
-        Ok(Response::new(self.renormalize(&request.into_inner().connection).await?))
+        let (caller, request) = Caller::of(request)?;
+        Ok(Response::new(self.renormalize(&caller, &request.connection).await?))
     }
 
     type PreviewRenormalizationStream =
@@ -153,7 +162,8 @@ impl SyncService for Api {
         &self,
         request: Request<PreviewRenormalizationRequest>,
     ) -> Result<Response<Self::PreviewRenormalizationStream>, Status> {
-        let preview = self.preview(request.into_inner()).await?;
+        let (caller, request) = Caller::of(request)?;
+        let preview = self.preview(&caller, request).await?;
         Ok(Response::new(preview.map(|message| message.map_err(Status::from)).boxed()))
     }
 
@@ -161,7 +171,8 @@ impl SyncService for Api {
         &self,
         request: Request<GetSyncStateRequest>,
     ) -> Result<Response<GetSyncStateResponse>, Status> {
-        let connection = self.connection(&request.into_inner().connection).await?;
+        let (caller, request) = Caller::of(request)?;
+        let connection = self.connection(&caller, &request.connection).await?;
         Ok(Response::new(GetSyncStateResponse { scopes: self.scopes(&connection).await? }))
     }
 
@@ -169,8 +180,8 @@ impl SyncService for Api {
         &self,
         request: Request<UpdateSyncStateRequest>,
     ) -> Result<Response<UpdateSyncStateResponse>, Status> {
-        let request = request.into_inner();
-        let connection = self.connection(&request.connection).await?;
+        let (caller, request) = Caller::of(request)?;
+        let connection = self.connection(&caller, &request.connection).await?;
         let scope = Some(self.set_cursor(&connection, request).await?);
         Ok(Response::new(UpdateSyncStateResponse { scope }))
     }
@@ -179,8 +190,8 @@ impl SyncService for Api {
         &self,
         request: Request<ResetSyncStateRequest>,
     ) -> Result<Response<ResetSyncStateResponse>, Status> {
-        let request = request.into_inner();
-        let connection = self.connection(&request.connection).await?;
+        let (caller, request) = Caller::of(request)?;
+        let connection = self.connection(&caller, &request.connection).await?;
         let scopes = self.forget_cursors(&connection, request.scopes).await?;
         Ok(Response::new(ResetSyncStateResponse { scopes }))
     }
@@ -189,8 +200,8 @@ impl SyncService for Api {
         &self,
         request: Request<ApproveDeletionsRequest>,
     ) -> Result<Response<ApproveDeletionsResponse>, Status> {
-        let request = request.into_inner();
-        let connection = self.connection(&request.connection).await?;
+        let (caller, request) = Caller::of(request)?;
+        let connection = self.connection(&caller, &request.connection).await?;
         self.refuse_while_running(&connection).await?;
         let approved =
             self.store.approve_held(connection.key, request.scopes).await.map_err(ApiError::from)?;
@@ -198,7 +209,7 @@ impl SyncService for Api {
             return Ok(Response::new(ApproveDeletionsResponse::default()));
         }
         // What is still absent is found by listing once more.
-        let (run, _) = self.queue(&connection.id, Work::Reconcile).await?;
+        let (run, _) = self.queue(&caller, &connection.id, Work::Reconcile).await?;
         Ok(Response::new(ApproveDeletionsResponse {
             run: Some(convert::run(&run)),
             approved: approved.iter().filter_map(convert::held_sweep).collect(),
@@ -208,8 +219,8 @@ impl SyncService for Api {
 
 impl Api {
     /// A connection that may run.
-    pub(super) async fn connection_to_sync(&self, id: &str) -> Result<Connection, ApiError> {
-        let connection = self.connection(id).await?;
+    pub(super) async fn connection_to_sync(&self, caller: &Caller, id: &str) -> Result<Connection, ApiError> {
+        let connection = self.connection(caller, id).await?;
         if connection.deleting_at.is_some() {
             return Err(ApiError::Precondition("the connection is being deleted".to_owned()));
         }
@@ -228,11 +239,12 @@ impl Api {
     /// Plans a run, in place of one that was planned before. Says when it is due.
     async fn plan(
         &self,
+        caller: &Caller,
         connection: &str,
         at: &prost_types::Timestamp,
         full: bool,
     ) -> Result<DateTime<Utc>, ApiError> {
-        let connection = self.connection_to_sync(connection).await?;
+        let connection = self.connection_to_sync(caller, connection).await?;
         let now = self.clock.now();
         let mut faults = Vec::new();
         let Some(at) = schedule::planned("at", at, now, &mut faults) else {
@@ -253,8 +265,13 @@ impl Api {
     }
 
     /// Asks for a run now; says whether one was under way.
-    pub(super) async fn queue(&self, connection: &str, work: Work) -> Result<(StoredRun, bool), ApiError> {
-        let connection = self.connection_to_sync(connection).await?;
+    pub(super) async fn queue(
+        &self,
+        caller: &Caller,
+        connection: &str,
+        work: Work,
+    ) -> Result<(StoredRun, bool), ApiError> {
+        let connection = self.connection_to_sync(caller, connection).await?;
         if let Some(run) = self.store.active_run(connection.key).await?.filter(|run| run.renormalizes) {
             let message =
                 format!("run {} re-normalizes the connection: wait for it or cancel it first", run.id);
@@ -262,10 +279,12 @@ impl Api {
         }
         let queued =
             self.store.queue_run(new_id(), connection.key, Trigger::Manual, work, self.clock.now()).await?;
-        Ok(match queued {
+        let (run, already_running) = match queued {
             Queued::New(run) => (run, false),
             Queued::Existing(run) | Queued::Follows(run) => (run, true),
-        })
+        };
+        caller.tells(|detail| detail.run.clone_from(&run.id));
+        Ok((run, already_running))
     }
 
     /// A run under way would write over what is about to be changed.
@@ -277,13 +296,6 @@ impl Api {
             }
             _ => Ok(()),
         }
-    }
-
-    async fn stored_run(&self, id: &str) -> Result<StoredRun, ApiError> {
-        if id.is_empty() {
-            return Err(ApiError::field("run", "is required: the server's id of a run"));
-        }
-        self.store.run(id).await?.ok_or_else(|| ApiError::not_found("run", id))
     }
 
     /// The run once it differs from `last`: followed live where it is under way here, else looked at again and again.

@@ -61,6 +61,13 @@ fn check_oauth(parts: &Parts, problems: &mut Vec<Problem>) {
 }
 
 fn check_runtime(runtime: &Runtime, problems: &mut Vec<Problem>) {
+    if runtime.token_file.is_some() && runtime.endpoint.is_none() {
+        problems.push(Problem::new(
+            "runtime.token_file",
+            "there is no endpoint: a connector that is started here gets its token from the server",
+            "leave it out",
+        ));
+    }
     match (&runtime.endpoint, runtime.command.is_empty()) {
         (Some(_), false) => problems.push(Problem::new(
             "runtime",

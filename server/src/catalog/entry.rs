@@ -40,6 +40,18 @@ pub struct Endpoint {
     pub url: String,
     /// Whom to trust and who we are, with absolute paths.
     pub tls: Option<Tls>,
+    /// The file of the token that it is shown, with an absolute path.
+    pub token_file: Option<PathBuf>,
+}
+
+impl Endpoint {
+    /// The files that a channel to it is made with.
+    pub fn files(&self) -> impl Iterator<Item = PathBuf> {
+        let tls = self.tls.iter().flat_map(|tls| {
+            [Some(&tls.ca_file), tls.certificate_file.as_ref(), tls.private_key_file.as_ref()]
+        });
+        tls.chain([self.token_file.as_ref()]).flatten().cloned()
+    }
 }
 
 /// Finds out how the connector of this manifest is started.
@@ -52,7 +64,9 @@ pub(super) fn runnable(manifest: &Manifest, folder: &Path) -> Runnable {
             private_key_file: tls.private_key_file.map(|file| folder.join(file)),
             server_name: tls.server_name,
         });
-        return Runnable::Endpoint(Endpoint { url: url.trim_end_matches('/').to_owned(), tls });
+        let token_file = runtime.token_file.as_ref().map(|file| folder.join(file));
+        let url = url.trim_end_matches('/').to_owned();
+        return Runnable::Endpoint(Endpoint { url, tls, token_file });
     }
     let Some((program, arguments)) = runtime.command.split_first() else { return conventional(folder) };
     match resolve_program(program, folder) {

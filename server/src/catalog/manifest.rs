@@ -297,6 +297,8 @@ pub struct Runtime {
     pub endpoint: Option<String>,
     /// For an https endpoint: whom to trust and who we are.
     pub tls: Option<Tls>,
+    /// For an endpoint: the file of the token that it is shown on every call. Relative to the connector's folder.
+    pub token_file: Option<PathBuf>,
 }
 
 /// Whom to trust and who we are. Paths are relative to the connector's folder.

@@ -5,6 +5,7 @@ use std::fmt;
 
 use jsonschema::Validator;
 use jsonschema::error::ValidationErrorKind;
+use secrecy::SecretString;
 use serde_json::{Map, Value};
 
 use super::manifest::Manifest;
@@ -144,6 +145,16 @@ pub fn without_secrets(manifest: &Manifest, settings: &Value) -> Value {
     settings
 }
 
+/// The values of secret settings, each text and number within them by itself.
+#[must_use]
+pub fn secret_values(manifest: &Manifest, settings: &Value) -> Vec<SecretString> {
+    let mut values = Vec::new();
+    for place in &manifest.settings.secrets {
+        gather(settings, place, &mut values);
+    }
+    values
+}
+
 /// The settings with the schema's defaults where a person said nothing. Only objects that are there are looked
 /// into: a default never brings a group of settings to life.
 #[must_use]
@@ -168,6 +179,27 @@ fn remove(value: &mut Value, place: &[Step]) {
         }
         (Step::AnyName, Value::Object(object)) => object.values_mut().for_each(|inner| remove(inner, rest)),
         (Step::Items, Value::Array(items)) => items.iter_mut().for_each(|inner| remove(inner, rest)),
+        _ => {}
+    }
+}
+
+fn gather(value: &Value, place: &[Step], values: &mut Vec<SecretString>) {
+    match (place.split_first(), value) {
+        (None | Some((Step::Items, _)), Value::Array(items)) => {
+            let rest = place.get(1..).unwrap_or_default();
+            items.iter().for_each(|inner| gather(inner, rest, values));
+        }
+        (None | Some((Step::AnyName, _)), Value::Object(object)) => {
+            let rest = place.get(1..).unwrap_or_default();
+            object.values().for_each(|inner| gather(inner, rest, values));
+        }
+        (Some((Step::Name(name), rest)), Value::Object(object)) => {
+            if let Some(inner) = object.get(name) {
+                gather(inner, rest, values);
+            }
+        }
+        (None, Value::String(text)) => values.push(SecretString::from(text.as_str())),
+        (None, Value::Number(number)) => values.push(SecretString::from(number.to_string())),
         _ => {}
     }
 }

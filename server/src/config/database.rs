@@ -120,6 +120,14 @@ impl DatabaseConfig {
         Ok(())
     }
 
+    /// The password in the URL.
+    pub(super) fn password(&self) -> Option<SecretString> {
+        let target = self.target().ok()?;
+        let parsed: tokio_postgres::Config = target.url.expose_secret().parse().ok()?;
+        let password = std::str::from_utf8(parsed.get_password()?).ok()?;
+        Some(SecretString::from(password))
+    }
+
     /// Where the database is. `sslmode` and `sslrootcert` may stand in the URL, as PostgreSQL's own clients take them;
     /// the keys of the section come before them.
     ///

@@ -88,7 +88,10 @@ impl Layers {
                 continue;
             };
             let (section, key) = match key.split_once("__") {
-                Some((name, key)) => (format!("{section}.{}", name.replace('_', "-")), key),
+                Some((id, key)) if section == "CONNECTORS" => {
+                    (format!("{section}.{}", id.replace('_', "-")), key)
+                }
+                Some((name, key)) => (format!("{section}.{name}"), key),
                 None => (section.to_owned(), key),
             };
             let (section, key) = (section.to_lowercase(), key.to_lowercase());

@@ -2,14 +2,16 @@
 
 use std::path::Path;
 
+use secrecy::SecretString;
+
 use super::args::Args;
 use super::environment::Environment;
 use super::layers::Layers;
 use super::problem::{Checks, ConfigError, ConfigProblem, Origin};
 use super::{
-    ConnectorsConfig, ContentConfig, CredentialsConfig, DataConfig, DatabaseConfig, DocumentsConfig,
-    LogConfig, OAuthConfig, ProcessConfig, RunsConfig, ServerConfig, SyncConfig, TelemetryConfig,
-    VaultConfig,
+    AuditConfig, ConnectorsConfig, ContentConfig, CredentialsConfig, DataConfig, DatabaseConfig,
+    DocumentsConfig, LogConfig, OAuthConfig, ProcessConfig, RunsConfig, ServerConfig, SyncConfig,
+    TelemetryConfig, VaultConfig,
 };
 
 /// The commented default file: the documentation of every key.
@@ -45,6 +47,8 @@ pub struct Config {
     pub documents: DocumentsConfig,
     /// How much of past runs is kept.
     pub runs: RunsConfig,
+    /// How long it is known who did what.
+    pub audit: AuditConfig,
     /// What connectord says on stderr.
     pub log: LogConfig,
     /// Where its traces go.
@@ -78,9 +82,16 @@ impl Config {
         Self::from_layers(&layers, problems)
     }
 
+    /// The secrets in it: they are never to be written anywhere.
+    pub fn secrets(&self) -> Vec<SecretString> {
+        [self.server.token.clone(), self.database.password()].into_iter().flatten().collect()
+    }
+
     fn from_layers(layers: &Layers, mut problems: Vec<ConfigProblem>) -> Result<Self, ConfigError> {
         let known = [
             "server",
+            "server.tls",
+            "server.public_tls",
             "data",
             "database",
             "vault",
@@ -92,6 +103,7 @@ impl Config {
             "content",
             "documents",
             "runs",
+            "audit",
             "log",
             "telemetry",
         ];
@@ -109,6 +121,7 @@ impl Config {
             content: layers.section("content", &mut problems),
             documents: layers.section("documents", &mut problems),
             runs: layers.section("runs", &mut problems),
+            audit: layers.section("audit", &mut problems),
             log: layers.section("log", &mut problems),
             telemetry: layers.section("telemetry", &mut problems),
         };
@@ -116,6 +129,8 @@ impl Config {
             let connector = layers.section(&format!("connectors.{id}"), &mut problems);
             config.connectors.by_id.insert(id, connector);
         }
+        config.server.tls = layers.section("server.tls", &mut problems);
+        config.server.public_tls = layers.section("server.public_tls", &mut problems);
         config.resolve_token(layers, &mut problems);
         config.resolve_database_url(layers, &mut problems);
         config.validate(layers, &mut problems);
@@ -151,6 +166,8 @@ impl Config {
     fn validate(&self, layers: &Layers, problems: &mut Vec<ConfigProblem>) {
         // A value of the wrong type was noted already and stands at its default here, which passes.
         self.server.validate(&mut Checks::new("server", layers, problems));
+        self.server.tls.validate(&mut Checks::new("server.tls", layers, problems), false);
+        self.server.public_tls.validate(&mut Checks::new("server.public_tls", layers, problems), true);
         self.data.validate(&mut Checks::new("data", layers, problems));
         self.database.validate(&mut Checks::new("database", layers, problems));
         self.vault.validate(&mut Checks::new("vault", layers, problems));
@@ -162,6 +179,7 @@ impl Config {
         self.content.validate(&mut Checks::new("content", layers, problems));
         self.documents.validate(&mut Checks::new("documents", layers, problems));
         self.runs.validate(&mut Checks::new("runs", layers, problems));
+        self.audit.validate(&mut Checks::new("audit", layers, problems));
         self.log.validate(&mut Checks::new("log", layers, problems));
         self.telemetry.validate(&mut Checks::new("telemetry", layers, problems));
     }

@@ -45,6 +45,7 @@ fn the_commented_default_file_names_every_key() {
     }
     let config = Config::default();
     for (section, keys) in [
+        ("server.tls", keys(config.server.tls.clone())),
         ("server", keys(config.server)),
         ("data", keys(config.data)),
         ("database", keys(config.database)),
@@ -55,6 +56,7 @@ fn the_commented_default_file_names_every_key() {
         ("content", keys(config.content)),
         ("documents", keys(config.documents)),
         ("runs", keys(config.runs)),
+        ("audit", keys(config.audit)),
         ("log", keys(config.log)),
         ("telemetry", keys(config.telemetry)),
     ] {
@@ -164,7 +166,7 @@ fn all_problems_are_told_at_once_with_key_and_origin() {
       sync.stall_timeout: "soon" is not a duration; write for example "15m" or "30s" (from FILE)
       sync.sweep_mim: there is no such key; did you mean sweep_min? (from FILE)
       runs.log_max_records: -1 is not a whole number of 0 or more (from CONNECTORD_RUNS__LOG_MAX_RECORDS)
-      server.control_listen: 0.0.0.0:7070 can be reached from other machines; set server.token or server.token_file, or listen on 127.0.0.1 (from CONNECTORD_SERVER__CONTROL_LISTEN)
+      server.control_listen: 0.0.0.0:7070 can be reached from other machines; set server.token, server.token_file or server.require_token, or listen on 127.0.0.1 (from CONNECTORD_SERVER__CONTROL_LISTEN)
       sync.sweep_share: 2 is not a share; write a number from 0.0 to 1.0 (from FILE)
       sync.retry_backoff_initial: it must be more than zero and at most retry_backoff_max (5m) (from FILE)
       log.filter: "connectord=loud" is not a filter (error parsing level filter: expected one of "off", "error", "warn", "info", "debug", "trace", or a number 0-5); write for example "info" (from CONNECTORD_LOG__FILTER)

@@ -6,6 +6,7 @@
 //! add a key: a field with its default in the section's file, a check if it needs one, and a line in that file.
 
 mod args;
+mod audit;
 mod connectors;
 mod content;
 mod credentials;
@@ -25,10 +26,12 @@ mod runs;
 mod server;
 mod sync;
 mod telemetry;
+mod tls;
 mod units;
 mod vault;
 
 pub use args::{Args, Command, ConfigCommand, KeysCommand};
+pub use audit::AuditConfig;
 pub use connectors::{ConnectorConfig, ConnectorsConfig};
 pub use content::ContentConfig;
 pub use credentials::CredentialsConfig;
@@ -46,5 +49,6 @@ pub use runs::RunsConfig;
 pub use server::ServerConfig;
 pub use sync::SyncConfig;
 pub use telemetry::TelemetryConfig;
+pub use tls::TlsConfig;
 pub use units::ByteSize;
 pub use vault::VaultConfig;

@@ -34,8 +34,8 @@ impl PublicUrl {
         Ok(url)
     }
 
-    /// The configured one, else the address that is listened on.
-    pub fn of(configured: Option<&str>, listening: SocketAddr) -> Self {
+    /// The configured one, else the address that is listened on, by TLS or without.
+    pub fn of(configured: Option<&str>, listening: SocketAddr, is_tls: bool) -> Self {
         let configured = configured.and_then(|text| Self::parse(text).ok());
         configured.unwrap_or_else(|| {
             // An address that means all of them is reached by none; this machine reaches it by its own.
@@ -45,7 +45,8 @@ impl PublicUrl {
                 std::net::IpAddr::V6(ip) => format!("[{ip}]"),
                 ip => ip.to_string(),
             };
-            let url = format!("http://{host}:{}/", listening.port());
+            let scheme = if is_tls { "https" } else { "http" };
+            let url = format!("{scheme}://{host}:{}/", listening.port());
             Self(Url::parse(&url).expect("an address with its port is a URL"))
         })
     }
@@ -97,14 +98,14 @@ mod tests {
         assert_eq!(url.redirect_uri(), "https://acme.example/connectors/oauth/callback");
         assert_eq!(url.cookie_path(), "/connectors/oauth");
         assert_eq!(url.to_string(), "https://acme.example/connectors");
-        let own = PublicUrl::of(None, "127.0.0.1:7071".parse().unwrap());
+        let own = PublicUrl::of(None, "127.0.0.1:7071".parse().unwrap(), false);
         assert_eq!(
             (own.redirect_uri().as_str(), own.is_loopback()),
             ("http://127.0.0.1:7071/oauth/callback", true)
         );
         assert_eq!(own.cookie_path(), "/oauth");
-        let all = PublicUrl::of(None, "[::]:7071".parse().unwrap());
-        assert_eq!(all.to_string(), "http://[::1]:7071");
+        let all = PublicUrl::of(None, "[::]:7071".parse().unwrap(), true);
+        assert_eq!(all.to_string(), "https://[::1]:7071");
     }
 
     #[test]

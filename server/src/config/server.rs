@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::problem::Checks;
 use super::public_url::PublicUrl;
+use super::tls::TlsConfig;
 use super::units::duration;
 
 /// Where connectord listens and who may call it.
@@ -26,9 +27,17 @@ pub struct ServerConfig {
     pub token: Option<SecretString>,
     /// A file that holds the token.
     pub token_file: Option<PathBuf>,
+    /// Ask every caller for a token, also where there is none above.
+    pub require_token: bool,
     /// How long a stop waits for calls and runs to end.
     #[serde(with = "duration")]
     pub drain_timeout: Duration,
+    /// The section `server.tls`, of the control listener. It is no key of this one.
+    #[serde(skip)]
+    pub tls: TlsConfig,
+    /// The section `server.public_tls`, of the public listener.
+    #[serde(skip)]
+    pub public_tls: TlsConfig,
 }
 
 impl Default for ServerConfig {
@@ -40,7 +49,10 @@ impl Default for ServerConfig {
             public_url: None,
             token: None,
             token_file: None,
+            require_token: false,
             drain_timeout: Duration::from_secs(30),
+            tls: TlsConfig::default(),
+            public_tls: TlsConfig::default(),
         }
     }
 }
@@ -62,9 +74,11 @@ impl ServerConfig {
 
     pub(super) fn validate(&self, checks: &mut Checks<'_>) {
         let token_key = if self.token_file.is_some() { "token_file" } else { "token" };
-        checks.require(self.token.is_some() || self.control_listen.ip().is_loopback(), "control_listen", || {
+        let asks = self.token.is_some() || self.require_token;
+        checks.require(asks || self.control_listen.ip().is_loopback(), "control_listen", || {
             format!(
-                "{} can be reached from other machines; set server.token or server.token_file, or listen on 127.0.0.1",
+                "{} can be reached from other machines; set server.token, server.token_file or server.require_token, or \
+                 listen on 127.0.0.1",
                 self.control_listen
             )
         });

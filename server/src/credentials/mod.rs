@@ -38,6 +38,7 @@ use superfasttt_proto::connector::v1::Reason;
 use superfasttt_proto::error::ConnectorError;
 use tokio::time::Instant;
 
+use crate::access::{Audit, CredentialUse, Purpose};
 use crate::catalog::{AuthKind, Catalog, Manifest};
 use crate::clock::SharedClock;
 use crate::config::{CredentialsConfig, OAuthConfig};
@@ -82,6 +83,8 @@ pub struct Parts {
     pub oauth: OAuthConfig,
     /// What entered values may refer to.
     pub references: CredentialsConfig,
+    /// Where uses are taken down.
+    pub audit: Audit,
 }
 
 /// The credentials of all connections. One per process.
@@ -93,6 +96,7 @@ pub struct Credentials {
     catalog: Arc<Catalog>,
     config: OAuthConfig,
     references: CredentialsConfig,
+    audit: Audit,
     flights: Flights,
 }
 
@@ -105,16 +109,25 @@ pub struct Wanted<'a> {
     pub manifest: &'a Arc<Manifest>,
     /// What the source refused: never that one again. A grant is refreshed once for it, by whoever comes first.
     pub refused: Option<&'a Usable>,
-    /// It is to be found out whose account it opens: so also while that is not known.
-    pub for_test: bool,
+    /// What for. For a test, which finds out whose account it opens, also while that is not known.
+    pub used_for: UsedFor<'a>,
+}
+
+/// What a credential is used for, as the audit log tells it.
+#[derive(Clone, Copy, Debug)]
+pub struct UsedFor<'a> {
+    /// What for.
+    pub purpose: Purpose,
+    /// The run that it is for; empty: none.
+    pub run: &'a str,
 }
 
 impl Credentials {
     /// Puts them together.
     pub fn new(parts: Parts) -> Arc<Self> {
-        let Parts { store, vault, http, clock, catalog, oauth, references } = parts;
+        let Parts { store, vault, http, clock, catalog, oauth: config, references, audit } = parts;
         let flights = Flights::default();
-        Arc::new(Self { store, vault, http, clock, catalog, config: oauth, references, flights })
+        Arc::new(Self { store, vault, http, clock, catalog, config, references, audit, flights })
     }
 
     /// Whether there are keys to seal with.
@@ -136,25 +149,34 @@ impl Credentials {
     /// `CREDENTIAL_REVOKED` where a person has to connect; `SOURCE_UNAVAILABLE` where the provider does not answer;
     /// `SETTINGS_INVALID` where the settings make no provider; `INTERNAL` where the vault or the store is at fault.
     pub async fn usable(self: &Arc<Self>, wanted: Wanted<'_>) -> Result<Option<Usable>, ConnectorError> {
-        let Wanted { connection, manifest, .. } = wanted;
-        if manifest.auth.kind == AuthKind::None {
+        if wanted.manifest.auth.kind == AuthKind::None {
             return Ok(None);
         }
+        let usable = self.fresh(wanted).await;
+        let UsedFor { purpose, run } = wanted.used_for;
+        let found = usable.is_ok();
+        self.audit.credential_used(CredentialUse { connection: wanted.connection, purpose, run, found });
+        usable.map(Some)
+    }
+
+    /// What is stored, refreshed where that has to be.
+    async fn fresh(self: &Arc<Self>, wanted: Wanted<'_>) -> Result<Usable, ConnectorError> {
+        let Wanted { connection, manifest, .. } = wanted;
         // Most calls find a fresh one, and need not wait for each other.
         if let AtHand::Good(usable) = self.at_hand(wanted).await? {
-            return Ok(Some(usable));
+            return Ok(usable);
         }
         let flight = self.flights.of(connection.key);
         let _alone = flight.lock().await;
         loop {
             let version = match self.at_hand(wanted).await? {
-                AtHand::Good(usable) => return Ok(Some(usable)),
+                AtHand::Good(usable) => return Ok(usable),
                 AtHand::Stale(version) => version,
             };
             if let Err(error) = self.refresh(connection, manifest, version).await {
                 // It may be good for a moment yet; the next use tries again.
                 return match self.still_good(wanted).await? {
-                    Some(usable) => Ok(Some(usable)),
+                    Some(usable) => Ok(usable),
                     None => Err(error),
                 };
             }
@@ -241,10 +263,10 @@ impl CredentialSource for Credentials {
         self: Arc<Self>,
         connection: &Connection,
         refused: Option<&Usable>,
-        for_test: bool,
+        used_for: UsedFor<'_>,
     ) -> Result<Option<Usable>, ConnectorError> {
         let manifest = self.manifest(connection)?;
-        self.usable(Wanted { connection, manifest: &manifest, refused, for_test }).await
+        self.usable(Wanted { connection, manifest: &manifest, refused, used_for }).await
     }
 
     async fn refused(&self, connection: &Connection, held: &Usable, error: &ConnectorError) {

@@ -20,8 +20,10 @@ use tokio::time::Instant;
 
 use super::trouble::{away, internal, of_failure};
 use super::{Credentials, as_it_is, field};
+use crate::access::{CredentialUse, Purpose};
 use crate::catalog::{AuthKind, Manifest};
 use crate::chance::{between, new_id};
+use crate::redact;
 use crate::store::StoreError;
 use crate::store::connections::Connection;
 use crate::store::credentials::{Credential, CredentialPut, RefreshClaim, State, Status, Trouble};
@@ -161,11 +163,15 @@ impl Refresh {
                 return Err(error);
             }
         };
+        let _kept = redact::keep(&(tokens.access.clone(), tokens.refresh.clone()));
         let put = self.succeeded(tokens, began)?;
         self.write(put).await
     }
 
     async fn call(&self, now: DateTime<Utc>) -> Result<Tokens, Stop> {
+        let connection = &self.connection;
+        let used = CredentialUse { connection, purpose: Purpose::Refresh, run: "", found: true };
+        self.credentials.audit.credential_used(used);
         let status = &self.credential.status;
         let (client, _) = self
             .credentials
@@ -183,8 +189,10 @@ impl Refresh {
             .map_err(Stop::Here)?;
         let token = String::from_utf8(token.expose_secret().to_vec())
             .map_err(|_| Stop::Here(internal("the stored refresh token is no text: connect again")))?;
+        let token = SecretString::from(token);
+        let _kept = redact::keep(&token);
         // What was not granted is not asked for again: some providers refuse that.
-        Ok(client.refresh(&SecretString::from(token), &status.granted_scopes, now).await?)
+        Ok(client.refresh(&token, &status.granted_scopes, now).await?)
     }
 
     fn succeeded(&self, tokens: Tokens, began: DateTime<Utc>) -> Result<CredentialPut, ConnectorError> {

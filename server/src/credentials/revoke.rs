@@ -8,6 +8,7 @@ use superfasttt_proto::error::ConnectorError;
 
 use super::trouble::{internal, of_failure};
 use super::{Credentials, as_it_is, field};
+use crate::access::{CredentialUse, Purpose};
 use crate::catalog::{AuthKind, Manifest};
 use crate::store::connections::Connection;
 use crate::store::credentials::{Credential, CredentialPut, State, Status};
@@ -55,6 +56,8 @@ impl Credentials {
         if credential.kind != AuthKind::OAuth2 || secrets.is_empty() {
             return Ok(None);
         }
+        let used = CredentialUse { connection, purpose: Purpose::Revoke, run: "", found: true };
+        self.audit.credential_used(used);
         let mut refreshed = false;
         loop {
             return match self.withdraw_once(connection, manifest, &credential, &secrets).await {

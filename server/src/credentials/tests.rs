@@ -12,7 +12,8 @@ use superfasttt_proto::connector::v1::{AccountIdentity, Reason, credential::Kind
 use superfasttt_proto::error::ConnectorError;
 use tokio_util::sync::CancellationToken;
 
-use super::{Credentials, Parts, Usable, Wanted, field};
+use super::{Credentials, Parts, Usable, UsedFor, Wanted, field};
+use crate::access::{Audit, Purpose};
 use crate::catalog::{AuthKind, Catalog, Manifest};
 use crate::clock::{Clock, MockClock};
 use crate::config::{CredentialsConfig, OAuthConfig};
@@ -24,6 +25,8 @@ use crate::store::oauth_apps::NewOAuthApp;
 use crate::store::secrets::{Secrets, SecretsWrite};
 use crate::store::suite::support::{connect, start};
 use crate::vault::{Key, KeySource, Place, Vault};
+
+const RUN: UsedFor<'static> = UsedFor { purpose: Purpose::Run, run: "r" };
 
 /// A connection whose grant has ended its first access token, and the replicas that work on it.
 struct Installation {
@@ -67,6 +70,7 @@ impl Installation {
                 catalog: catalog.clone(),
                 oauth: config.clone(),
                 references: CredentialsConfig::default(),
+                audit: Audit::new(store.clone(), Arc::new(clock.clone())),
             })
         };
         let replicas = (0..replicas).map(|_| replica()).collect();
@@ -112,7 +116,7 @@ impl Installation {
 
     async fn instead_of(&self, replica: usize, refused: Option<&Usable>) -> Result<Usable, ConnectorError> {
         let (connection, manifest) = (&self.connection, &self.manifest);
-        let wanted = Wanted { connection, manifest, refused, for_test: false };
+        let wanted = Wanted { connection, manifest, refused, used_for: RUN };
         let usable = self.replicas[replica].usable(wanted).await;
         usable.map(|usable| usable.expect("the manifest asks for a grant"))
     }
@@ -319,8 +323,12 @@ async fn another_account_waits_until_a_person_has_confirmed_it() {
     credentials.tested(&connection, Some(&account("bob"))).await.unwrap();
     let error = installation.usable(0).await.unwrap_err();
     assert!(error.message.contains("name of bob (bob) instead of name of ann (ann)"), "{}", error.message);
-    let wanted =
-        Wanted { connection: &connection, manifest: &installation.manifest, refused: None, for_test: true };
+    let wanted = Wanted {
+        connection: &connection,
+        manifest: &installation.manifest,
+        refused: None,
+        used_for: UsedFor { purpose: Purpose::Test, ..RUN },
+    };
     assert!(credentials.usable(wanted).await.unwrap().is_some(), "it can be tested all the same");
 
     assert_eq!(credentials.confirm(&connection, "ann").await.unwrap_err().reason, Reason::NotFound);

@@ -10,7 +10,9 @@ use superfasttt_proto::error::ConnectorError;
 use super::entered::resolved;
 use super::trouble::{internal, settings_invalid, unusable};
 use super::{Credentials, Wanted, field};
-use crate::catalog::AuthKind;
+use crate::access::Purpose;
+use crate::catalog::{Auth, AuthKind};
+use crate::redact::{self, Kept};
 use crate::store::connections::Connection;
 use crate::store::credentials::{Credential, State};
 use crate::store::secrets::Secrets;
@@ -28,6 +30,8 @@ pub struct Usable {
     pub expires_at: Option<DateTime<Utc>>,
     /// When it was got: another one has another time.
     pub got_at: Option<DateTime<Utc>>,
+    /// While it is held, nothing that is written tells it.
+    pub kept: Kept,
 }
 
 impl std::fmt::Debug for Usable {
@@ -50,6 +54,14 @@ pub(super) fn got_at(credential: &Credential) -> Option<DateTime<Utc>> {
     credential.status.refreshed_at.max(credential.status.connected_at)
 }
 
+/// Has nothing told of what a connector gets: of several fields, of those that are secret.
+fn keep(auth: &Auth, credential: &v1::Credential) -> Kept {
+    let Some(Kind::Fields(fields)) = &credential.kind else { return redact::keep(credential) };
+    let is_secret = |name: &str| auth.fields.iter().any(|field| field.secret && field.name == name);
+    let secret = fields.values.iter().filter(|(name, _)| is_secret(name));
+    redact::keep(&secret.map(|(_, value)| value.as_str()).collect::<Vec<_>>())
+}
+
 impl Credentials {
     /// What is stored, where it can be used as it is and is not what was refused.
     pub(super) async fn at_hand(&self, wanted: Wanted<'_>) -> Result<AtHand, ConnectorError> {
@@ -66,7 +78,7 @@ impl Credentials {
                 return Err(self.ended(connection, &credential).await);
             }
         }
-        self.give(connection, &credential, &secrets).await.map(AtHand::Good)
+        self.give(wanted, &credential, &secrets).await.map(AtHand::Good)
     }
 
     /// What is stored, where it was not refused and has not ended yet, however soon it does.
@@ -76,29 +88,29 @@ impl Credentials {
         if was_refused || credential.expires_at.is_some_and(|at| at <= self.clock.now()) {
             return Ok(None);
         }
-        self.give(wanted.connection, &credential, &secrets).await.map(Some)
+        self.give(wanted, &credential, &secrets).await.map(Some)
     }
 
     async fn connected(&self, wanted: Wanted<'_>) -> Result<(Credential, Secrets), ConnectorError> {
         let (credential, secrets) = self.stored(wanted.connection, wanted.manifest).await?;
         match credential.status.state {
             State::Connected => Ok((credential, secrets)),
-            State::Pending if wanted.for_test && !secrets.is_empty() => Ok((credential, secrets)),
+            State::Pending if wanted.used_for.purpose == Purpose::Test && !secrets.is_empty() => {
+                Ok((credential, secrets))
+            }
             _ => Err(unusable(&credential)),
         }
     }
 
     async fn give(
         &self,
-        connection: &Connection,
+        wanted: Wanted<'_>,
         credential: &Credential,
         secrets: &Secrets,
     ) -> Result<Usable, ConnectorError> {
-        Ok(Usable {
-            credential: self.open(connection, credential, secrets).await?,
-            expires_at: credential.expires_at,
-            got_at: got_at(credential),
-        })
+        let given = self.open(wanted.connection, credential, secrets).await?;
+        let kept = keep(&wanted.manifest.auth, &given);
+        Ok(Usable { credential: given, expires_at: credential.expires_at, got_at: got_at(credential), kept })
     }
 
     /// Opens what a connector may see.

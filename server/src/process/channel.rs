@@ -16,6 +16,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
 use crate::catalog;
+use crate::redact::{self, Kept};
 use crate::telemetry::traceparent;
 
 /// How much may be on its way in one stream, and in all streams of a process: enough that a connector need not
@@ -28,6 +29,8 @@ const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 pub struct BearerToken {
     /// `None` for a remote connector without one.
     header: Option<MetadataValue<Ascii>>,
+    /// Nobody is to write it anywhere.
+    _kept: Kept,
 }
 
 impl BearerToken {
@@ -37,11 +40,24 @@ impl BearerToken {
             header.set_sensitive(true);
             header
         });
-        Self { header }
+        Self { header, _kept: redact::keep(token) }
     }
 
     pub(super) fn none() -> Self {
-        Self { header: None }
+        Self { header: None, _kept: Kept::default() }
+    }
+
+    /// The token in this file.
+    fn read(file: &Path) -> Result<Self, String> {
+        let text = std::fs::read_to_string(file)
+            .map_err(|error| format!("{} cannot be read: {error}", file.display()))?;
+        // An editor ends a file with a newline.
+        let token = Self::new(&SecretString::from(text.trim_end()));
+        if token.header.is_some() && !text.trim_end().is_empty() {
+            Ok(token)
+        } else {
+            Err(format!("{} holds no token: one line of visible characters", file.display()))
+        }
     }
 }
 
@@ -70,12 +86,13 @@ pub(super) fn unix(socket: &Path) -> Channel {
     ))
 }
 
-/// A channel to a connector that runs elsewhere.
+/// A channel to a connector that runs elsewhere, and the token that it is shown.
 ///
 /// # Errors
 ///
-/// The address or the TLS files cannot be used.
-pub(super) fn remote(endpoint: &catalog::Endpoint) -> Result<Channel, String> {
+/// The address, the TLS files or the token's file cannot be used.
+pub(super) fn remote(endpoint: &catalog::Endpoint) -> Result<(Channel, BearerToken), String> {
+    let token = endpoint.token_file.as_deref().map_or_else(|| Ok(BearerToken::none()), BearerToken::read)?;
     let mut channel = Endpoint::from_shared(endpoint.url.clone())
         .map_err(|error| format!("{} is not an address: {error}", endpoint.url))?
         .connect_timeout(Duration::from_secs(10))
@@ -86,7 +103,7 @@ pub(super) fn remote(endpoint: &catalog::Endpoint) -> Result<Channel, String> {
         channel =
             channel.tls_config(tls_config(tls)?).map_err(|error| format!("TLS cannot be set up: {error}"))?;
     }
-    Ok(windows(channel).connect_lazy())
+    Ok((windows(channel).connect_lazy(), token))
 }
 
 fn tls_config(tls: &catalog::Tls) -> Result<ClientTlsConfig, String> {

@@ -14,6 +14,7 @@ use tonic::transport::Channel;
 use super::channel::{self, BearerToken};
 use super::host::Inner;
 use super::running::{Running, StopCause};
+use super::start::{FileStamp, file_stamps};
 use super::status::{ProcessState, ProcessStatus};
 use crate::catalog::{ConnectorEntry, Endpoint, Runnable};
 use crate::telemetry::metrics::HEALTH_CHECKS;
@@ -116,7 +117,9 @@ pub(super) struct Remotes(Mutex<HashMap<String, Arc<Remote>>>);
 #[derive(Debug)]
 struct Remote {
     endpoint: Endpoint,
-    channel: Result<Channel, String>,
+    /// Of the files that the channel was made with: another stamp, another channel.
+    files: Vec<FileStamp>,
+    channel: Result<(Channel, BearerToken), String>,
     /// `None`: not asked yet.
     checks: Mutex<Option<Arc<Checks>>>,
 }
@@ -138,10 +141,12 @@ impl Remotes {
         });
         let mut now = HashMap::new();
         for (id, endpoint) in endpoints {
+            let files = file_stamps(endpoint.files());
             let remote = match remotes.remove(&id) {
-                Some(remote) if remote.endpoint == *endpoint => remote,
+                Some(remote) if remote.endpoint == *endpoint && remote.files == files => remote,
                 _ => Arc::new(Remote {
                     endpoint: endpoint.clone(),
+                    files,
                     channel: channel::remote(endpoint),
                     checks: Mutex::default(),
                 }),
@@ -193,7 +198,7 @@ impl Inner {
         futures::stream::iter(due)
             .for_each_concurrent(AT_ONCE, |(id, remote)| async move {
                 let answer = match &remote.channel {
-                    Ok(channel) => ask(&id, channel, &BearerToken::none(), within).await,
+                    Ok((channel, token)) => ask(&id, channel, token, within).await,
                     Err(error) => Err(error.clone()),
                 };
                 if let Err(error) = &answer {

@@ -182,9 +182,15 @@ impl ProcessHost {
     /// How a connector does: what its processes, or where it runs elsewhere, answer.
     #[must_use]
     pub fn health(&self, entry: &ConnectorEntry) -> ConnectorHealth {
+        self.health_of(entry, &self.status(&entry.id))
+    }
+
+    /// The same as far as these of its processes tell.
+    #[must_use]
+    pub fn health_of(&self, entry: &ConnectorEntry, processes: &[ProcessStatus]) -> ConnectorHealth {
         match &entry.runnable {
             Runnable::Endpoint(_) => health::of_remote(self.inner.remotes.checked(&entry.id)),
-            Runnable::Command(_) | Runnable::NotRunnable(_) => health::of_processes(&self.status(&entry.id)),
+            Runnable::Command(_) | Runnable::NotRunnable(_) => health::of_processes(processes),
         }
     }
 

@@ -14,6 +14,7 @@ use tonic::transport::Channel;
 use super::channel::BearerToken;
 use super::output::ProcessLine;
 use super::running::Running;
+use crate::catalog::Manifest;
 
 /// A client of a connector; it puts the process's token on each call.
 pub type ConnectorClient = connector_client::ConnectorClient<InterceptedService<Channel, BearerToken>>;
@@ -37,6 +38,11 @@ impl Lease {
     pub(super) fn new(running: Arc<Running>) -> Self {
         running.lease_taken();
         Self { running }
+    }
+
+    /// What the connector declares.
+    pub(super) fn manifest(&self) -> &Manifest {
+        &self.running.stamp.manifest
     }
 
     /// A client; each has its own, all share one connection.

@@ -6,13 +6,13 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use secrecy::{ExposeSecret, SecretString};
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::sync::broadcast;
 use tokio::time::Instant;
 use tracing::Level;
 
 use super::level::level_of;
+use crate::redact;
 
 /// A longer line is cut here.
 const MAX_LINE_BYTES: usize = 4096;
@@ -41,18 +41,15 @@ pub struct ProcessLine {
 pub(super) struct Output {
     connector_id: String,
     pid: u32,
-    /// Taken out of lines, should the connector print its environment.
-    token: SecretString,
     last: Mutex<VecDeque<String>>,
     feed: broadcast::Sender<ProcessLine>,
 }
 
 impl Output {
-    pub(super) fn new(connector_id: &str, pid: u32, token: SecretString) -> Arc<Self> {
+    pub(super) fn new(connector_id: &str, pid: u32) -> Arc<Self> {
         Arc::new(Self {
             connector_id: connector_id.to_owned(),
             pid,
-            token,
             last: Mutex::new(VecDeque::with_capacity(KEPT_LINES)),
             feed: broadcast::Sender::new(FEED_LINES),
         })
@@ -71,8 +68,7 @@ impl Output {
     pub(super) async fn read_stderr(self: Arc<Self>, pipe: impl AsyncRead + Unpin) {
         let mut lines = Lines::new(pipe);
         let mut limit = RateLimit::new();
-        while let Some(line) = lines.next().await {
-            let text = line.replace(self.token.expose_secret(), "REDACTED");
+        while let Some(text) = lines.next().await {
             {
                 let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
                 if last.len() == KEPT_LINES {
@@ -99,10 +95,9 @@ impl Output {
         while let Some(line) = lines.next().await {
             if !told {
                 told = true;
-                let text = line.replace(self.token.expose_secret(), "REDACTED");
                 self.publish(
                     Level::WARN,
-                    format!("wrote to stdout, where nothing is read (use stderr): {text}"),
+                    format!("wrote to stdout, where nothing is read (use stderr): {line}"),
                 );
             }
         }
@@ -132,7 +127,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
         Self { reader: BufReader::new(pipe) }
     }
 
-    /// The next line without its end; `None` at the end of the pipe, or when it breaks.
+    /// The next line without its end and without secrets; `None` at the end of the pipe, or when it breaks.
     async fn next(&mut self) -> Option<String> {
         let mut line = Vec::new();
         let mut cut = false;
@@ -159,8 +154,9 @@ impl<R: AsyncRead + Unpin> Lines<R> {
 
 fn finish(line: &[u8], cut: bool) -> String {
     let text = String::from_utf8_lossy(line);
-    let text = text.trim_end_matches('\r');
-    if cut { format!("{text}… (cut)") } else { text.to_owned() }
+    // Before anything is put after it: at the end of a cut line the beginning of a secret is known for one.
+    let text = redact::text(text.trim_end_matches('\r'));
+    if cut { format!("{text}… (cut)") } else { text.into_owned() }
 }
 
 /// A bucket of lines that fills up again with time.
@@ -194,7 +190,8 @@ mod tests {
     use super::*;
 
     async fn read(bytes: &[u8]) -> (Vec<ProcessLine>, Vec<String>) {
-        let output = Output::new("demo", 1, "hunter2".into());
+        let _kept = redact::keep("hunter2-and-longer");
+        let output = Output::new("demo", 1);
         let mut feed = output.subscribe();
         Arc::clone(&output).read_stderr(bytes).await;
         let mut lines = Vec::new();
@@ -206,15 +203,19 @@ mod tests {
 
     #[tokio::test]
     async fn lines_are_bounded_valid_and_without_the_token() {
-        let mut bytes = b"caf\xe9 hunter2\r\n\n".to_vec();
+        let mut bytes = b"caf\xe9 hunter2-and-longer\r\n\n".to_vec();
         bytes.extend_from_slice(&[b'x'; 5000]);
+        bytes.push(b'\n');
+        bytes.extend_from_slice(&[b'x'; MAX_LINE_BYTES - 12]);
+        bytes.extend_from_slice(b"hunter2-and-longer");
         bytes.extend_from_slice(b"\nno newline at the end");
         let (_, last) = read(&bytes).await;
-        assert_eq!(last.len(), 4);
-        assert_eq!(last[0], "caf\u{fffd} REDACTED");
+        assert_eq!(last.len(), 5);
+        assert_eq!(last[0], "caf\u{fffd} [redacted]");
         assert_eq!(last[1], "");
         assert_eq!(last[2], format!("{}… (cut)", "x".repeat(MAX_LINE_BYTES)));
-        assert_eq!(last[3], "no newline at the end");
+        assert_eq!(last[3], format!("{}[redacted]… (cut)", "x".repeat(MAX_LINE_BYTES - 12)));
+        assert_eq!(last[4], "no newline at the end");
     }
 
     #[tokio::test]

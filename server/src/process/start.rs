@@ -33,24 +33,31 @@ const SOCKET_NAME: &str = "s";
 /// What a process was started from: another stamp, another process.
 #[derive(Clone, Debug)]
 pub(super) struct Stamp {
-    manifest: Arc<Manifest>,
+    pub(super) manifest: Arc<Manifest>,
     runnable: Runnable,
-    /// Device, inode, size and time of change of each file that the command names.
-    files: Vec<(u64, u64, u64, i64, i64)>,
+    /// The files that the command names, or that the endpoint is reached with.
+    files: Vec<FileStamp>,
+}
+
+/// Device, inode, size and time of change of a file.
+pub(super) type FileStamp = (u64, u64, u64, i64, i64);
+
+/// The stamps of those of these files that are there.
+pub(super) fn file_stamps(paths: impl Iterator<Item = PathBuf>) -> Vec<FileStamp> {
+    paths
+        .filter_map(|path| std::fs::metadata(path).ok())
+        .filter(std::fs::Metadata::is_file)
+        .map(|file| (file.dev(), file.ino(), file.size(), file.mtime(), file.mtime_nsec()))
+        .collect()
 }
 
 impl Stamp {
     pub(super) fn of(entry: &ConnectorEntry, manifest: &Arc<Manifest>) -> Self {
-        let command = match &entry.runnable {
-            Runnable::Command(command) => command.as_slice(),
-            Runnable::Endpoint(_) | Runnable::NotRunnable(_) => &[],
+        let files = match &entry.runnable {
+            Runnable::Command(command) => file_stamps(command.iter().map(|word| entry.folder.join(word))),
+            Runnable::Endpoint(endpoint) => file_stamps(endpoint.files()),
+            Runnable::NotRunnable(_) => Vec::new(),
         };
-        let files = command
-            .iter()
-            .filter_map(|word| std::fs::metadata(entry.folder.join(word)).ok())
-            .filter(std::fs::Metadata::is_file)
-            .map(|file| (file.dev(), file.ino(), file.size(), file.mtime(), file.mtime_nsec()))
-            .collect();
         Self { manifest: Arc::clone(manifest), runnable: entry.runnable.clone(), files }
     }
 }
@@ -151,17 +158,18 @@ impl Starter {
             run_as: self.run_as,
             cgroup: join_file,
         };
+        // From before it can print it.
+        let bearer = BearerToken::new(&token);
         let child = self.launcher.launch(launch).await.map_err(cannot)?;
         let Some(pid) = child.id() else {
             return Err(cannot(std::io::Error::other("it ended before it was looked at")));
         };
         tracing::info!(connector.id = %id, process.pid = pid, "connector process started");
         started(pid);
-        let output = Output::new(id, pid, token.clone());
+        let output = Output::new(id, pid);
         let child = Child { child, pid, output, folder, group };
         let process = Process::watch(child, &self.config, &self.watching);
         self.processes.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&process));
-        let bearer = BearerToken::new(&token);
         let channel = channel::unix(&socket);
         let ready = tokio::select! {
             // An end is told rather than the broken connection that it leaves.
@@ -186,18 +194,12 @@ impl Starter {
         endpoint: &Endpoint,
         stamp: Stamp,
     ) -> Result<Arc<Running>, ConnectorError> {
-        let token = BearerToken::none();
-        let channel = channel::remote(endpoint);
-        let ready = match &channel {
-            Ok(channel) => self.until_ready(channel, &token).await,
-            Err(reason) => Err(reason.clone()),
+        let cannot = |reason: String| {
+            failed(id, format!("connector {id:?} at {} cannot be reached: {reason}", endpoint.url))
         };
-        match (channel, ready) {
-            (Ok(channel), Ok(())) => Ok(Running::new(id, channel, token, stamp, self.clock.now(), None)),
-            (Err(reason), _) | (_, Err(reason)) => {
-                Err(failed(id, format!("connector {id:?} at {} cannot be reached: {reason}", endpoint.url)))
-            }
-        }
+        let (channel, token) = channel::remote(endpoint).map_err(cannot)?;
+        self.until_ready(&channel, &token).await.map_err(cannot)?;
+        Ok(Running::new(id, channel, token, stamp, self.clock.now(), None))
     }
 
     async fn until_ready(&self, channel: &Channel, token: &BearerToken) -> Result<(), String> {

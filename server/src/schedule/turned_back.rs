@@ -6,6 +6,7 @@ use std::sync::PoisonError;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Scheduler;
+use crate::store::runs::RunFilter;
 use crate::store::{ConnectionKey, StoreError};
 
 /// By how much a clock goes back before it matters: nothing is late by more than this without being corrected.
@@ -16,7 +17,7 @@ const BATCH: usize = 1000;
 impl Scheduler {
     /// Learns which times were seen before by whoever worked on this store, as far as its newest run tells.
     pub(super) async fn ask_latest(&self) -> Result<(), StoreError> {
-        let newest = self.store.runs(None, None, 1).await?.items;
+        let newest = self.store.runs(RunFilter::default(), None, 1).await?.items;
         let times = newest.iter().flat_map(|run| [Some(run.created_at), run.started_at, run.ended_at]);
         self.set_latest(times.flatten().max().unwrap_or_default());
         Ok(())

@@ -14,6 +14,8 @@ use tokio::sync::watch;
 
 use super::port::{Life, Port};
 use super::world::{World, lock};
+use crate::store::api_tokens::{ApiToken, ApiTokenStore, NewApiToken, TokenHash};
+use crate::store::audit::{AuditEvent, AuditFilter, AuditStore};
 use crate::store::connections::{
     Connection, ConnectionChange, ConnectionFilter, ConnectionStore, ConnectionTotals, NewConnection,
 };
@@ -30,7 +32,7 @@ use crate::store::oauth_sessions::{Ending, NewOAuthSession, OAuthSessionStore, S
 use crate::store::overview::{Overview, OverviewStore};
 use crate::store::raw_items::{RawItem, RawItemStore};
 use crate::store::runs::{
-    Claiming, Claims, DueRuns, LogPart, LookedAt, Queued, Run, RunOutcome, RunProgress, RunStore,
+    Claiming, Claims, DueRuns, LogPart, LookedAt, Queued, Run, RunFilter, RunOutcome, RunProgress, RunStore,
     StoredLogLine, Surplus, Work,
 };
 use crate::store::secrets::{Resealed, SecretStore, Secrets, StoredSecret};
@@ -150,11 +152,25 @@ macro_rules! with_faults {
     };
 }
 
+with_faults! { ApiTokenStore {}
+    fn create_api_token(new: NewApiToken, now: DateTime<Utc>) -> ApiToken;
+    fn api_token_by_hash(hash: TokenHash) -> Option<ApiToken>;
+    fn api_tokens(organization: Option<String>, after: &str, limit: usize) -> Listed<ApiToken>;
+    fn revoke_api_token(id: &str, now: DateTime<Utc>) -> ApiToken;
+    fn note_api_tokens(used: Vec<(String, DateTime<Utc>)>) -> ();
+}
+
+with_faults! { AuditStore {}
+    fn append_audit(events: Vec<AuditEvent>) -> ();
+    fn audit_events(filter: AuditFilter, after: Option<i64>, limit: usize) -> Listed<AuditEvent, i64>;
+    fn trim_audit(before: DateTime<Utc>, limit: usize) -> u64;
+}
+
 with_faults! { ConnectionStore {}
     fn create_connection(new: NewConnection, now: DateTime<Utc>) -> Connection;
     fn connection(id: &str) -> Option<Connection>;
     fn connection_by_key(key: ConnectionKey) -> Option<Connection>;
-    fn was_connection(id: &str) -> bool;
+    fn was_connection(organization: &str, id: &str) -> bool;
     fn connection_by_name(organization: &str, name: &str) -> Option<Connection>;
     fn connections(filter: ConnectionFilter, after: &str, limit: usize) -> Listed<Connection>;
     fn update_connection(
@@ -288,7 +304,7 @@ with_faults! { RunStore {
     fn cancel_run(id: &str, now: DateTime<Utc>) -> bool;
     fn run(id: &str) -> Option<Run>;
     fn active_run(connection: ConnectionKey) -> Option<Run>;
-    fn runs(connection: Option<ConnectionKey>, before: Option<String>, limit: usize) -> Listed<Run>;
+    fn runs(filter: RunFilter, before: Option<String>, limit: usize) -> Listed<Run>;
     fn append_log(run: &str, part: LogPart) -> ();
     fn run_log(
         run: &str, min_level: Level, after: i64, limit: usize

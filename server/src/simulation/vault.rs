@@ -12,7 +12,8 @@ use superfasttt_proto::error::ConnectorError;
 
 use super::port::Port;
 use super::world::{World, lock};
-use crate::credentials::Usable;
+use crate::credentials::{Usable, UsedFor};
+use crate::redact::Kept;
 use crate::store::connections::Connection;
 use crate::sync::port::CredentialSource;
 
@@ -85,7 +86,7 @@ impl CredentialSource for SimulatedVault {
         self: Arc<Self>,
         connection: &Connection,
         refused: Option<&Usable>,
-        _: bool,
+        _: UsedFor<'_>,
     ) -> Result<Option<Usable>, ConnectorError> {
         self.port.pass().await;
         if self.world.happens(|weather| weather.vault_fails) {
@@ -99,7 +100,7 @@ impl CredentialSource for SimulatedVault {
         self.port.pass().await;
         let kind = Kind::Oauth2(OAuthToken { access_token: token, ..OAuthToken::default() });
         let credential = Credential { kind: Some(kind), ..Credential::default() };
-        Ok(Some(Usable { credential, expires_at: None, got_at: None }))
+        Ok(Some(Usable { credential, expires_at: None, got_at: None, kept: Kept::default() }))
     }
 
     async fn refused(&self, connection: &Connection, _: &Usable, _: &ConnectorError) {

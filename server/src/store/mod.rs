@@ -5,6 +5,8 @@
 //! to a run carries the run's [`Fence`] and is refused with [`StoreError::Fenced`] once another claim was made;
 //! what must not be seen apart is one method and one transaction.
 
+pub mod api_tokens;
+pub mod audit;
 mod columns;
 pub mod connections;
 pub mod credentials;
@@ -38,7 +40,9 @@ use superfasttt_proto::control::v1::run::State;
 
 /// Everything that the service keeps.
 pub trait Store:
-    connections::ConnectionStore
+    api_tokens::ApiTokenStore
+    + audit::AuditStore
+    + connections::ConnectionStore
     + credentials::CredentialStore
     + documents::DocumentStore
     + feed::FeedStore
@@ -164,5 +168,10 @@ impl<T, K> Listed<T, K> {
         items.truncate(limit);
         let next = if more { items.last().map(key) } else { None };
         Self { items, next }
+    }
+
+    /// The same page of other things.
+    fn map<U>(self, map: impl FnMut(T) -> U) -> Listed<U, K> {
+        Listed { items: self.items.into_iter().map(map).collect(), next: self.next }
     }
 }

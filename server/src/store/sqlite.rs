@@ -32,11 +32,13 @@ static MIGRATIONS: LazyLock<Migrations<'static>> = LazyLock::new(|| {
             .down(include_str!("migrations/sqlite/0006_history.down.sql")),
         M::up(include_str!("migrations/sqlite/0007_credentials.up.sql"))
             .down(include_str!("migrations/sqlite/0007_credentials.down.sql")),
+        M::up(include_str!("migrations/sqlite/0008_access.up.sql"))
+            .down(include_str!("migrations/sqlite/0008_access.down.sql")),
     ])
 });
 
 /// How many migrations there are: the schema's number.
-const SCHEMA: i64 = 7;
+const SCHEMA: i64 = 8;
 
 /// How many reads may go on at once.
 const READERS: usize = 4;

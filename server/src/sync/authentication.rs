@@ -6,13 +6,16 @@ use superfasttt_proto::connector::v1::{Credential, Reason};
 use superfasttt_proto::error::ConnectorError;
 
 use super::port::CredentialSource;
-use crate::credentials::Usable;
+use crate::access::Purpose;
+use crate::credentials::{Usable, UsedFor};
 use crate::store::connections::Connection;
 
 /// The credential of a connection, call after call.
 pub struct Authentication {
     source: Arc<dyn CredentialSource>,
-    for_test: bool,
+    purpose: Purpose,
+    /// The run that it is for; empty: none.
+    run: String,
     /// What the last call was made with.
     held: Option<Usable>,
     /// What the source said had ended, since it last took one.
@@ -20,14 +23,14 @@ pub struct Authentication {
 }
 
 impl Authentication {
-    /// For a run, or for looking into the source.
-    pub fn new(source: Arc<dyn CredentialSource>) -> Self {
-        Self { source, for_test: false, held: None, refused: None }
+    /// For a run.
+    pub fn for_run(source: Arc<dyn CredentialSource>, run: String) -> Self {
+        Self { run, ..Self::new(source, Purpose::Run) }
     }
 
-    /// For finding out whose account it is.
-    pub fn for_test(source: Arc<dyn CredentialSource>) -> Self {
-        Self { for_test: true, ..Self::new(source) }
+    /// For this purpose.
+    pub fn new(source: Arc<dyn CredentialSource>, purpose: Purpose) -> Self {
+        Self { source, purpose, run: String::new(), held: None, refused: None }
     }
 
     /// What the next call is made with. `None`: the connector asks for nothing.
@@ -39,7 +42,8 @@ impl Authentication {
         connection: &Connection,
     ) -> Result<Option<Credential>, ConnectorError> {
         self.held = None;
-        self.held = self.source.clone().credential(connection, self.refused.as_ref(), self.for_test).await?;
+        let used_for = UsedFor { purpose: self.purpose, run: &self.run };
+        self.held = self.source.clone().credential(connection, self.refused.as_ref(), used_for).await?;
         Ok(self.held.as_ref().map(|held| held.credential.clone()))
     }
 

@@ -13,6 +13,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::envelope::{self, Fault, Hash};
 use super::unopened::Unopened;
+use crate::redact;
 use crate::store::item_errors::{ItemError, Target};
 use crate::store::raw_items::RawPut;
 
@@ -338,6 +339,7 @@ fn check_container(container: &Container) -> Result<(), String> {
 
 /// An item error as it is stored. Its texts are cut to what the contract allows.
 pub fn item_error(scope: &str, target: Target, with_descendants: bool, error: ConnectorError) -> ItemError {
+    let error = redact::error(error);
     ItemError {
         scope: scope.to_owned(),
         target,

@@ -10,7 +10,7 @@ use superfasttt_proto::connector::v1::{
 };
 use superfasttt_proto::error::ConnectorError;
 
-use crate::credentials::Usable;
+use crate::credentials::{Usable, UsedFor};
 use crate::store::connections::Connection;
 
 /// Messages of one streaming call.
@@ -28,8 +28,8 @@ pub struct StderrLine {
 /// Gives connections what they authenticate with.
 #[async_trait]
 pub trait CredentialSource: Send + Sync {
-    /// What a connector authenticates with, good for a while from now, and never `refused` again. `for_test`: also where it
-    /// is not known yet whose account it opens. `None`: the connector asks for nothing.
+    /// What a connector authenticates with, good for a while from now, and never `refused` again. For a test
+    /// also where it is not known yet whose account it opens. `None`: the connector asks for nothing.
     ///
     /// # Errors
     /// Of the closed reasons: who must act is theirs to say.
@@ -37,7 +37,7 @@ pub trait CredentialSource: Send + Sync {
         self: std::sync::Arc<Self>,
         connection: &Connection,
         refused: Option<&Usable>,
-        for_test: bool,
+        used_for: UsedFor<'_>,
     ) -> Result<Option<Usable>, ConnectorError>;
 
     /// The source takes `held` no more, and says that waiting or renewing does not help: a person has to act.

@@ -9,6 +9,7 @@ use tokio::sync::{Notify, watch};
 use super::change::cut;
 use super::port::StderrLine;
 use crate::clock::SharedClock;
+use crate::redact;
 use crate::store::runs::{LogLine, Run, RunCounts};
 use crate::telemetry;
 
@@ -76,7 +77,7 @@ impl Report {
 
     /// Tells how far the connector is.
     pub fn progress(&self, mut progress: Progress) {
-        progress.message = cut(progress.message, MAX_MESSAGE_BYTES);
+        progress.message = cut(redact::string(progress.message), MAX_MESSAGE_BYTES);
         self.live.send_modify(|live| live.progress = Some(progress));
     }
 
@@ -87,7 +88,9 @@ impl Report {
             level => level,
         };
         let fields = record.fields.into_iter().take(MAX_FIELDS);
-        let fields = fields.map(|(name, value)| (cut(name, 256), cut(value, 1024))).collect();
+        let fields =
+            fields.map(|(name, value)| (cut(redact::string(name), 256), cut(redact::string(value), 1024)));
+        let fields = fields.collect();
         self.push(level, "connector", record.message, fields);
     }
 
@@ -98,7 +101,8 @@ impl Report {
 
     /// A line of the engine's.
     pub fn log<const N: usize>(&self, level: Level, message: impl Into<String>, fields: [(&str, String); N]) {
-        let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let fields =
+            fields.into_iter().map(|(name, value)| (name.to_owned(), redact::string(value))).collect();
         self.push(level, "engine", message.into(), fields);
     }
 
@@ -117,7 +121,7 @@ impl Report {
             time: self.clock.now(),
             level,
             origin,
-            message: cut(message, MAX_MESSAGE_BYTES),
+            message: cut(redact::string(message), MAX_MESSAGE_BYTES),
             fields,
         };
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);

@@ -134,11 +134,12 @@ impl Runner {
             connection.connector.clone(),
         );
         let scope_errors = Vec::new();
+        let authentication = Authentication::for_run(credentials, context.run.clone());
         Self {
             context,
             connection,
             settings,
-            authentication: Authentication::new(credentials),
+            authentication,
             connectors,
             session: None,
             fetcher,

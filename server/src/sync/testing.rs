@@ -21,7 +21,7 @@ use super::{Limits, RunContext};
 use crate::clock::MockClock;
 use crate::config::Config;
 use crate::content::{ContentTotals, Pending};
-use crate::credentials::Usable;
+use crate::credentials::{Usable, UsedFor};
 use crate::store::SqliteStore;
 use crate::store::connections::Connection;
 use crate::store::suite::support::{self, Shared};
@@ -36,7 +36,7 @@ impl CredentialSource for NoCredentials {
         self: Arc<Self>,
         _: &Connection,
         _: Option<&Usable>,
-        _: bool,
+        _: UsedFor<'_>,
     ) -> Result<Option<Usable>, ConnectorError> {
         Ok(None)
     }

@@ -1,4 +1,4 @@
-//! The log on stderr, and beside it, where a collector is named, the spans that go there.
+//! The log on stderr, without the secrets that are in use, and beside it, where a collector is named, the spans that go there.
 
 use std::io::IsTerminal;
 
@@ -8,6 +8,7 @@ use tracing_subscriber::{EnvFilter, Layer};
 
 use super::traces::{self, Traces, TracesError};
 use crate::config::{LogConfig, LogFormat, TelemetryConfig};
+use crate::redact;
 
 /// Begins to log, and to send traces. Call it once, inside of the runtime.
 ///
@@ -17,7 +18,7 @@ pub fn start(log: &LogConfig, telemetry: &TelemetryConfig) -> Result<Option<Trac
     // `Config::load` has checked the filter.
     let filter = EnvFilter::try_new(&log.filter).unwrap_or_default();
     let lines = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
+        .with_writer(redact::stderr)
         .with_ansi(std::io::stderr().is_terminal());
     let lines = match log.format {
         LogFormat::Text => lines.boxed(),

@@ -204,6 +204,8 @@ table! {
         "How long an operation of the store took, waiting for its turn included; its count is the number of operations. outcome: ok, refused (fenced, taken, missing, in conflict), failed.";
     STORE_UP: Gauge [] "connectord_store_up",
         "1: what is read of the store for this page could be read. 0: it could not, and the gauges of the whole installation are from before.";
+    AUDIT_EVENTS_LOST: Counter [] "connectord_audit_events_lost_total",
+        "Events that are not in the audit log: it could not be written, or too many different ones came at a time.";
     TRACE_EXPORTS: Counter ["outcome"] "connectord_trace_exports_total",
         "Batches of spans that were sent to the collector. outcome: ok, failed. Only with telemetry.otlp_endpoint.";
     BUILD_INFO: Gauge ["version", "store"] "connectord_build_info",

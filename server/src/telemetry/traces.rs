@@ -2,12 +2,13 @@
 //! or away costs spans, which are dropped when the queue is full, and never holds up a run. The log hears of it once, and
 //! once more when it is back.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use opentelemetry::KeyValue;
-use opentelemetry::trace::TracerProvider;
+use opentelemetry::trace::{Status, TracerProvider};
+use opentelemetry::{Array, KeyValue, StringValue, Value};
 use opentelemetry_otlp::{ExporterBuildError, WithExportConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
@@ -20,6 +21,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use super::metrics::TRACE_EXPORTS;
 use crate::config::TelemetryConfig;
+use crate::redact;
 
 /// How long a batch may take to be taken.
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -108,6 +110,7 @@ struct Exporter {
 impl SpanExporter for Exporter {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
         let inner = self.inner.clone();
+        let batch = batch.into_iter().map(without_secrets).collect();
         // The batch's own thread has no timers and no sockets.
         let sending = self.runtime.spawn(async move {
             let sent = tokio::time::timeout(EXPORT_TIMEOUT, inner.export(batch)).await;
@@ -142,4 +145,31 @@ impl SpanExporter for Exporter {
     fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
         self.inner.shutdown_with_timeout(timeout)
     }
+}
+
+/// The span without the secrets that are in use.
+fn without_secrets(mut span: SpanData) -> SpanData {
+    let text = |text: &mut StringValue| {
+        if let Cow::Owned(redacted) = redact::text(text.as_str()) {
+            *text = redacted.into();
+        }
+    };
+    let attributes = |attributes: &mut Vec<KeyValue>| {
+        for attribute in attributes {
+            match &mut attribute.value {
+                Value::String(value) => text(value),
+                Value::Array(Array::String(values)) => values.iter_mut().for_each(text),
+                _ => {}
+            }
+        }
+    };
+    attributes(&mut span.attributes);
+    for event in &mut span.events.events {
+        event.name = redact::string(std::mem::take(&mut event.name).into_owned()).into();
+        attributes(&mut event.attributes);
+    }
+    if let Status::Error { description } = &mut span.status {
+        *description = redact::string(std::mem::take(description).into_owned()).into();
+    }
+    span
 }

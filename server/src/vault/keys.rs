@@ -9,6 +9,8 @@ use ring::hkdf;
 use ring::rand::{SecureRandom, SystemRandom};
 use zeroize::Zeroizing;
 
+use crate::redact::{self, Kept};
+
 /// Bytes of a key.
 const KEY_BYTES: usize = 32;
 /// Most keys of a ring: who rotates weekly has ten years.
@@ -98,6 +100,8 @@ pub enum KeyRingError {
 #[derive(Debug)]
 pub struct KeyRing {
     keys: Vec<Key>,
+    /// While it is there, none of them is written anywhere.
+    _kept: Kept,
 }
 
 impl KeyRing {
@@ -120,7 +124,12 @@ impl KeyRing {
                 keys.push(key);
             }
         }
-        if keys.is_empty() { Err(KeyRingError::Empty) } else { Ok(Self { keys }) }
+        if keys.is_empty() {
+            return Err(KeyRingError::Empty);
+        }
+        let bytes: Vec<&[u8]> = keys.iter().map(|key| key.bytes.as_slice()).collect();
+        let kept = redact::keep(&bytes);
+        Ok(Self { keys, _kept: kept })
     }
 
     /// The key that seals.

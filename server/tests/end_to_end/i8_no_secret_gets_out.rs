@@ -1,11 +1,20 @@
-//! I8, as far as there are secrets yet: the API's token and the connectors' tokens show nowhere.
+//! I8: no secret is in a log, an answer, a page or what is stored, whoever says it and in whatever form.
 
 use std::fs;
+use std::path::Path;
 
-use superfasttt_proto::control::v1::{ListRunLogsRequest, ListRunsRequest};
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE};
+use prost::Message;
+use serde_json::json;
+use superfasttt_proto::control::v1::{
+    DiscoverResourcesRequest, GetServerInfoRequest, ListConnectionsRequest, ListConnectorsRequest,
+    ListItemErrorsRequest, ListRunLogsRequest, ListRunsRequest, TestConnectionRequest,
+    discover_resources_request, test_connection_request,
+};
 use tonic::Code;
 
-use crate::support::{Client, SCRIPTED, Server, complete, doc, fail};
+use crate::support::{Client, KEYED, SCRIPTED, Server, complete, doc, fail};
 
 const TOKEN: &str = "kR7vQ2xN9sLd4TzW";
 
@@ -69,4 +78,184 @@ async fn i8_tokens_are_in_no_log_answer_or_environment() {
     let holds = |text: &str| stored.windows(text.len()).any(|bytes| bytes == text.as_bytes());
     assert!(holds("text of a 1"), "what is stored can be looked through");
     assert!(!holds(TOKEN) && !holds(connector_token));
+}
+
+/// A secret of each kind that there is, with characters that every encoding changes.
+const SERVER_TOKEN: &str = "srv/T0ken+Canary=7fQ2xN9s";
+const API_KEY: &str = "ap1/K\"ey+Canary\\%41=Zt5=";
+const SETTING: &str = "s3t ting/Canary+é\"=W81=";
+const VAULT_KEY: [u8; 32] = *b"\x00vault-key-canary?>~\xff\xfe0123456789";
+
+/// What a connector might print of a secret, with what must be seen of it nowhere.
+fn printed(secret: &[u8]) -> Vec<(String, String)> {
+    let mut printed = Vec::new();
+    for before in ["", "u", "u:"] {
+        let all = [before.as_bytes(), secret].concat();
+        // What surely is of the secret's bytes alone.
+        let (first, end) = ((before.len() * 8).div_ceil(6), all.len() * 8 / 6);
+        for alphabet in [&STANDARD, &STANDARD_NO_PAD, &URL_SAFE] {
+            let text = alphabet.encode(&all);
+            let core = text[first..end].to_owned();
+            printed.push((text, core));
+        }
+    }
+    let Ok(text) = std::str::from_utf8(secret) else { return printed };
+    let percent = |upper: bool| -> String {
+        let one = |byte: &u8| match byte {
+            _ if byte.is_ascii_alphanumeric() => char::from(*byte).to_string(),
+            _ if upper => format!("%{byte:02X}"),
+            _ => format!("%{byte:02x}"),
+        };
+        secret.iter().map(one).collect()
+    };
+    let json = serde_json::to_string(text).unwrap();
+    let json = json[1..json.len() - 1].to_owned();
+    for whole in [text.to_owned(), percent(true), percent(false), json.replace('/', "\\/"), json] {
+        printed.push((whole.clone(), whole));
+    }
+    printed
+}
+
+fn secrets() -> [&'static [u8]; 4] {
+    [SERVER_TOKEN.as_bytes(), API_KEY.as_bytes(), SETTING.as_bytes(), &VAULT_KEY]
+}
+
+/// Where one of these is, if anywhere.
+fn leak(needles: &[String], text: &[u8]) -> Option<String> {
+    let holds = |needle: &&String| text.windows(needle.len()).any(|part| part == needle.as_bytes());
+    needles.iter().find(holds).cloned()
+}
+
+/// All files of a folder, and of those in it.
+fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        let path = entry.path();
+        if entry.file_type().unwrap().is_dir() {
+            all.extend(files(&path));
+        } else if entry.file_type().unwrap().is_file() {
+            all.push((path.display().to_string(), fs::read(&path).unwrap()));
+        }
+    }
+    all
+}
+
+#[tokio::test]
+async fn i8_what_a_hostile_connector_says_gets_nowhere() {
+    for format in ["text", "json"] {
+        let server = Server::builder()
+            .with("SERVER__TOKEN", SERVER_TOKEN)
+            .with("VAULT__KEYS", STANDARD.encode(VAULT_KEY))
+            .with("LOG__FILTER", "debug")
+            .with("LOG__FORMAT", format)
+            .start()
+            .await;
+        hostile(&server).await;
+    }
+}
+
+async fn hostile(server: &Server) {
+    let client = &server.client;
+    // As much as is kept of a message, one secret to a message.
+    let said: Vec<String> = secrets()
+        .into_iter()
+        .map(|secret| printed(secret).into_iter().map(|(text, _)| text + " ").collect())
+        .collect();
+    let script = server.script();
+    let id = client.create_paused(KEYED, json!({"script": script.path(), "secret": SETTING})).await;
+    let mut steps = vec![doc("a", "1")];
+    for (number, text) in said.iter().enumerate() {
+        steps.push(json!({"stderr": text}));
+        steps.push(json!({"stderr": format!("ERROR {{\"error\": {text:?}}}")}));
+        steps.push(json!({"log": {"level": "WARN", "message": text}}));
+        steps.push(json!({"progress": {"message": text}}));
+        steps.push(
+            json!({"item_error": {"id": format!("i{number}"), "reason": "ACCESS_DENIED", "message": text}}),
+        );
+    }
+    let failures = said.iter().map(|text| json!({"fail": {"reason": "ACCESS_DENIED", "message": text}}));
+    let failures: Vec<_> = failures.collect();
+    let scope_error = json!({"scope_error": {"reason": "ACCESS_DENIED", "message": said[1]}});
+    script.next_pulls([
+        [steps, vec![complete("1")]].concat(),
+        vec![failures[0].clone()],
+        vec![failures[1].clone()],
+        vec![failures[2].clone()],
+        vec![failures[3].clone()],
+        vec![scope_error],
+        vec![json!({"stderr": said[1]}), json!({"stderr": said[2]}), json!({"exit": 3})],
+    ]);
+    let checks =
+        said.iter().map(|text| json!({"name": "c", "outcome": "warning", "message": text, "fix": text}));
+    let resources = said.iter().map(|text| json!({"id": text, "name": text, "kind": text}));
+    script.answers(checks.collect(), json!({"": resources.collect::<Vec<_>>()}));
+    script.source(json!({"accounts": {API_KEY: format!("account {}", said[1])}}));
+    client.enter(&id, &[("key", API_KEY)]).await.unwrap();
+
+    let mut answers: Vec<(&str, Vec<u8>)> = Vec::new();
+    let mut runs = vec![client.sync(&id).await];
+    for _ in 0..6 {
+        runs.push(client.sync(&id).await);
+    }
+    let target = test_connection_request::Target::Connection(id.clone());
+    let request = TestConnectionRequest { target: Some(target), ..Default::default() };
+    let tested = client.connections().test_connection(request).await.unwrap().into_inner();
+    assert!(format!("{tested:?}").contains("[redacted]"));
+    answers.push(("test", tested.encode_to_vec()));
+    let target = discover_resources_request::Target::Connection(id.clone());
+    let request = DiscoverResourcesRequest { target: Some(target), ..Default::default() };
+    let found = client.connections().discover_resources(request).await.unwrap().into_inner();
+    assert!(format!("{found:?}").contains("[redacted]"));
+    answers.push(("resources", found.encode_to_vec()));
+    for run in &runs {
+        answers.push(("run", run.encode_to_vec()));
+        let request = ListRunLogsRequest { run: run.id.clone(), page_size: 1000, ..Default::default() };
+        let log = client.runs().list_run_logs(request).await.unwrap().into_inner();
+        assert!(!log.records.is_empty());
+        answers.push(("run log", log.encode_to_vec()));
+    }
+    let told = |run: &superfasttt_proto::control::v1::Run| format!("{run:?}").contains("[redacted]");
+    assert!(runs[1..].iter().any(told), "{runs:?}");
+    let request = ListItemErrorsRequest { connection: id.clone(), page_size: 100, ..Default::default() };
+    let errors = client.runs().list_item_errors(request).await.unwrap().into_inner();
+    assert!(format!("{errors:?}").contains("[redacted]"), "{errors:?}");
+    answers.push(("item errors", errors.encode_to_vec()));
+    let shown = client.connections().list_connections(ListConnectionsRequest::default()).await.unwrap();
+    answers.push(("connections", shown.into_inner().encode_to_vec()));
+    answers.push(("credential", client.credential(&id).await.encode_to_vec()));
+    answers.push(("scope", client.scope(&id, "").await.encode_to_vec()));
+    for entry in client.entries(&id).await {
+        answers.push(("feed", entry.encode_to_vec()));
+    }
+    let shown = client.catalog().list_connectors(ListConnectorsRequest::default()).await.unwrap();
+    answers.push(("connectors", shown.into_inner().encode_to_vec()));
+    let shown = client.admin().get_server_info(GetServerInfoRequest::default()).await.unwrap();
+    answers.push(("server", shown.into_inner().encode_to_vec()));
+    let (status, metrics) =
+        client.http("/metrics", &format!("Authorization: Bearer {SERVER_TOKEN}\r\n")).await;
+    assert_eq!(status, 200);
+    answers.push(("metrics", metrics.into_bytes()));
+    // What is asked for with a secret as its name is not there, and is not repeated.
+    let asked = superfasttt_proto::control::v1::GetRunRequest { run: SERVER_TOKEN.to_owned() };
+    let missing = client.runs().get_run(asked).await.unwrap_err();
+    answers.push(("status", [missing.message().as_bytes(), missing.details()].concat()));
+
+    let log = server.log();
+    assert!(log.matches("[redacted]").count() > 20, "the connector was heard");
+    answers.push(("log", log.into_bytes()));
+    let needles_of =
+        |secret: &[u8]| printed(secret).into_iter().map(|(_, needle)| needle).collect::<Vec<_>>();
+    let needles: Vec<String> = secrets().into_iter().flat_map(needles_of).collect();
+    for (place, answer) in &answers {
+        assert_eq!(leak(&needles, answer), None, "in {place}: {}", String::from_utf8_lossy(answer));
+    }
+    // The settings of a connection are stored as they are (docs/redaction.md); nothing else is.
+    let needles: Vec<String> =
+        secrets().into_iter().filter(|secret| *secret != SETTING.as_bytes()).flat_map(needles_of).collect();
+    let stored = server.stored().await;
+    assert!(leak(&["text of a 1".to_owned()], &stored).is_some(), "what is stored can be looked through");
+    assert_eq!(leak(&needles, &stored), None, "in the database");
+    for (name, bytes) in files(&server.folder().join("data")) {
+        assert_eq!(leak(&needles, &bytes), None, "in {name}");
+    }
 }

@@ -47,7 +47,8 @@ pub fn assemble_connectors(folder: &Path) {
     for (id, auth) in auth {
         let mut manifest: Value = serde_json::from_slice(&fs::read(&scripted).unwrap()).unwrap();
         manifest["auth"] = auth;
-        manifest["capabilities"] = capabilities(&["incremental"]);
+        manifest["capabilities"] = capabilities(&["incremental", "discover"]);
+        manifest["settings"]["properties"]["secret"] = json!({"type": "string", "x-secret": true});
         add_scripted(folder, id, manifest);
     }
     let manifest = fs::read(repository.join("server/tests/ledger/manifest.json")).unwrap();

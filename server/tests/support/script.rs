@@ -20,6 +20,8 @@ pub struct Script {
     content: Mutex<Map<String, Value>>,
     normalize: Mutex<Value>,
     source: Mutex<Value>,
+    checks: Mutex<Value>,
+    resources: Mutex<Value>,
 }
 
 impl Script {
@@ -33,6 +35,8 @@ impl Script {
             content: Mutex::default(),
             normalize: Mutex::new(json!({})),
             source: Mutex::new(json!({})),
+            checks: Mutex::new(json!([])),
+            resources: Mutex::new(json!({})),
         };
         script.write();
         script
@@ -82,6 +86,13 @@ impl Script {
     /// each opens: `{"refuses": {..}, "accounts": {..}}`.
     pub fn source(&self, source: Value) {
         *self.source.lock().unwrap() = source;
+        self.write();
+    }
+
+    /// The checks of TestConnection from here on, and the resources of Discover by their parent.
+    pub fn answers(&self, checks: Value, resources: Value) {
+        *self.checks.lock().unwrap() = checks;
+        *self.resources.lock().unwrap() = resources;
         self.write();
     }
 
@@ -143,6 +154,8 @@ impl Script {
             "content": *self.content.lock().unwrap(),
             "normalize": *self.normalize.lock().unwrap(),
             "source": *self.source.lock().unwrap(),
+            "checks": *self.checks.lock().unwrap(),
+            "resources": *self.resources.lock().unwrap(),
         });
         // The connector reads at every call: it must never see half of a file.
         let draft = self.folder.join("draft");

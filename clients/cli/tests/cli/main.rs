@@ -10,4 +10,5 @@ mod renormalize;
 mod runs;
 mod support;
 mod sync_wait;
+mod tls;
 mod watch;

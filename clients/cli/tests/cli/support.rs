@@ -49,7 +49,7 @@ impl Server {
 pub fn command(url: &str, line: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_connectorctl"));
     command.args(["--server", url]).args(line.split(' '));
-    for name in ["TOKEN", "SERVER", "ORGANIZATION", "CA_FILE"] {
+    for name in ["TOKEN", "SERVER", "ORGANIZATION", "CA_FILE", "CLIENT_CERT", "CLIENT_KEY"] {
         command.env_remove(format!("CONNECTORCTL_{name}"));
     }
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);

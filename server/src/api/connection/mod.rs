@@ -14,10 +14,12 @@ use superfasttt_proto::control::v1::run::Trigger;
 use superfasttt_proto::control::v1::*;
 use tonic::{Request, Response, Status};
 
-use self::request::{DEFAULT_ORGANIZATION, check_name, check_settings, fault, organization, refuse};
+use self::request::{check_name, check_settings, fault, organization, refuse};
 pub(in crate::api) use self::request::{check_organization, revision};
+use super::bounds::{owner, within};
 use super::error::ApiError;
 use super::{Api, convert, page};
+use crate::access::{Caller, Purpose};
 use crate::catalog::{AuthKind, apply_defaults, without_secrets};
 use crate::schedule::new_id;
 use crate::schedule::times::Due;
@@ -40,12 +42,15 @@ impl ConnectionService for Api {
         &self,
         request: Request<CreateConnectionRequest>,
     ) -> Result<Response<CreateConnectionResponse>, Status> {
-        let request = request.into_inner();
+        let (caller, mut request) = Caller::of(request)?;
+        let asked = request.connection.get_or_insert_default();
+        // The same request of another organisation is another request.
+        asked.organization = within(&caller, &asked.organization)?;
         let hash = digest(&SHA256, &prost::Message::encode_to_vec(&request)).as_ref().to_vec();
         let asked = request.connection.unwrap_or_default();
         let now = self.clock.now();
         let mut faults = Vec::new();
-        let organization = organization(&asked.organization, &mut faults);
+        let organization = organization(&caller, &asked.organization, &mut faults)?;
         check_name(&asked.name, &mut faults);
         if request.request_id.len() > MAX_REQUEST_ID_BYTES {
             faults.push(fault("request_id", "must be at most 64 bytes"));
@@ -73,6 +78,8 @@ impl ConnectionService for Api {
             request: (!request.request_id.is_empty()).then_some((request.request_id, hash)),
         };
         let made = self.store.create_connection(new, now).await.map_err(ApiError::from)?;
+        caller.concerns(&made);
+        caller.tells(|detail| detail.name.clone_from(&made.name));
         Ok(Response::new(CreateConnectionResponse { connection: Some(self.show(&made).await?) }))
     }
 
@@ -80,7 +87,8 @@ impl ConnectionService for Api {
         &self,
         request: Request<GetConnectionRequest>,
     ) -> Result<Response<GetConnectionResponse>, Status> {
-        let found = self.connection(&request.into_inner().connection).await?;
+        let (caller, request) = Caller::of(request)?;
+        let found = self.connection(&caller, &request.connection).await?;
         Ok(Response::new(GetConnectionResponse { connection: Some(self.show(&found).await?) }))
     }
 
@@ -88,14 +96,13 @@ impl ConnectionService for Api {
         &self,
         request: Request<ListConnectionsRequest>,
     ) -> Result<Response<ListConnectionsResponse>, Status> {
-        let request = request.into_inner();
+        let (caller, request) = Caller::of(request)?;
         let limit = page::size(request.page_size)?;
-        let filters = ["connections", &request.organization, &request.connector];
+        let organization = within(&caller, &request.organization)?;
+        let filters = ["connections", &organization, &request.connector];
         let after = page::key(&filters, &request.page_token)?.unwrap_or_default();
-        let filter = ConnectionFilter {
-            organization: request.organization.clone(),
-            connector: request.connector.clone(),
-        };
+        let filter =
+            ConnectionFilter { organization: organization.clone(), connector: request.connector.clone() };
         let listed = self.store.connections(filter, &after, limit).await.map_err(ApiError::from)?;
         let mut connections = Vec::with_capacity(listed.items.len());
         for found in &listed.items {
@@ -109,12 +116,12 @@ impl ConnectionService for Api {
         &self,
         request: Request<UpdateConnectionRequest>,
     ) -> Result<Response<UpdateConnectionResponse>, Status> {
-        let request = request.into_inner();
+        let (caller, request) = Caller::of(request)?;
         let asked = request.connection.unwrap_or_default();
         let mask = request.update_mask.unwrap_or_default().paths;
         let revision = revision(&asked.etag, "connection.etag")?;
         let (changed, raw_epoch) = loop {
-            let found = self.connection(&asked.id).await.map_err(|error| match error {
+            let found = self.connection(&caller, &asked.id).await.map_err(|error| match error {
                 ApiError::Invalid(_) => ApiError::field("connection.id", "is required: the server's id"),
                 error => error,
             })?;
@@ -128,6 +135,7 @@ impl ConnectionService for Api {
                 changed => break (changed.map_err(ApiError::from)?, found.raw_epoch),
             }
         };
+        caller.tells(|detail| detail.fields = mask);
         if changed.raw_epoch != raw_epoch {
             self.scheduler.spawn_trim_raw_items();
         }
@@ -138,8 +146,9 @@ impl ConnectionService for Api {
         &self,
         request: Request<DeleteConnectionRequest>,
     ) -> Result<Response<DeleteConnectionResponse>, Status> {
-        let request = request.into_inner();
-        let found = self.connection(&request.connection).await?;
+        let (caller, request) = Caller::of(request)?;
+        let found = self.connection(&caller, &request.connection).await?;
+        caller.tells(|detail| detail.name.clone_from(&found.name));
         let revision = revision(&request.etag, "etag")?;
         let deleting =
             self.store.begin_deletion(&found.id, revision, self.clock.now()).await.map_err(ApiError::from)?;
@@ -150,10 +159,11 @@ impl ConnectionService for Api {
         &self,
         request: Request<TestConnectionRequest>,
     ) -> Result<Response<TestConnectionResponse>, Status> {
-        let target = match request.into_inner().target {
-            Some(test_connection_request::Target::Connection(id)) => self.connection(&id).await?,
+        let (caller, request) = Caller::of(request)?;
+        let target = match request.target {
+            Some(test_connection_request::Target::Connection(id)) => self.connection(&caller, &id).await?,
             Some(test_connection_request::Target::Draft(draft)) => {
-                let draft = self.draft(draft)?;
+                let draft = self.draft(&caller, draft)?;
                 let mut faults = Vec::new();
                 if let Some(manifest) = self.manifest(&draft.connector, &mut faults) {
                     check_settings(&manifest, &draft.settings, &mut faults);
@@ -175,10 +185,10 @@ impl ConnectionService for Api {
         &self,
         request: Request<DiscoverResourcesRequest>,
     ) -> Result<Response<DiscoverResourcesResponse>, Status> {
-        let request = request.into_inner();
+        let (caller, request) = Caller::of(request)?;
         let target = match request.target {
-            Some(discover_resources_request::Target::Connection(id)) => self.connection(&id).await?,
-            Some(discover_resources_request::Target::Draft(draft)) => self.draft(draft)?,
+            Some(discover_resources_request::Target::Connection(id)) => self.connection(&caller, &id).await?,
+            Some(discover_resources_request::Target::Draft(draft)) => self.draft(&caller, draft)?,
             None => return Err(ApiError::field("target", "is required: connection or draft").into()),
         };
         let mut faults = Vec::new();
@@ -199,7 +209,7 @@ impl ConnectionService for Api {
             page_token: request.page_token,
         };
         let (session, settings) = self.session(&target).await?;
-        let mut authentication = Authentication::new(self.credentials.clone());
+        let mut authentication = Authentication::new(self.credentials.clone(), Purpose::Discover);
         let answer = authentication.call(&target, |credential| {
             let (session, settings) = (session.clone(), Some(settings.clone()));
             let asked = contract::DiscoverRequest { settings, credential, ..asked.clone() };
@@ -216,15 +226,16 @@ impl ConnectionService for Api {
         &self,
         request: Request<EnableConnectionRequest>,
     ) -> Result<Response<EnableConnectionResponse>, Status> {
-        let id = request.into_inner().connection;
-        let waits = self.waits_for_credential(&self.connection(&id).await?).await?;
+        let (caller, request) = Caller::of(request)?;
+        let found = self.connection(&caller, &request.connection).await?;
+        let waits = self.waits_for_credential(&found).await?;
         let due = Due { at: self.clock.now(), cause: Trigger::Settings, full: false };
         let change = ConnectionChange {
             disabled: Some(false),
             next: Some(waits.is_none().then_some(due)),
             ..ConnectionChange::default()
         };
-        let changed = self.switch(&id, |stored| stored.disabled, change).await?;
+        let changed = self.switch(&caller, &request.connection, |stored| stored.disabled, change).await?;
         Ok(Response::new(EnableConnectionResponse { connection: Some(changed) }))
     }
 
@@ -232,10 +243,11 @@ impl ConnectionService for Api {
         &self,
         request: Request<DisableConnectionRequest>,
     ) -> Result<Response<DisableConnectionResponse>, Status> {
-        let id = request.into_inner().connection;
+        let (caller, request) = Caller::of(request)?;
+        let id = request.connection;
         let change = ConnectionChange { disabled: Some(true), ..ConnectionChange::default() };
-        let changed = self.switch(&id, |stored| !stored.disabled, change).await?;
-        let key = self.connection(&id).await?.key;
+        let changed = self.switch(&caller, &id, |stored| !stored.disabled, change).await?;
+        let key = self.connection(&caller, &id).await?.key;
         if let Some(run) = self.store.active_run(key).await.map_err(ApiError::from)? {
             self.store.cancel_run(&run.id, self.clock.now()).await.map_err(ApiError::from)?;
         }
@@ -247,7 +259,8 @@ impl ConnectionService for Api {
         request: Request<PauseConnectionRequest>,
     ) -> Result<Response<PauseConnectionResponse>, Status> {
         let change = ConnectionChange { paused: Some(true), ..ConnectionChange::default() };
-        let changed = self.switch(&request.into_inner().connection, |stored| !stored.paused, change).await?;
+        let (caller, request) = Caller::of(request)?;
+        let changed = self.switch(&caller, &request.connection, |stored| !stored.paused, change).await?;
         Ok(Response::new(PauseConnectionResponse { connection: Some(changed) }))
     }
 
@@ -256,7 +269,8 @@ impl ConnectionService for Api {
         request: Request<ResumeConnectionRequest>,
     ) -> Result<Response<ResumeConnectionResponse>, Status> {
         let change = ConnectionChange { paused: Some(false), ..ConnectionChange::default() };
-        let changed = self.switch(&request.into_inner().connection, |stored| stored.paused, change).await?;
+        let (caller, request) = Caller::of(request)?;
+        let changed = self.switch(&caller, &request.connection, |stored| stored.paused, change).await?;
         Ok(Response::new(ResumeConnectionResponse { connection: Some(changed) }))
     }
 
@@ -271,11 +285,8 @@ impl ConnectionService for Api {
         &self,
         request: Request<ResolveConnectionRequest>,
     ) -> Result<Response<ResolveConnectionResponse>, Status> {
-        let request = request.into_inner();
-        let organization = match request.organization.as_str() {
-            "" => DEFAULT_ORGANIZATION,
-            organization => organization,
-        };
+        let (caller, request) = Caller::of(request)?;
+        let organization = owner(&caller, &request.organization)?;
         let name = match request.by {
             Some(resolve_connection_request::By::Name(name)) => name,
             Some(resolve_connection_request::By::Category(_)) => {
@@ -283,7 +294,7 @@ impl ConnectionService for Api {
             }
             None => return Err(ApiError::field("by", "is required: name or category").into()),
         };
-        let found = self.store.connection_by_name(organization, &name).await.map_err(ApiError::from)?;
+        let found = self.store.connection_by_name(&organization, &name).await.map_err(ApiError::from)?;
         let found = found.ok_or_else(|| ApiError::not_found("connection", &name))?;
         Ok(Response::new(ResolveConnectionResponse { connection: Some(self.show(&found).await?) }))
     }
@@ -374,7 +385,7 @@ impl Api {
         target: &Stored,
     ) -> Result<contract::TestConnectionResponse, ApiError> {
         let (session, settings) = self.session(target).await?;
-        let mut authentication = Authentication::for_test(self.credentials.clone());
+        let mut authentication = Authentication::new(self.credentials.clone(), Purpose::Test);
         let answer = authentication.call(target, |credential| {
             let (session, settings) = (session.clone(), Some(settings.clone()));
             let contract_revision = CONTRACT_REVISION;
@@ -391,11 +402,12 @@ impl Api {
     /// Makes a change unless it is made already.
     async fn switch(
         &self,
+        caller: &Caller,
         id: &str,
         applies: fn(&Stored) -> bool,
         change: ConnectionChange,
     ) -> Result<Connection, ApiError> {
-        let mut found = self.connection(id).await?;
+        let mut found = self.connection(caller, id).await?;
         if found.deleting_at.is_some() {
             return Err(ApiError::Precondition("the connection is being deleted".to_owned()));
         }

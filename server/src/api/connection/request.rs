@@ -7,16 +7,15 @@ use superfasttt_proto::control::v1::Connection;
 use superfasttt_proto::control::v1::run::Trigger;
 
 use super::schedule;
+use crate::access::Caller;
 use crate::api::Api;
+use crate::api::bounds::owner;
 use crate::api::error::ApiError;
 use crate::catalog::{Manifest, apply_defaults, validate_settings};
 use crate::schedule::new_id;
 use crate::schedule::times::Due;
 use crate::store::connections::{Connection as Stored, ConnectionChange, Schedule as StoredSchedule};
 use crate::sync::json::from_struct;
-
-/// The organisation of those who name none.
-pub const DEFAULT_ORGANIZATION: &str = "default";
 
 impl Api {
     /// What the fields of a mask change.
@@ -112,9 +111,9 @@ impl Api {
     }
 
     /// A connection that is not saved.
-    pub(super) fn draft(&self, draft: Connection) -> Result<Stored, ApiError> {
+    pub(super) fn draft(&self, caller: &Caller, draft: Connection) -> Result<Stored, ApiError> {
         let mut faults = Vec::new();
-        let organization = organization(&draft.organization, &mut faults);
+        let organization = organization(caller, &draft.organization, &mut faults)?;
         self.manifest(&draft.connector, &mut faults);
         refuse(faults)?;
         let now = self.clock.now();
@@ -186,13 +185,18 @@ pub(super) fn check_name(name: &str, faults: &mut Vec<(String, String)>) {
     }
 }
 
-/// The organisation that was asked for, else the default one.
-pub(super) fn organization(organization: &str, faults: &mut Vec<(String, String)>) -> String {
-    if organization.is_empty() {
-        return DEFAULT_ORGANIZATION.to_owned();
-    }
-    check_organization("connection.organization", organization, faults);
-    organization.to_owned()
+/// The organisation that was asked for, else the caller's own, else the default one.
+///
+/// # Errors
+/// It is not the caller's.
+pub(super) fn organization(
+    caller: &Caller,
+    organization: &str,
+    faults: &mut Vec<(String, String)>,
+) -> Result<String, ApiError> {
+    let organization = owner(caller, organization)?;
+    check_organization("connection.organization", &organization, faults);
+    Ok(organization)
 }
 
 /// Checks an organisation's name.

@@ -13,6 +13,7 @@ use superfasttt_proto::control::v1::{
 };
 use superfasttt_proto::error::ConnectorError;
 
+use crate::access::Caller;
 use crate::api::error::ApiError;
 use crate::api::{Api, convert};
 use crate::credentials::authorize::{Answer, Ask, BeginError, Look, Refusal, Shown, TryIt};
@@ -26,9 +27,10 @@ const LONGEST_WAIT_S: i64 = 60;
 impl Api {
     pub(super) async fn begin_authorization(
         &self,
+        caller: &Caller,
         request: StartAuthorizationRequest,
     ) -> Result<StartAuthorizationResponse, ApiError> {
-        let connection = self.connection(&request.connection).await?;
+        let connection = self.connection(caller, &request.connection).await?;
         let manifest = self.manifest_of(&connection)?;
         let given = |text: String| (!text.is_empty()).then_some(text);
         let ask = Ask {
@@ -48,6 +50,7 @@ impl Api {
 
     pub(super) async fn end_authorization(
         &self,
+        caller: &Caller,
         request: CompleteAuthorizationRequest,
     ) -> Result<CompleteAuthorizationResponse, ApiError> {
         let given = |text: String| (!text.is_empty()).then_some(text);
@@ -63,6 +66,9 @@ impl Api {
         if answer.code.is_none() && answer.error.is_none() {
             return Err(ApiError::field("code", "is required, where the provider answered with no error"));
         }
+        // Before it is taken: another organisation's is not there.
+        let whose = self.authorizations.whose(&answer.state).await?;
+        self.seen(caller, whose)?;
         let answered = self.authorizations.answer(answer, &Shown::State, self.trial()).await;
         answered.result?;
         let connection = answered.connection.ok_or(Refusal::Gone)?;
@@ -71,6 +77,7 @@ impl Api {
 
     pub(super) async fn look_at_authorization(
         &self,
+        caller: &Caller,
         request: GetAuthorizationRequest,
     ) -> Result<GetAuthorizationResponse, ApiError> {
         if request.authorization.is_empty() {
@@ -81,8 +88,8 @@ impl Api {
             Duration::try_from(wait).ok().filter(|wait| wait.as_secs() <= LONGEST_WAIT_S.unsigned_abs());
         let wait = wait.ok_or_else(|| ApiError::field("wait", "must be 0 to 60 s"))?;
         let found = self.authorizations.look(&request.authorization, wait).await?;
-        let (look, connection) =
-            found.ok_or_else(|| ApiError::not_found("authorization", &request.authorization))?;
+        let (look, connection) = found.map_or((Look::Pending, None), |(look, found)| (look, Some(found)));
+        let connection = self.seen(caller, connection)?;
         let (state, message) = match look {
             Look::Pending => (State::Pending, String::new()),
             Look::Succeeded => (State::Succeeded, String::new()),
@@ -90,6 +97,18 @@ impl Api {
             Look::Expired(message) => (State::Expired, message),
         };
         Ok(GetAuthorizationResponse { state: state.into(), message, connection: connection.id })
+    }
+
+    /// The connection of an authorization, as this caller sees it.
+    fn seen(&self, caller: &Caller, whose: Option<Connection>) -> Result<Connection, ApiError> {
+        let not_found = || ApiError::NotFound { kind: "authorization", id: String::new() };
+        let connection = whose.ok_or_else(not_found)?;
+        if !caller.sees(&connection.organization) {
+            caller.denied_other_organization("connection", &connection.id);
+            return Err(not_found());
+        }
+        caller.concerns(&connection);
+        Ok(connection)
     }
 
     /// Tries connections whose account was connected a moment ago.

@@ -12,6 +12,7 @@ use tonic::{Request, Response, Status};
 use super::Api;
 use super::connection::has_failed;
 use super::error::ApiError;
+use crate::access::Caller;
 use crate::catalog::AuthKind;
 use crate::credentials::entered;
 use crate::store::connections::Connection;
@@ -22,8 +23,8 @@ impl CredentialService for Api {
         &self,
         request: Request<SetCredentialRequest>,
     ) -> Result<Response<SetCredentialResponse>, Status> {
-        let SetCredentialRequest { connection, credential } = request.into_inner();
-        let connection = self.connection(&connection).await?;
+        let (caller, SetCredentialRequest { connection, credential }) = Caller::of(request)?;
+        let connection = self.connection(&caller, &connection).await?;
         if connection.deleting_at.is_some() {
             return Err(ApiError::Precondition("the connection is being deleted".to_owned()).into());
         }
@@ -64,7 +65,8 @@ impl CredentialService for Api {
         &self,
         request: Request<RevokeCredentialRequest>,
     ) -> Result<Response<RevokeCredentialResponse>, Status> {
-        let connection = self.connection(&request.into_inner().connection).await?;
+        let (caller, request) = Caller::of(request)?;
+        let connection = self.connection(&caller, &request.connection).await?;
         let told = self.credentials.revoke(&connection).await.map_err(ApiError::from)?;
         // A run under way has the access token in its hands.
         if let Some(run) = self.store.active_run(connection.key).await.map_err(ApiError::from)? {
@@ -80,7 +82,8 @@ impl CredentialService for Api {
         &self,
         request: Request<GetCredentialRequest>,
     ) -> Result<Response<GetCredentialResponse>, Status> {
-        let connection = self.connection(&request.into_inner().connection).await?;
+        let (caller, request) = Caller::of(request)?;
+        let connection = self.connection(&caller, &request.connection).await?;
         Ok(Response::new(GetCredentialResponse {
             credential: Some(self.credential_status(&connection).await?),
         }))
@@ -90,7 +93,8 @@ impl CredentialService for Api {
         &self,
         request: Request<RefreshCredentialRequest>,
     ) -> Result<Response<RefreshCredentialResponse>, Status> {
-        let connection = self.connection(&request.into_inner().connection).await?;
+        let (caller, request) = Caller::of(request)?;
+        let connection = self.connection(&caller, &request.connection).await?;
         self.credentials.refresh_now(&connection).await.map_err(ApiError::from)?;
         Ok(Response::new(RefreshCredentialResponse {
             credential: Some(self.credential_status(&connection).await?),
@@ -101,8 +105,8 @@ impl CredentialService for Api {
         &self,
         request: Request<ConfirmAccountRequest>,
     ) -> Result<Response<ConfirmAccountResponse>, Status> {
-        let request = request.into_inner();
-        let connection = self.connection(&request.connection).await?;
+        let (caller, request) = Caller::of(request)?;
+        let connection = self.connection(&caller, &request.connection).await?;
         if request.account_id.is_empty() {
             return Err(
                 ApiError::field("account_id", "is required: the id of the status's other_account").into()
@@ -118,56 +122,66 @@ impl CredentialService for Api {
         &self,
         request: Request<StartAuthorizationRequest>,
     ) -> Result<Response<StartAuthorizationResponse>, Status> {
-        Ok(Response::new(self.begin_authorization(request.into_inner()).await?))
+        let (caller, request) = Caller::of(request)?;
+        Ok(Response::new(self.begin_authorization(&caller, request).await?))
     }
 
     async fn complete_authorization(
         &self,
         request: Request<CompleteAuthorizationRequest>,
     ) -> Result<Response<CompleteAuthorizationResponse>, Status> {
-        Ok(Response::new(self.end_authorization(request.into_inner()).await?))
+        let (caller, request) = Caller::of(request)?;
+        Ok(Response::new(self.end_authorization(&caller, request).await?))
     }
 
     async fn get_authorization(
         &self,
         request: Request<GetAuthorizationRequest>,
     ) -> Result<Response<GetAuthorizationResponse>, Status> {
-        Ok(Response::new(self.look_at_authorization(request.into_inner()).await?))
+        let (caller, request) = Caller::of(request)?;
+        Ok(Response::new(self.look_at_authorization(&caller, request).await?))
     }
 
     async fn create_o_auth_app(
         &self,
         request: Request<CreateOAuthAppRequest>,
     ) -> Result<Response<CreateOAuthAppResponse>, Status> {
-        Ok(Response::new(self.create_oauth_app(request.into_inner().oauth_app.unwrap_or_default()).await?))
+        let (caller, request) = Caller::of(request)?;
+        let asked = request.oauth_app.unwrap_or_default();
+        Ok(Response::new(self.create_oauth_app(&caller, asked).await?))
     }
 
     async fn get_o_auth_app(
         &self,
         request: Request<GetOAuthAppRequest>,
     ) -> Result<Response<GetOAuthAppResponse>, Status> {
-        Ok(Response::new(self.get_oauth_app(&request.into_inner().oauth_app).await?))
+        let (caller, request) = Caller::of(request)?;
+        Ok(Response::new(self.get_oauth_app(&caller, &request.oauth_app).await?))
     }
 
     async fn list_o_auth_apps(
         &self,
         request: Request<ListOAuthAppsRequest>,
     ) -> Result<Response<ListOAuthAppsResponse>, Status> {
-        Ok(Response::new(self.list_oauth_apps(request.into_inner()).await?))
+        let (caller, request) = Caller::of(request)?;
+        Ok(Response::new(self.list_oauth_apps(&caller, request).await?))
     }
 
     async fn update_o_auth_app(
         &self,
         request: Request<UpdateOAuthAppRequest>,
     ) -> Result<Response<UpdateOAuthAppResponse>, Status> {
-        Ok(Response::new(self.update_oauth_app(request.into_inner().oauth_app.unwrap_or_default()).await?))
+        let (caller, request) = Caller::of(request)?;
+        let asked = request.oauth_app.unwrap_or_default();
+        Ok(Response::new(self.update_oauth_app(&caller, asked).await?))
     }
 
     async fn delete_o_auth_app(
         &self,
         request: Request<DeleteOAuthAppRequest>,
     ) -> Result<Response<DeleteOAuthAppResponse>, Status> {
-        Ok(Response::new(self.delete_oauth_app(&request.into_inner().oauth_app).await?))
+        let (caller, request) = Caller::of(request)?;
+        Ok(Response::new(self.delete_oauth_app(&caller, &request.oauth_app).await?))
     }
 }
 

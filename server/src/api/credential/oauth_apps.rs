@@ -7,6 +7,8 @@ use superfasttt_proto::control::v1::{
     ListOAuthAppsResponse, OAuthApp, UpdateOAuthAppResponse,
 };
 
+use crate::access::Caller;
+use crate::api::bounds::within;
 use crate::api::connection::{check_organization, revision};
 use crate::api::error::ApiError;
 use crate::api::{Api, convert, page};
@@ -20,7 +22,13 @@ use crate::store::secrets::{Secrets, SecretsWrite};
 const MAX_CLIENT_ID_BYTES: usize = 512;
 
 impl Api {
-    pub(super) async fn create_oauth_app(&self, asked: OAuthApp) -> Result<CreateOAuthAppResponse, ApiError> {
+    /// Without an organisation it is the caller's, and of one who sees all of them the installation's.
+    pub(super) async fn create_oauth_app(
+        &self,
+        caller: &Caller,
+        asked: OAuthApp,
+    ) -> Result<CreateOAuthAppResponse, ApiError> {
+        let asked = OAuthApp { organization: within(caller, &asked.organization)?, ..asked };
         let mut faults = Vec::new();
         if !asked.organization.is_empty() {
             check_organization("oauth_app.organization", &asked.organization, &mut faults);
@@ -49,6 +57,7 @@ impl Api {
             return Err(ApiError::Invalid(faults));
         }
         let has_secret = !secrets.is_empty();
+        caller.concerns_any("oauth_app", &id, &asked.organization);
         let (connector, organization) = (asked.connector.clone(), asked.organization.clone());
         let new = NewOAuthApp { id, organization, connector, client_id: asked.client_id, secrets };
         let made = self.store.create_oauth_app(new, self.clock.now()).await.map_err(|error| match error {
@@ -67,21 +76,27 @@ impl Api {
         Ok(CreateOAuthAppResponse { oauth_app: Some(self.show_oauth_app(made, has_secret)) })
     }
 
-    pub(super) async fn get_oauth_app(&self, id: &str) -> Result<GetOAuthAppResponse, ApiError> {
-        let (found, secrets) = self.oauth_app(id, "oauth_app").await?;
+    pub(super) async fn get_oauth_app(
+        &self,
+        caller: &Caller,
+        id: &str,
+    ) -> Result<GetOAuthAppResponse, ApiError> {
+        let (found, secrets) = self.oauth_app(caller, id, "oauth_app").await?;
         let has_secret = secrets.contains_key(field::CLIENT_SECRET);
         Ok(GetOAuthAppResponse { oauth_app: Some(self.show_oauth_app(found, has_secret)) })
     }
 
     pub(super) async fn list_oauth_apps(
         &self,
+        caller: &Caller,
         request: ListOAuthAppsRequest,
     ) -> Result<ListOAuthAppsResponse, ApiError> {
         let limit = page::size(request.page_size)?;
-        let filters = ["oauth_apps", request.organization.as_str()];
+        let organization = within(caller, &request.organization)?;
+        let filters = ["oauth_apps", organization.as_str()];
         let after = page::key(&filters, &request.page_token)?.unwrap_or_default();
-        let organization = (!request.organization.is_empty()).then(|| request.organization.clone());
-        let listed = self.store.oauth_apps(organization, &after, limit).await?;
+        let owner = (!organization.is_empty()).then(|| organization.clone());
+        let listed = self.store.oauth_apps(owner, &after, limit).await?;
         let mut oauth_apps = Vec::with_capacity(listed.items.len());
         for app in listed.items {
             // One that was deleted since is left out.
@@ -92,8 +107,12 @@ impl Api {
         Ok(ListOAuthAppsResponse { oauth_apps, next_page_token })
     }
 
-    pub(super) async fn update_oauth_app(&self, asked: OAuthApp) -> Result<UpdateOAuthAppResponse, ApiError> {
-        let (found, before) = self.oauth_app(&asked.id, "oauth_app.id").await?;
+    pub(super) async fn update_oauth_app(
+        &self,
+        caller: &Caller,
+        asked: OAuthApp,
+    ) -> Result<UpdateOAuthAppResponse, ApiError> {
+        let (found, before) = self.oauth_app(caller, &asked.id, "oauth_app.id").await?;
         let mut faults = Vec::new();
         for (field, asked, found) in [
             ("oauth_app.organization", &asked.organization, &found.organization),
@@ -136,17 +155,34 @@ impl Api {
         Ok(UpdateOAuthAppResponse { oauth_app: Some(self.show_oauth_app(changed, has_secret)) })
     }
 
-    pub(super) async fn delete_oauth_app(&self, id: &str) -> Result<DeleteOAuthAppResponse, ApiError> {
-        let (found, _) = self.oauth_app(id, "oauth_app").await?;
+    pub(super) async fn delete_oauth_app(
+        &self,
+        caller: &Caller,
+        id: &str,
+    ) -> Result<DeleteOAuthAppResponse, ApiError> {
+        let (found, _) = self.oauth_app(caller, id, "oauth_app").await?;
         self.store.remove_oauth_app(&found.id).await?;
         Ok(DeleteOAuthAppResponse {})
     }
 
-    async fn oauth_app(&self, id: &str, field: &str) -> Result<(oauth_apps::OAuthApp, Secrets), ApiError> {
+    /// The OAuth app of an id, as this caller sees it. That of the installation is seen by those who see all of it.
+    async fn oauth_app(
+        &self,
+        caller: &Caller,
+        id: &str,
+        field: &str,
+    ) -> Result<(oauth_apps::OAuthApp, Secrets), ApiError> {
         if id.is_empty() {
             return Err(ApiError::field(field, "is required: the server's id of an OAuth app"));
         }
-        self.store.oauth_app(id).await?.ok_or_else(|| ApiError::not_found("oauth_app", id))
+        let not_found = || ApiError::not_found("oauth_app", id);
+        let (app, secrets) = self.store.oauth_app(id).await?.ok_or_else(not_found)?;
+        if !caller.sees(&app.organization) {
+            caller.denied_other_organization("oauth_app", id);
+            return Err(not_found());
+        }
+        caller.concerns_any("oauth_app", &app.id, &app.organization);
+        Ok((app, secrets))
     }
 
     /// The manifest of a connector whose accounts are connected by OAuth; else what is wrong with it.

@@ -1,15 +1,15 @@
 //! One accepted connection: which HTTP it speaks, and the limits that it lives under.
 
-use std::io::Cursor;
 use std::time::Duration;
 
 use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
-use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio_util::sync::CancellationToken;
+
+use super::prefixed::Prefixed;
 
 /// How long a client may take to say what it speaks, and over HTTP/1.1 to send the head of each request.
 pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -24,15 +24,13 @@ const MAX_HEADERS_BYTES: u32 = 32 * 1024;
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Serves `stream` until its client leaves, or, once `draining`, until its calls have ended, or until `closing`.
-pub(super) async fn serve(
-    mut stream: TcpStream,
+pub(super) async fn serve<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
+    mut stream: S,
     app: Router,
     head_timeout: Duration,
     draining: CancellationToken,
     closing: CancellationToken,
 ) {
-    // Small messages go out at once; a failure only costs latency.
-    let _ = stream.set_nodelay(true);
     let opening = tokio::select! {
         () = draining.cancelled() => return,
         opening = tokio::time::timeout(head_timeout, read_opening(&mut stream)) => opening,
@@ -41,8 +39,7 @@ pub(super) async fn serve(
     let Ok(Ok(opening)) = opening else { return };
 
     let builder = builder(opening == PREFACE, head_timeout);
-    let (reader, writer) = stream.into_split();
-    let io = TokioIo::new(tokio::io::join(Cursor::new(opening).chain(reader), writer));
+    let io = TokioIo::new(Prefixed::new(opening, stream));
     let connection = builder.serve_connection(io, TowerToHyperService::new(app));
     tokio::pin!(connection);
     let mut is_told = false;
@@ -65,7 +62,7 @@ pub(super) async fn serve(
 
 /// Reads until it is clear whether the client speaks HTTP/2; gives what was read. hyper-util can tell the two apart as
 /// well, but waits for ever for a client that stops in the middle.
-async fn read_opening(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {
+async fn read_opening(stream: &mut (impl AsyncRead + Unpin)) -> std::io::Result<Vec<u8>> {
     let mut opening = [0; PREFACE.len()];
     let mut length = 0;
     while length < PREFACE.len() && opening[..length] == PREFACE[..length] {
@@ -98,7 +95,7 @@ fn builder(is_http2: bool, head_timeout: Duration) -> Builder<TokioExecutor> {
 #[cfg(test)]
 mod tests {
     use tokio::io::AsyncWriteExt;
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
 

@@ -5,13 +5,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
+use super::authenticate::Peer;
 use super::connection::{self, HEAD_TIMEOUT};
+use super::tls::Tls;
 
 /// Connections at once; more wait in the kernel's queue. Well under the usual limit of 1,024 open files.
 const MAX_CONNECTIONS: usize = 512;
@@ -47,6 +49,7 @@ pub(in crate::api) struct Door {
     listener: TcpListener,
     address: SocketAddr,
     name: &'static str,
+    tls: Option<Tls>,
 }
 
 impl Door {
@@ -66,7 +69,12 @@ impl Door {
         };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        Ok(Self { listener, address, name })
+        Ok(Self { listener, address, name, tls: None })
+    }
+
+    /// Lets in who speaks TLS, and nobody else; with `None`, who speaks plainly.
+    pub(in crate::api) fn with_tls(self, tls: Option<Tls>) -> Self {
+        Self { tls, ..self }
     }
 
     /// Where it listens, with the port that was found for port 0.
@@ -83,7 +91,17 @@ impl Door {
         drain_timeout: Duration,
         drain: impl AsyncFnOnce(),
     ) {
-        let Self { listener, name, .. } = self;
+        let Self { listener, address, name, tls } = self;
+        if tls.is_none() && !address.ip().to_canonical().is_loopback() {
+            tracing::warn!(
+                %address,
+                "the {name} listener can be reached from other machines and speaks no TLS; that is right behind a proxy \
+                 that does, otherwise give it a certificate (docs/tls.md)"
+            );
+        }
+        let tls = tls.map(Arc::new);
+        let _watch =
+            tls.clone().map(|tls| AbortOnDropHandle::new(tokio::spawn(async move { tls.watch().await })));
         let (draining, closing) = (CancellationToken::new(), CancellationToken::new());
         let connections = TaskTracker::new();
         let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
@@ -97,16 +115,21 @@ impl Door {
                 accepted = accept() => accepted,
             };
             match accepted {
-                Ok((stream, _)) => {
-                    let serving = connection::serve(
-                        stream,
-                        app.clone(),
-                        HEAD_TIMEOUT,
-                        draining.clone(),
-                        closing.clone(),
-                    );
+                Ok((stream, peer)) => {
+                    // Small messages go out at once; a failure only costs latency.
+                    let _ = stream.set_nodelay(true);
+                    let (app, tls) = (app.clone().layer(Extension(Peer(peer))), tls.clone());
+                    let (draining, closing) = (draining.clone(), closing.clone());
                     connections.spawn(async move {
-                        serving.await;
+                        match tls {
+                            None => connection::serve(stream, app, HEAD_TIMEOUT, draining, closing).await,
+                            Some(tls) => {
+                                let stream = draining.run_until_cancelled(tls.accept(stream)).await.flatten();
+                                if let Some(stream) = stream {
+                                    connection::serve(stream, app, HEAD_TIMEOUT, draining, closing).await;
+                                }
+                            }
+                        }
                         drop(place);
                     });
                 }

@@ -12,6 +12,8 @@ use superfasttt_proto::error::{Actor, ERROR_DOMAIN};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use crate::access::Permission;
+
 /// Why a request was turned away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Refusal {
@@ -28,21 +30,37 @@ pub(super) enum Refusal {
     #[error("a token is required; send `authorization: Bearer TOKEN` with the value of server.token")]
     TokenRequired,
     /// There was a token, but another one.
-    #[error("the token is not the one of this server; check it against server.token")]
+    #[error("the token is none of this server's; check it against server.token, or ask for an API token")]
     TokenWrong,
+    /// It was good until a while ago.
+    #[error("the token has expired; ask an administrator for a new one: connectorctl tokens create")]
+    TokenExpired,
+    /// A person ended it.
+    #[error("the token was revoked; ask an administrator for a new one: connectorctl tokens create")]
+    TokenRevoked,
+    /// It is good, and not for this.
+    #[error("this needs the permission {0}, which the token does not have; use one that has it")]
+    PermissionMissing(Permission),
+    /// Nobody can tell whether it is good.
+    #[error("the store failed; the server's log says more")]
+    StoreFailed,
 }
 
 impl Refusal {
     /// The answer to a request that came with `headers`.
     pub(super) fn answer(self, headers: &HeaderMap) -> Response {
-        let (code, http_status, reason) = match self {
-            Refusal::HostRefused => (Code::PermissionDenied, StatusCode::FORBIDDEN, "HOST_REFUSED"),
-            Refusal::OriginRefused => (Code::PermissionDenied, StatusCode::FORBIDDEN, "ORIGIN_REFUSED"),
-            Refusal::TokenRequired => (Code::Unauthenticated, StatusCode::UNAUTHORIZED, "TOKEN_REQUIRED"),
-            Refusal::TokenWrong => (Code::Unauthenticated, StatusCode::UNAUTHORIZED, "TOKEN_WRONG"),
+        let (code, reason) = self.told();
+        let (http_status, actor) = match (code, self) {
+            (Code::Unauthenticated, _) => (StatusCode::UNAUTHORIZED, Actor::User),
+            (_, Refusal::PermissionMissing(_)) => (StatusCode::FORBIDDEN, Actor::Admin),
+            (_, Refusal::StoreFailed) => (StatusCode::SERVICE_UNAVAILABLE, Actor::Admin),
+            _ => (StatusCode::FORBIDDEN, Actor::User),
         };
         if is_grpc(headers) {
-            let metadata = HashMap::from([("actor".to_owned(), Actor::User.as_str().to_owned())]);
+            let mut metadata = HashMap::from([("actor".to_owned(), actor.as_str().to_owned())]);
+            if let Refusal::PermissionMissing(permission) = self {
+                metadata.insert("permission".to_owned(), permission.as_str().to_owned());
+            }
             let details = ErrorDetails::with_error_info(reason, ERROR_DOMAIN, metadata);
             return grpc_answer(headers, Status::with_error_details(code, self.to_string(), details));
         }
@@ -51,6 +69,22 @@ impl Refusal {
             response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
+    }
+}
+
+impl Refusal {
+    /// The code and the reason, as in docs/errors.
+    pub(super) fn told(self) -> (Code, &'static str) {
+        match self {
+            Refusal::HostRefused => (Code::PermissionDenied, "HOST_REFUSED"),
+            Refusal::OriginRefused => (Code::PermissionDenied, "ORIGIN_REFUSED"),
+            Refusal::TokenRequired => (Code::Unauthenticated, "TOKEN_REQUIRED"),
+            Refusal::TokenWrong => (Code::Unauthenticated, "TOKEN_WRONG"),
+            Refusal::TokenExpired => (Code::Unauthenticated, "TOKEN_EXPIRED"),
+            Refusal::TokenRevoked => (Code::Unauthenticated, "TOKEN_REVOKED"),
+            Refusal::PermissionMissing(_) => (Code::PermissionDenied, "PERMISSION_MISSING"),
+            Refusal::StoreFailed => (Code::Unavailable, "STORE_FAILED"),
+        }
     }
 }
 

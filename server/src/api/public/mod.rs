@@ -30,7 +30,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::health::Health;
-use super::listener::{BindError, Door};
+use super::listener::{BindError, Door, Tls};
+use crate::access::Audit;
 use crate::credentials::authorize::{Authorizations, TryIt};
 
 /// A longer address is none of ours.
@@ -45,6 +46,8 @@ pub struct Front {
     pub authorizations: Arc<Authorizations>,
     /// Tries a connection whose account was connected.
     pub try_it: TryIt,
+    /// What a browser brought is written here.
+    pub audit: Audit,
     /// Whether the process serves.
     pub health: Health,
 }
@@ -60,6 +63,12 @@ impl PublicListener {
     /// The address cannot be listened on.
     pub async fn bind(address: SocketAddr) -> Result<Self, BindError> {
         Door::open(address, "public", "server.public_listen").await.map(Self)
+    }
+
+    /// Lets in who speaks TLS, and nobody else; with `None`, who speaks plainly.
+    #[must_use]
+    pub fn with_tls(self, tls: Option<Tls>) -> Self {
+        Self(self.0.with_tls(tls))
     }
 
     /// Where it listens, with the port that was found for port 0.

@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use super::language::Language;
 use super::{Front, cookies, pages};
+use crate::api::listener::Peer;
 use crate::credentials::authorize::{Answer, Answered, Refusal, Shown};
 use crate::store::credentials;
 
@@ -51,10 +52,21 @@ pub(super) async fn callback(State(front): State<Front>, request: Request) -> Re
     let query = request.uri().query().unwrap_or_default().as_bytes();
     let Some(answer) = answer(query) else { return pages::refused(language, &Refusal::Malformed) };
     let shown = Shown::Browser(cookies::read(request.headers()));
-    let answering = front.authorizations.answer(answer, &shown, front.try_it.clone());
+    let from = request.extensions().get::<Peer>().map(|peer| peer.0.ip().to_string()).unwrap_or_default();
+    // By itself, so that what was done is also written down where the browser goes away.
+    let answering = tokio::spawn({
+        let front = front.clone();
+        async move {
+            let answered = front.authorizations.answer(answer, &shown, front.try_it.clone()).await;
+            if let Some(connection) = &answered.connection {
+                front.audit.done_to(connection, "credential.connect", outcome(&answered.result), &from).await;
+            }
+            answered
+        }
+    });
     match tokio::time::timeout(PATIENCE, answering).await {
-        Ok(answered) => shown_to_person(&front, language, answered),
-        Err(_) => pages::slow(language),
+        Ok(Ok(answered)) => shown_to_person(&front, language, answered),
+        Ok(Err(_)) | Err(_) => pages::slow(language),
     }
 }
 
@@ -80,6 +92,16 @@ pub(super) async fn callback_form(request: Request) -> Response {
     }
     // Relative: a proxy may have put the path under another one.
     see_other(&format!("?{}", query.finish()))
+}
+
+/// How it ended, as the audit log has it.
+fn outcome(result: &Result<credentials::Status, Refusal>) -> &'static str {
+    match result {
+        Ok(_) => "OK",
+        Err(Refusal::Denied(_)) => "PERMISSION_DENIED",
+        Err(Refusal::Away(_)) => "UNAVAILABLE",
+        Err(_) => "FAILED_PRECONDITION",
+    }
 }
 
 async fn read_form(body: Body) -> Option<Zeroizing<Vec<u8>>> {

@@ -18,6 +18,7 @@ use tower::ServiceExt;
 use url::Url;
 
 use super::{Front, router};
+use crate::access::Audit;
 use crate::api::health::Health;
 use crate::catalog::{Catalog, Manifest};
 use crate::clock::MockClock;
@@ -91,6 +92,7 @@ impl Site {
             catalog,
             oauth: config,
             references: CredentialsConfig::default(),
+            audit: Audit::new(store.clone(), Arc::new(clock.clone())),
         });
         let public_url = PublicUrl::parse("https://connect.example").unwrap();
         let authorizations = Authorizations::new(credentials.clone(), public_url, CancellationToken::new());
@@ -107,7 +109,8 @@ impl Site {
         });
         let health = Health::starting([]).await;
         health.serving().await;
-        let front = Front { authorizations: authorizations.clone(), try_it: try_it.clone(), health };
+        let audit = Audit::new(store.clone(), Arc::new(clock.clone()));
+        let front = Front { authorizations: authorizations.clone(), try_it: try_it.clone(), audit, health };
         let app = router(front);
         Self {
             provider,

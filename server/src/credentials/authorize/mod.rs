@@ -261,6 +261,18 @@ impl Authorizations {
         })
     }
 
+    /// Of which connection the authorization of this `state` is. `None`: there is none, or it ended long ago.
+    ///
+    /// # Errors
+    /// Where the store is away.
+    pub async fn whose(&self, state: &SecretString) -> Result<Option<Connection>, StoreError> {
+        let store = &self.credentials.store;
+        match store.oauth_session(&session_id(state)).await? {
+            Some(standing) => store.connection_by_key(standing.session.connection).await,
+            None => Ok(None),
+        }
+    }
+
     /// How it stands, and whose it is. Waits for its end so long at most. `None`: there is none, or it ended long ago.
     ///
     /// # Errors

@@ -88,7 +88,7 @@ pub struct NewConnection {
     pub keep_raw: bool,
     /// When its first run is due, and why. `None`: not by itself.
     pub next: Option<Due>,
-    /// The request that makes it, and a hash of what it asks for. The same request makes it once.
+    /// The request that makes it, and a hash of what it asks for. The same request makes it once in an organisation.
     pub request: Option<(String, Vec<u8>)>,
 }
 
@@ -146,8 +146,9 @@ pub trait ConnectionStore: Send + Sync {
     /// Gets one by its key, deleted or not.
     async fn connection_by_key(&self, key: ConnectionKey) -> Result<Option<Connection>>;
 
-    /// Whether there is or was one of this id, of which tombstones may be left; true for the empty id, which names all.
-    async fn was_connection(&self, id: &str) -> Result<bool>;
+    /// Whether there is or was one of this id in this organisation (empty: in any), of which tombstones may be left; true
+    /// for the empty id, which names all.
+    async fn was_connection(&self, organization: &str, id: &str) -> Result<bool>;
 
     /// Gets one by its name.
     async fn connection_by_name(&self, organization: &str, name: &str) -> Result<Option<Connection>>;

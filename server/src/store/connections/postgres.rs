@@ -33,7 +33,7 @@ impl ConnectionStore for PostgresStore {
                     // Two of one request at once: the second sees what the first made.
                     let sql = "SELECT pg_advisory_xact_lock(hashtextextended($1::text, 0))";
                     tx.query_one(sql, &[&Text(request)]).await?;
-                    if let Some(made) = made_by_request(tx, request, hash, *now).await? {
+                    if let Some(made) = made_by_request(tx, &new.organization, request, hash, *now).await? {
                         return Ok(made);
                     }
                 }
@@ -80,11 +80,12 @@ impl ConnectionStore for PostgresStore {
         self.single(key, |tx, key| Box::pin(by_key(tx, *key))).await
     }
 
-    async fn was_connection(&self, id: &str) -> Result<bool> {
-        self.single(id.to_owned(), |tx, id| {
+    async fn was_connection(&self, organization: &str, id: &str) -> Result<bool> {
+        self.single((organization.to_owned(), id.to_owned()), |tx, (organization, id)| {
             Box::pin(async move {
-                let sql = "SELECT $1::text = '' OR EXISTS (SELECT 1 FROM connections WHERE id = $1)";
-                Ok(tx.query_one(sql, &[&Text(id)]).await?.get(0))
+                let sql = "SELECT $1::text = '' OR EXISTS (SELECT 1 FROM connections WHERE id = $1 \
+                     AND ($2::text = '' OR organization = $2))";
+                Ok(tx.query_one(sql, &[&Text(id), &Text(organization)]).await?.get(0))
             })
         })
         .await
@@ -358,14 +359,17 @@ fn taken(failure: Failure) -> Failure {
 
 async fn made_by_request(
     tx: &Tx,
+    organization: &str,
     request: &str,
     hash: &[u8],
     now: DateTime<Utc>,
 ) -> Outcome<Option<Connection>> {
     let since = micros(now - TimeDelta::days(1));
     let sql = "SELECT id, request_hash FROM connections \
-         WHERE request_id = $1 AND created_at > $2 AND deleted_at IS NULL";
-    let Some(row) = tx.query_opt(sql, &[&Text(request), &since]).await? else { return Ok(None) };
+         WHERE request_id = $1 AND created_at > $2 AND organization = $3 AND deleted_at IS NULL";
+    let Some(row) = tx.query_opt(sql, &[&Text(request), &since, &Text(organization)]).await? else {
+        return Ok(None);
+    };
     if row.get::<_, Option<&[u8]>>(1) != Some(hash) {
         return Err(StoreError::Taken("request_id").into());
     }

@@ -27,7 +27,7 @@ impl ConnectionStore for SqliteStore {
     async fn create_connection(&self, new: NewConnection, now: DateTime<Utc>) -> Result<Connection> {
         self.write_runs(move |tx| {
             if let Some((request, hash)) = &new.request
-                && let Some(made) = made_by_request(tx, request, hash, now)?
+                && let Some(made) = made_by_request(tx, &new.organization, request, hash, now)?
             {
                 return Ok(made);
             }
@@ -64,11 +64,12 @@ impl ConnectionStore for SqliteStore {
         self.read(move |tx| by_key(tx, key)).await
     }
 
-    async fn was_connection(&self, id: &str) -> Result<bool> {
-        let id = id.to_owned();
+    async fn was_connection(&self, organization: &str, id: &str) -> Result<bool> {
+        let (organization, id) = (organization.to_owned(), id.to_owned());
         self.read(move |tx| {
-            let sql = "SELECT ?1 = '' OR EXISTS (SELECT 1 FROM connections WHERE id = ?1)";
-            Ok(tx.prepare_cached(sql)?.query_row([id], |row| row.get(0))?)
+            let sql = "SELECT ?1 = '' OR EXISTS (SELECT 1 FROM connections WHERE id = ?1 \
+                 AND (?2 = '' OR organization = ?2))";
+            Ok(tx.prepare_cached(sql)?.query_row([id, organization], |row| row.get(0))?)
         })
         .await
     }
@@ -327,6 +328,7 @@ fn by_id(tx: &Transaction<'_>, id: &str) -> Result<Option<Connection>> {
 
 fn made_by_request(
     tx: &Transaction<'_>,
+    organization: &str,
     request: &str,
     hash: &[u8],
     now: DateTime<Utc>,
@@ -335,9 +337,9 @@ fn made_by_request(
     let made: Option<(String, Vec<u8>)> = tx
         .prepare_cached(
             "SELECT id, request_hash FROM connections \
-             WHERE request_id = ?1 AND created_at > ?2 AND deleted_at IS NULL",
+             WHERE request_id = ?1 AND created_at > ?2 AND organization = ?3 AND deleted_at IS NULL",
         )?
-        .query_row(params![request, since], |row| Ok((row.get(0)?, row.get(1)?)))
+        .query_row(params![request, since, organization], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
     match made {
         None => Ok(None),

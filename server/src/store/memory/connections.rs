@@ -32,7 +32,7 @@ pub(crate) struct ConnectionRow {
 impl ConnectionStore for MemoryStore {
     async fn create_connection(&self, new: NewConnection, now: DateTime<Utc>) -> Result<Connection> {
         self.write(|data| {
-            if let Some(made) = data.made_by_request(new.request.as_ref(), now)? {
+            if let Some(made) = data.made_by_request(&new.organization, new.request.as_ref(), now)? {
                 return Ok(made);
             }
             if data.named(&new.organization, &new.name).is_some() {
@@ -88,8 +88,14 @@ impl ConnectionStore for MemoryStore {
         self.read(|data| data.connections.get(&key).map(|row| row.connection.clone())).await
     }
 
-    async fn was_connection(&self, id: &str) -> Result<bool> {
-        self.read(|data| id.is_empty() || data.connections.values().any(|row| row.connection.id == id)).await
+    async fn was_connection(&self, organization: &str, id: &str) -> Result<bool> {
+        self.read(|data| {
+            let is = |connection: &Connection| {
+                connection.id == id && (organization.is_empty() || connection.organization == organization)
+            };
+            id.is_empty() || data.connections.values().any(|row| is(&row.connection))
+        })
+        .await
     }
 
     async fn connection_by_name(&self, organization: &str, name: &str) -> Result<Option<Connection>> {
@@ -291,6 +297,7 @@ impl Data {
 
     fn made_by_request(
         &self,
+        organization: &str,
         request: Option<&(String, Vec<u8>)>,
         now: DateTime<Utc>,
     ) -> Result<Option<Connection>> {
@@ -298,7 +305,8 @@ impl Data {
         let since = now - TimeDelta::days(1);
         let made = self.connections.values().find_map(|row| {
             let (made_by, made_hash) = row.request.as_ref()?;
-            let counts = made_by == id && row.connection.created_at > since && !row.deleted;
+            let own = row.connection.organization == organization;
+            let counts = own && made_by == id && row.connection.created_at > since && !row.deleted;
             counts.then_some((&row.connection, made_hash))
         });
         match made {

@@ -4,6 +4,8 @@
 //!
 //! There is nothing to roll back here, so each write checks all that could refuse it before it changes anything.
 
+mod api_tokens;
+mod audit;
 mod connections;
 mod credentials;
 pub(crate) mod documents;
@@ -24,6 +26,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use async_trait::async_trait;
 use tokio::sync::watch;
 
+use super::api_tokens::{ApiToken, TokenHash};
+use super::audit::AuditEvent;
 use super::documents::{ContainerPut, DocumentKey};
 use super::feed::{Consumer, FeedBounds, Histories, History};
 use super::item_errors::{StoredItemError, Target};
@@ -78,6 +82,8 @@ pub(crate) struct Data {
     credentials: BTreeMap<ConnectionKey, CredentialRow>,
     oauth_apps: BTreeMap<String, OAuthApp>,
     oauth_sessions: BTreeMap<String, SessionRow>,
+    api_tokens: BTreeMap<String, (ApiToken, TokenHash)>,
+    audit_log: BTreeMap<i64, AuditEvent>,
     runs: BTreeMap<String, RunRow>,
     consumers: BTreeMap<String, Consumer>,
 }
@@ -107,6 +113,8 @@ impl MemoryStore {
             credentials: BTreeMap::new(),
             oauth_apps: BTreeMap::new(),
             oauth_sessions: BTreeMap::new(),
+            api_tokens: BTreeMap::new(),
+            audit_log: BTreeMap::new(),
             runs: BTreeMap::new(),
             consumers: BTreeMap::new(),
         };

@@ -15,8 +15,8 @@ use super::{Data, MemoryStore};
 use crate::schedule::times;
 use crate::store::runs::fair::{self, Lane, LaneKey, Load};
 use crate::store::runs::{
-    Claim, Claiming, Claims, DueRuns, LogPart, LookedAt, Queued, Run, RunCounts, RunOutcome, RunProgress,
-    RunStore, StoredLogLine, Surplus, Work, lanes_in_a_look, state,
+    Claim, Claiming, Claims, DueRuns, LogPart, LookedAt, Queued, Run, RunCounts, RunFilter, RunOutcome,
+    RunProgress, RunStore, StoredLogLine, Surplus, Work, lanes_in_a_look, state,
 };
 use crate::store::{ConnectionKey, Fence, Listed, Result, StoreError};
 
@@ -291,15 +291,15 @@ impl RunStore for MemoryStore {
         .await
     }
 
-    async fn runs(
-        &self,
-        connection: Option<ConnectionKey>,
-        before: Option<String>,
-        limit: usize,
-    ) -> Result<Listed<Run>> {
+    async fn runs(&self, filter: RunFilter, before: Option<String>, limit: usize) -> Result<Listed<Run>> {
         self.read(|data| {
             let runs = data.runs.values().rev().map(|row| &row.run);
-            let runs = runs.filter(|run| connection.is_none_or(|key| run.connection == key));
+            let runs = runs.filter(|run| filter.connection.is_none_or(|key| run.connection == key));
+            let of =
+                |run: &Run| data.connections.get(&run.connection).map(|row| &row.connection.organization);
+            let runs = runs.filter(|run| {
+                filter.organization.is_empty() || of(run).is_some_and(|owner| *owner == filter.organization)
+            });
             let runs = runs.filter(|run| before.as_ref().is_none_or(|before| run.id < *before));
             Listed::cut(runs.take(limit + 1).cloned().collect(), limit, |run| run.id.clone())
         })

@@ -27,6 +27,7 @@ static MIGRATIONS: &[Migration] = &[
     migration!(5, "0005_feed"),
     migration!(6, "0006_history"),
     migration!(7, "0007_credentials"),
+    migration!(8, "0008_access"),
 ];
 
 /// The newest that this program knows.

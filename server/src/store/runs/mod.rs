@@ -21,6 +21,7 @@ use super::connections::Connection;
 use super::sync_states::ScopeState;
 use super::wanted::Leftovers;
 use super::{ConnectionKey, Fence, Listed, Result};
+use crate::redact;
 use fair::{ClaimLimits, LaneKey};
 
 /// A run at which [`RunStore::trim_surplus_runs`] has looked. The default lies before all.
@@ -194,8 +195,8 @@ impl From<&ConnectorError> for RunError {
     fn from(error: &ConnectorError) -> Self {
         Self {
             reason: superfasttt_proto::error::reason_info(error.reason).name.to_owned(),
-            message: error.message.clone(),
-            code: error.code.clone(),
+            message: redact::text(&error.message).into_owned(),
+            code: redact::text(&error.code).into_owned(),
         }
     }
 }
@@ -343,6 +344,15 @@ pub fn lanes_in_a_look(places: usize) -> usize {
     places.saturating_mul(2).clamp(16, 256)
 }
 
+/// Which runs.
+#[derive(Clone, Debug, Default)]
+pub struct RunFilter {
+    /// Only of this connection.
+    pub connection: Option<ConnectionKey>,
+    /// Only of this organisation; empty for all.
+    pub organization: String,
+}
+
 /// What the store does with runs.
 #[async_trait]
 pub trait RunStore: Send + Sync {
@@ -436,12 +446,7 @@ pub trait RunStore: Send + Sync {
     async fn active_run(&self, connection: ConnectionKey) -> Result<Option<Run>>;
 
     /// Lists runs, newest first, those with an id before `before`.
-    async fn runs(
-        &self,
-        connection: Option<ConnectionKey>,
-        before: Option<String>,
-        limit: usize,
-    ) -> Result<Listed<Run>>;
+    async fn runs(&self, filter: RunFilter, before: Option<String>, limit: usize) -> Result<Listed<Run>>;
 
     /// Appends to a run's log.
     async fn append_log(&self, run: &str, part: LogPart) -> Result<()>;

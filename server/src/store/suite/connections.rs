@@ -73,6 +73,26 @@ pub async fn a_request_id_is_free_again_after_a_day(store: Shared) {
     assert_eq!(found.id, made.id, "the newest request of this id counts");
 }
 
+pub async fn a_request_id_is_an_organizations_own(store: Shared) {
+    let request = Some(("request".to_owned(), b"one".to_vec()));
+    let new = NewConnection { request: request.clone(), ..new_connection("docs") };
+    let made = store.create_connection(new.clone(), start()).await.unwrap();
+    let other = NewConnection { id: "c-other".to_owned(), organization: "other".to_owned(), ..new };
+    let others = store.create_connection(other, start()).await.unwrap();
+    assert_ne!(others.id, made.id, "the same request elsewhere is another one");
+    let hash = NewConnection {
+        id: "c-third".to_owned(),
+        organization: "third".to_owned(),
+        request: Some(("request".to_owned(), b"two".to_vec())),
+        ..new_connection("docs")
+    };
+    store.create_connection(hash, start()).await.unwrap();
+    assert!(store.was_connection("acme", &made.id).await.unwrap());
+    assert!(store.was_connection("", &made.id).await.unwrap());
+    assert!(!store.was_connection("other", &made.id).await.unwrap());
+    assert!(store.was_connection("other", "").await.unwrap());
+}
+
 pub async fn an_update_changes_only_what_it_names(store: Shared) {
     let made = connect(&store, "docs").await;
     let change = ConnectionChange { paused: Some(true), ..ConnectionChange::default() };

@@ -2,6 +2,8 @@
 //! file per entity; [`suite!`] names them all and makes a `#[tokio::test]` of each, for the backends at the foot of
 //! this file. A backend is a function that opens an empty store and returns it with what keeps it alive.
 
+mod api_tokens;
+mod audit;
 mod commits;
 mod connections;
 mod consumers;
@@ -33,6 +35,7 @@ macro_rules! suite {
                 a_name_is_unique_within_its_organization,
                 the_same_request_makes_a_connection_once,
                 a_request_id_is_free_again_after_a_day,
+                a_request_id_is_an_organizations_own,
                 an_update_changes_only_what_it_names,
                 an_update_of_an_older_revision_is_refused,
                 connections_are_listed_in_pages,
@@ -194,6 +197,17 @@ macro_rules! suite {
                 an_authorization_ends_by_itself_and_is_forgotten,
                 no_authorization_begins_for_what_is_being_deleted,
                 what_came_of_an_authorization_is_kept_with_it,
+            }
+            api_tokens {
+                a_token_is_found_by_its_hash,
+                a_revoked_token_stays_known_and_frees_its_name,
+                a_use_is_noted_and_never_goes_back,
+                tokens_are_listed_in_pages_by_organization,
+            }
+            audit {
+                events_are_listed_either_way_in_pages,
+                events_are_found_by_whose_who_what_and_when,
+                old_events_are_trimmed_a_few_at_a_time,
             }
             overview {
                 what_waits_is_counted_but_for_disabled_connectors,

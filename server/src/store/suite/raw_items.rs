@@ -8,7 +8,7 @@ use crate::store::connections::{Connection, ConnectionChange, NewConnection, Sch
 use crate::store::documents::{Commit, DocumentWrite};
 use crate::store::raw_items::{RawItem, RawPut, RawWrite};
 use crate::store::runs::Work;
-use crate::store::runs::{Queued, Run, RunCounts, RunProgress};
+use crate::store::runs::{Queued, Run, RunCounts, RunFilter, RunProgress};
 
 /// A connection that keeps raw items, with a run under way.
 async fn keeping(store: &Shared, name: &str) -> (Connection, Run, Fence) {
@@ -324,6 +324,7 @@ pub async fn a_re_normalization_goes_on_where_it_was(store: Shared) {
     let (run, _) = store.claim_run(at(4)).await.unwrap().unwrap();
     assert_eq!((run.id.as_str(), run.renormalized_to.as_str()), ("r-1", "g"));
     store.queue_renormalization("r-2".to_owned(), connection.key, at(5)).await.unwrap();
-    let listed = store.runs(Some(connection.key), None, 10).await.unwrap().items;
+    let of = RunFilter { connection: Some(connection.key), ..RunFilter::default() };
+    let listed = store.runs(of, None, 10).await.unwrap().items;
     assert_eq!(listed.len(), 2);
 }

@@ -14,7 +14,7 @@ use crate::store::runs::fair::ClaimLimits;
 use crate::store::runs::{
     Claiming, Claims, HeldSweep, LogLine, Queued, Run, RunCounts, RunEnd, RunError, RunOutcome, RunProgress,
 };
-use crate::store::runs::{LookedAt, Work};
+use crate::store::runs::{LookedAt, RunFilter, Work};
 use crate::store::sync_states::ScopeState;
 use crate::store::{ConnectionKey, StoreError};
 
@@ -531,7 +531,8 @@ pub async fn runs_are_listed_newest_first_in_pages(store: Shared) {
         store.end_run(fence, id, ended(State::Succeeded), at(1)).await.unwrap();
     }
     let ids = async |connection: Option<&Connection>, before: Option<&str>, limit| {
-        let page = store.runs(connection.map(|c| c.key), before.map(str::to_owned), limit).await.unwrap();
+        let filter = RunFilter { connection: connection.map(|c| c.key), ..RunFilter::default() };
+        let page = store.runs(filter, before.map(str::to_owned), limit).await.unwrap();
         (page.items.into_iter().map(|run| run.id).collect::<Vec<_>>(), page.next)
     };
     assert_eq!(
@@ -541,6 +542,12 @@ pub async fn runs_are_listed_newest_first_in_pages(store: Shared) {
     assert_eq!(ids(None, Some("r-2"), 3).await, (vec!["r-1".into()], None));
     assert_eq!(ids(Some(&a), None, 3).await, (vec!["r-4".into(), "r-3".into(), "r-1".into()], None));
     assert_eq!(ids(Some(&b), Some("r-2"), 3).await, (vec![], None));
+    for (organization, connection, found) in
+        [("acme", None, 4), ("acme", Some(a.key), 3), ("other", None, 0), ("other", Some(a.key), 0)]
+    {
+        let filter = RunFilter { connection, organization: organization.to_owned() };
+        assert_eq!(store.runs(filter, None, 9).await.unwrap().items.len(), found, "{organization}");
+    }
 }
 
 pub async fn old_runs_are_trimmed_with_their_logs(store: Shared) {
@@ -598,7 +605,7 @@ pub async fn runs_beyond_the_newest_are_trimmed_of_what_ran(store: Shared) {
 }
 
 async fn run_ids(store: &Shared) -> Vec<String> {
-    let listed = store.runs(None, None, 100).await.unwrap().items;
+    let listed = store.runs(RunFilter::default(), None, 100).await.unwrap().items;
     listed.into_iter().map(|run| run.id).collect()
 }
 

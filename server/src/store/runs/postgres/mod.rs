@@ -19,12 +19,12 @@ use tokio_postgres::Row;
 
 use super::columns::{COLUMNS, TABLES, trigger, turn};
 use super::{
-    Claiming, Claims, DueRuns, LogPart, LookedAt, Queued, Run, RunOutcome, RunProgress, RunStore,
+    Claiming, Claims, DueRuns, LogPart, LookedAt, Queued, Run, RunFilter, RunOutcome, RunProgress, RunStore,
     StoredLogLine, Surplus, Work, state,
 };
 use crate::schedule::times;
 use crate::store::columns::{from_json, micros, time, to_json};
-use crate::store::postgres::{Outcome, Plain, Tx};
+use crate::store::postgres::{Outcome, Plain, Text, Tx};
 use crate::store::{ConnectionKey, Fence, Listed, PostgresStore, Result, StoreError, connections};
 
 #[async_trait]
@@ -167,20 +167,18 @@ impl RunStore for PostgresStore {
         self.single(connection, |tx, connection| Box::pin(active(tx, *connection))).await
     }
 
-    async fn runs(
-        &self,
-        connection: Option<ConnectionKey>,
-        before: Option<String>,
-        limit: usize,
-    ) -> Result<Listed<Run>> {
-        self.single((connection.map(|key| key.0), before, limit), |tx, (connection, before, limit)| {
+    async fn runs(&self, filter: RunFilter, before: Option<String>, limit: usize) -> Result<Listed<Run>> {
+        self.single((filter, before, limit), |tx, (filter, before, limit)| {
             Box::pin(async move {
+                let connection = filter.connection.map(|key| key.0);
                 let of = if connection.is_some() { "r.connection = $1" } else { "$1::bigint IS NULL" };
                 let sql = format!(
                     "SELECT {COLUMNS} FROM {TABLES} WHERE {of} AND ($2::text IS NULL OR r.id < $2) \
-                     ORDER BY r.id DESC LIMIT $3"
+                     AND ($4::text = '' OR c.organization = $4) ORDER BY r.id DESC LIMIT $3"
                 );
-                let rows = tx.query(&sql, &[connection, before, &(*limit as i64 + 1)]).await?;
+                let organization = Text(&filter.organization);
+                let rows =
+                    tx.query(&sql, &[&connection, before, &(*limit as i64 + 1), &organization]).await?;
                 let items = rows.iter().map(|row| read(row, 0)).collect::<Result<Vec<_>>>()?;
                 Ok(Listed::cut(items, *limit, |run| run.id.clone()))
             })

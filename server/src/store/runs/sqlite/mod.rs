@@ -17,7 +17,7 @@ use tokio::sync::watch;
 
 use super::columns::{COLUMNS, TABLES, trigger, turn};
 use super::{
-    Claiming, Claims, DueRuns, LogPart, LookedAt, Queued, Run, RunOutcome, RunProgress, RunStore,
+    Claiming, Claims, DueRuns, LogPart, LookedAt, Queued, Run, RunFilter, RunOutcome, RunProgress, RunStore,
     StoredLogLine, Surplus, Work, state,
 };
 use crate::schedule::times;
@@ -229,18 +229,14 @@ impl RunStore for SqliteStore {
         self.read(move |tx| active(tx, connection)).await
     }
 
-    async fn runs(
-        &self,
-        connection: Option<ConnectionKey>,
-        before: Option<String>,
-        limit: usize,
-    ) -> Result<Listed<Run>> {
+    async fn runs(&self, filter: RunFilter, before: Option<String>, limit: usize) -> Result<Listed<Run>> {
         self.read(move |tx| {
             let sql = format!(
                 "SELECT {COLUMNS} FROM {TABLES} WHERE (?1 IS NULL OR r.connection = ?1) \
-                 AND (?2 IS NULL OR r.id < ?2) ORDER BY r.id DESC LIMIT ?3"
+                 AND (?4 = '' OR c.organization = ?4) AND (?2 IS NULL OR r.id < ?2) ORDER BY r.id DESC LIMIT ?3"
             );
-            let values = params![connection.map(|key| key.0), before, limit as i64 + 1];
+            let RunFilter { connection, organization } = filter;
+            let values = params![connection.map(|key| key.0), before, limit as i64 + 1, organization];
             let rows =
                 tx.prepare_cached(&sql)?.query_map(values, read)?.collect::<rusqlite::Result<Vec<_>>>()?;
             let items = rows.into_iter().collect::<Result<Vec<_>>>()?;

@@ -1,16 +1,23 @@
-//! `AdminService`: what operators ask of an installation.
+//! `AdminService`: what operators ask of an installation. All of it is the whole installation's: a token of one organisation
+//! has no permission for it.
+
+mod audit;
+mod tokens;
 
 use superfasttt_proto::CONTRACT_REVISION;
 use superfasttt_proto::control::v1::admin_service_server::AdminService;
 use superfasttt_proto::control::v1::{
-    Consumer, DeleteConsumerRequest, DeleteConsumerResponse, GetServerInfoRequest, GetServerInfoResponse,
-    ListConsumersRequest, ListConsumersResponse,
+    Consumer, CreateApiTokenRequest, CreateApiTokenResponse, DeleteConsumerRequest, DeleteConsumerResponse,
+    GetServerInfoRequest, GetServerInfoResponse, ListApiTokensRequest, ListApiTokensResponse,
+    ListAuditEventsRequest, ListAuditEventsResponse, ListConsumersRequest, ListConsumersResponse,
+    RevokeApiTokenRequest, RevokeApiTokenResponse,
 };
 use tonic::{Request, Response, Status};
 
 use super::convert::timestamp;
 use super::error::ApiError;
 use super::{Api, page};
+use crate::access::Caller;
 use crate::documents::{Position, lag_offset};
 
 #[tonic::async_trait]
@@ -63,10 +70,43 @@ impl AdminService for Api {
         &self,
         request: Request<DeleteConsumerRequest>,
     ) -> Result<Response<DeleteConsumerResponse>, Status> {
-        let name = request.into_inner().consumer;
+        let (caller, request) = Caller::of(request)?;
+        let name = request.consumer;
         if !self.store.delete_consumer(&name).await.map_err(ApiError::from)? {
             return Err(ApiError::not_found("consumer", &name).into());
         }
+        caller.concerns_any("consumer", &name, name.split_once('/').map_or("", |(owner, _)| owner));
         Ok(Response::new(DeleteConsumerResponse {}))
+    }
+
+    async fn create_api_token(
+        &self,
+        request: Request<CreateApiTokenRequest>,
+    ) -> Result<Response<CreateApiTokenResponse>, Status> {
+        let (caller, request) = Caller::of(request)?;
+        Ok(Response::new(self.make_token(&caller, request).await?))
+    }
+
+    async fn list_api_tokens(
+        &self,
+        request: Request<ListApiTokensRequest>,
+    ) -> Result<Response<ListApiTokensResponse>, Status> {
+        Ok(Response::new(self.tokens(request.into_inner()).await?))
+    }
+
+    async fn revoke_api_token(
+        &self,
+        request: Request<RevokeApiTokenRequest>,
+    ) -> Result<Response<RevokeApiTokenResponse>, Status> {
+        let (caller, request) = Caller::of(request)?;
+        Ok(Response::new(self.end_token(&caller, &request.api_token).await?))
+    }
+
+    async fn list_audit_events(
+        &self,
+        request: Request<ListAuditEventsRequest>,
+    ) -> Result<Response<ListAuditEventsResponse>, Status> {
+        let (caller, request) = Caller::of(request)?;
+        Ok(Response::new(self.audit_events(&caller, request).await?))
     }
 }

@@ -1,0 +1,3 @@
+DROP TABLE default_connections;
+DROP TABLE audit_log;
+DROP TABLE api_tokens;
