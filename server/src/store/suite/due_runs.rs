@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use superfasttt_proto::connector::v1::{PullMode, log_record::Level};
 use superfasttt_proto::control::v1::run::{State, Trigger};
 
-use super::runs::{next_id, queue, run_of, scheduled, run_ids, line};
+use super::runs::{line, next_id, queue, run_ids, run_of, scheduled};
 use super::support::*;
 use crate::schedule::times::Due;
 use crate::store::connections::{Connection, ConnectionChange, NewConnection, Overlap, Schedule};

@@ -203,6 +203,7 @@ macro_rules! suite {
                 an_authorization_is_taken_once,
                 an_authorization_ends_by_itself_and_is_forgotten,
                 no_authorization_begins_for_what_is_being_deleted,
+                what_came_of_an_authorization_is_kept_with_it,
             }
             api_tokens {
                 a_token_is_found_by_its_hash,
