@@ -7,8 +7,8 @@ use clap::{Parser, Subcommand};
 
 use crate::client::{Client, Target};
 use crate::commands::{
-    approve, audit, completions, connections, connectors, consumers, credentials, documents, errors, runs,
-    state, status, sync, tokens,
+    approve, audit, completions, connections, connectors, consumers, credentials, documents, errors,
+    oauth_apps, runs, state, status, sync, tokens,
 };
 use crate::context::Context;
 use crate::error::Result;
@@ -113,9 +113,12 @@ pub enum Command {
     /// The configured uses of connectors: make, change, test, pause and delete them
     #[command(subcommand, visible_alias = "connection")]
     Connections(connections::Command),
-    /// What connections authenticate with
+    /// What connections authenticate with: connect accounts, enter keys, see how they do
     #[command(subcommand, visible_alias = "credential")]
     Credentials(credentials::Command),
+    /// The applications that providers know this installation by
+    #[command(subcommand, visible_alias = "oauth-app")]
+    OauthApps(oauth_apps::Command),
     /// Ask for a sync of a connection now
     Sync(sync::Args),
     /// The syncs that are under way and that were: state, logs, errors
@@ -165,6 +168,7 @@ pub async fn run(cli: Cli) -> Result<()> {
         Command::Connectors(command) => connectors::run(&mut context, command).await,
         Command::Connections(command) => connections::run(&mut context, command).await,
         Command::Credentials(command) => credentials::run(&mut context, command).await,
+        Command::OauthApps(command) => oauth_apps::run(&mut context, command).await,
         Command::Sync(args) => sync::run(&mut context, args).await,
         Command::Runs(command) => runs::run(&mut context, command).await,
         Command::Errors(command) => errors::run(&mut context, command).await,

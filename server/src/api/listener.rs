@@ -32,6 +32,7 @@ use tower::ServiceExt;
 
 use super::health::Health;
 use crate::access::Access;
+pub(super) use authenticate::Peer;
 pub use certificate::CertificateError;
 pub use door::BindError;
 pub(super) use door::Door;

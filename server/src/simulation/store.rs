@@ -29,7 +29,7 @@ use crate::store::feed::{
 };
 use crate::store::item_errors::{ItemErrorFilter, ItemErrorStore, Shield, StoredItemError, Target};
 use crate::store::oauth_apps::{NewOAuthApp, OAuthApp, OAuthAppChange, OAuthAppStore};
-use crate::store::oauth_sessions::{NewOAuthSession, OAuthSessionStore, Taking};
+use crate::store::oauth_sessions::{Ending, NewOAuthSession, OAuthSessionStore, Standing, Taking};
 use crate::store::overview::{Overview, OverviewStore};
 use crate::store::raw_items::{RawItem, RawItemStore};
 use crate::store::runs::{
@@ -274,6 +274,8 @@ with_faults! { OAuthAppStore {}
 with_faults! { OAuthSessionStore {}
     fn create_oauth_session(new: NewOAuthSession) -> ();
     fn take_oauth_session(id: &str, now: DateTime<Utc>) -> Taking;
+    fn oauth_session(id: &str) -> Option<Standing>;
+    fn finish_oauth_session(id: &str, ending: Ending) -> ();
     fn trim_oauth_sessions(before: DateTime<Utc>, limit: usize) -> u64;
 }
 

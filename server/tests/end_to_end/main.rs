@@ -9,6 +9,8 @@ mod support;
 
 mod a_folder_becomes_a_feed;
 mod audit;
+mod connect_an_account;
+mod connect_in_a_browser;
 mod connector_health;
 mod content;
 mod control_api;

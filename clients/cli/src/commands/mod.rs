@@ -10,6 +10,7 @@ pub mod credentials;
 pub mod documents;
 pub mod errors;
 pub mod item_errors;
+pub mod oauth_apps;
 pub mod run_logs;
 pub mod runs;
 pub mod state;

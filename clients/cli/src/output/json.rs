@@ -44,9 +44,11 @@ proto_json!("superfasttt.control.v1":
     control::GetServerInfoResponse = "GetServerInfoResponse",
     control::ItemErrorRecord = "ItemErrorRecord",
     control::RetryItemErrorsResponse = "RetryItemErrorsResponse",
+    control::OAuthApp = "OAuthApp",
     control::Run = "Run",
     control::RunLogRecord = "RunLogRecord",
     control::ScopeSyncState = "ScopeSyncState",
+    control::StartAuthorizationResponse = "StartAuthorizationResponse",
     control::StartSyncResponse = "StartSyncResponse",
     control::TestConnectionResponse = "TestConnectionResponse",
 );

@@ -4,6 +4,7 @@
 
 mod access;
 mod connections;
+mod credentials;
 mod documents;
 mod errors;
 mod fake;

@@ -14,7 +14,8 @@ use superfasttt_proto::control::v1::run::Trigger;
 use superfasttt_proto::control::v1::*;
 use tonic::{Request, Response, Status};
 
-use self::request::{check_name, check_settings, fault, organization, refuse, revision};
+use self::request::{check_name, check_settings, fault, organization, refuse};
+pub(in crate::api) use self::request::{check_organization, revision};
 use super::bounds::{owner, within};
 use super::error::ApiError;
 use super::{Api, convert, page};

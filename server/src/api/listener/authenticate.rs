@@ -19,7 +19,7 @@ use crate::store::audit::Actor;
 
 /// Who is at the other end of the connection that a request came over.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Peer(pub(super) SocketAddr);
+pub(in crate::api) struct Peer(pub(in crate::api) SocketAddr);
 
 /// Middleware: lets through who may make this request, with a [`Caller`] among its extensions, and the probes.
 pub(super) async fn authenticate(State(access): State<Access>, mut request: Request, next: Next) -> Response {
