@@ -115,6 +115,7 @@ impl Connectord {
             .args(["--data-dir", "data", "--connectors-dir", "connectors"])
             .env("CONNECTORD_SERVER__CONTROL_LISTEN", address.to_string())
             .env("CONNECTORD_SERVER__PUBLIC_LISTEN", "127.0.0.1:0")
+            .env("CONNECTORD_SERVER__PUBLIC_LISTEN", "127.0.0.1:0")
             .env("CONNECTORD_LOG__FILTER", "warn")
             .envs(environment.iter().map(|(name, value)| (name, value)))
             .current_dir(folder)

@@ -18,10 +18,12 @@ use crate::access::{Access, Audit};
 use crate::api::Api;
 use crate::api::health::Health;
 use crate::api::listener::{Listener, Tls};
+use crate::api::public::{Front, PublicListener};
 use crate::catalog::Catalog;
 use crate::clock::{SharedClock, SystemClock};
-use crate::config::{Config, ContentConfig};
+use crate::config::{Config, ContentConfig, PublicUrl};
 use crate::content::Fetcher;
+use crate::credentials::authorize::Authorizations;
 use crate::credentials::{Credentials, Parts};
 use crate::process::ProcessHost;
 use crate::schedule::Scheduler;
@@ -58,6 +60,8 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Resul
 
     // Before anything is opened: without its certificate nothing is served.
     let tls = Tls::load("control", &config.server.tls, clock.clone()).context("server.tls")?;
+    let public_tls =
+        Tls::load("public", &config.server.public_tls, clock.clone()).context("server.public_tls")?;
     let health = Health::starting(Api::SERVICES).await;
     let store = open_store(&config).await?;
     health.tells_of(store.clone());
@@ -90,6 +94,12 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let collected = metrics::install().context("metrics cannot be collected")?;
     let scrape = Scrape::new(collected, store.clone(), clock.clone(), catalog.clone(), host.clone());
     let _upkeep = AbortOnDropHandle::new(tokio::spawn(scrape.clone().upkeep()));
+    // Its port is known before anything names the address that browsers reach it by.
+    let public = PublicListener::bind(config.server.public_listen).await?;
+    let public_address = public.local_addr();
+    let public_url = PublicUrl::of(config.server.public_url.as_deref(), public_address, public_tls.is_some());
+    let public = public.with_tls(public_tls);
+    let authorizations = Authorizations::new(credentials.clone(), public_url.clone(), shutdown.clone());
     let api = Api {
         store: store.clone(),
         clock: clock.clone(),
@@ -97,9 +107,11 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Resul
         host: host.clone(),
         scheduler: scheduler.clone(),
         credentials: credentials.clone(),
+        authorizations: authorizations.clone(),
         audit: audit.clone(),
         started_at,
     };
+    let front = Front { authorizations, try_it: api.trial(), audit: audit.clone(), health: health.clone() };
     let server = &config.server;
     let access = Access::new(store.clone(), clock, server.token.clone(), server.require_token, audit.clone());
     // What they have yet to write is written when nothing is served any more.
@@ -114,11 +126,12 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let address = listener.local_addr();
     let patience = config.server.drain_timeout;
     let listening = tokio::spawn(listener.serve(shutdown.clone(), patience));
+    let public = tokio::spawn(public.serve(front, shutdown.clone(), patience));
     let mut scheduling = tokio::spawn(scheduler.clone().run());
     let fresh = CancellationToken::new();
     let keeping_fresh = tokio::spawn(credentials.keep_fresh(fresh.clone()));
     health.serving().await;
-    tracing::info!(%address, connectors = catalog.list().len(), "connectord is serving");
+    tracing::info!(%address, %public_address, %public_url, connectors = catalog.list().len(), "connectord is serving");
 
     tokio::select! {
         () = shutdown.cancelled() => {}
@@ -129,6 +142,7 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     health.draining().await;
     scheduler.shutdown(patience).await;
     listening.await.context("the control listener failed")?;
+    public.await.context("the public listener failed")?;
     scheduling.await.context("the scheduler failed")??;
     // What a provider has answered is stored before the store is closed.
     fresh.cancel();

@@ -18,6 +18,7 @@ mod pages;
 mod resolve;
 mod run_view;
 mod schedule;
+mod secret_input;
 mod settings;
 mod trust;
 mod watch_run;

@@ -54,6 +54,7 @@ pub use paths::Paths;
 pub use problems::DeclarationProblem;
 pub use provider::{Provider, ProviderError, UrlRules};
 pub use revoke::{Grant, Revocation};
+pub use scrub::clean;
 pub use signing::{SigningKey, SigningKeyError};
 pub use template::Template;
 pub use template_error::{FillError, TemplateError};

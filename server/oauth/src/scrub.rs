@@ -16,6 +16,12 @@ const MAX_READ_CHARS: usize = 4000;
 /// A run of token characters this long is a token of some kind, also one that we never saw.
 const OPAQUE: usize = 40;
 
+/// What a provider said, as a person may read it: one short line without control characters, and without what looks like
+/// a token. For what it says through the person's browser, where no secret of ours is known to be in it.
+pub fn clean(said: &str) -> String {
+    Scrubber::default().clean(said)
+}
+
 /// The secrets of one call.
 #[derive(Default)]
 pub(crate) struct Scrubber {

@@ -15,6 +15,7 @@ mod item_errors;
 pub mod listener;
 pub mod not_served;
 mod page;
+pub mod public;
 mod renormalize;
 mod sync;
 mod sync_state;
@@ -37,6 +38,7 @@ use crate::access::Audit;
 use crate::catalog::Catalog;
 use crate::clock::SharedClock;
 use crate::credentials::Credentials;
+use crate::credentials::authorize::Authorizations;
 use crate::process::ProcessHost;
 use crate::schedule::Scheduler;
 use crate::store::Store;
@@ -58,6 +60,8 @@ pub struct Api {
     pub scheduler: Arc<Scheduler>,
     /// What connections authenticate with.
     pub credentials: Arc<Credentials>,
+    /// How accounts are connected.
+    pub authorizations: Arc<Authorizations>,
     /// What was done is written here.
     pub audit: Audit,
     /// When the process was started.

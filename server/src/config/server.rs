@@ -8,6 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::problem::Checks;
+use super::public_url::PublicUrl;
 use super::tls::TlsConfig;
 use super::units::duration;
 
@@ -19,6 +20,8 @@ pub struct ServerConfig {
     pub control_listen: SocketAddr,
     /// Where OAuth callbacks and webhooks come in.
     pub public_listen: SocketAddr,
+    /// How browsers and providers reach `public_listen`. `None`: as it is.
+    pub public_url: Option<String>,
     /// What callers of the control API must show. Filled from `token_file` where that is given.
     #[serde(with = "secret")]
     pub token: Option<SecretString>,
@@ -43,6 +46,7 @@ impl Default for ServerConfig {
         Self {
             control_listen: SocketAddr::new(loopback, 7070),
             public_listen: SocketAddr::new(loopback, 7071),
+            public_url: None,
             token: None,
             token_file: None,
             require_token: false,
@@ -84,6 +88,12 @@ impl ServerConfig {
             // Anything else cannot travel in an Authorization header.
             checks.require(token.bytes().all(|byte| byte.is_ascii_graphic()), token_key, || {
                 "the token has characters other than visible ASCII".to_owned()
+            });
+        }
+        if let Some(url) = &self.public_url {
+            let read = PublicUrl::parse(url);
+            checks.require(read.is_ok(), "public_url", || {
+                format!("{url:?} {}", read.err().unwrap_or_default())
             });
         }
         let ports_differ = self.control_listen != self.public_listen || self.control_listen.port() == 0;

@@ -2,18 +2,15 @@
 
 use std::sync::Arc;
 
-use secrecy::{ExposeSecret, SecretString};
-use superfasttt_oauth::{App, AppSecret, Client, ClientAuth, Provider, SigningKey, UrlRules};
+use superfasttt_oauth::{App, Client, Provider, UrlRules};
 use superfasttt_proto::connector::v1::Reason;
 use superfasttt_proto::error::ConnectorError;
 
-use super::trouble::{away, internal};
-use super::{Credentials, field};
+use super::Credentials;
+use super::trouble::away;
 use crate::catalog::Manifest;
 use crate::store::connections::Connection;
 use crate::store::oauth_apps::OAuthApp;
-use crate::store::secrets::Secrets;
-use crate::vault::Place;
 
 impl Credentials {
     /// A client of the connection's provider, as the app `id`, else as the one that its organisation uses.
@@ -25,7 +22,7 @@ impl Credentials {
         connection: &Connection,
         manifest: &Manifest,
         id: &str,
-    ) -> Result<Client, ConnectorError> {
+    ) -> Result<(Client, OAuthApp), ConnectorError> {
         let of_person = |message: String| ConnectorError::new(Reason::SettingsInvalid, message);
         let rules = UrlRules {
             allowed_hosts: &manifest.allowed_hosts,
@@ -48,27 +45,6 @@ impl Credentials {
         })?;
         let secret = self.app_secret(manifest, &app, &secrets).await?;
         let known = App { client_id: app.client_id.clone(), secret };
-        Ok(Client::new(self.http.clone(), provider, Arc::new(known)))
-    }
-
-    async fn app_secret(
-        &self,
-        manifest: &Manifest,
-        app: &OAuthApp,
-        secrets: &Secrets,
-    ) -> Result<AppSecret, ConnectorError> {
-        let Some(sealed) = secrets.get(field::CLIENT_SECRET) else { return Ok(AppSecret::None) };
-        let place = Place::of_oauth_app(&app.organization, &app.id, field::CLIENT_SECRET);
-        let opened = self.vault.open(&place, sealed).await.map_err(|error| internal(&error.to_string()))?;
-        let text = String::from_utf8(opened.expose_secret().to_vec())
-            .map_err(|_| internal("the secret of the OAuth app is no text: store it again"))?;
-        let secret = SecretString::from(text);
-        let signs = !matches!(manifest.auth.oauth.client_auth, ClientAuth::Post | ClientAuth::Basic);
-        if !signs {
-            return Ok(AppSecret::Secret(secret));
-        }
-        let key = SigningKey::from_pem(&secret, None);
-        key.map(AppSecret::Key)
-            .map_err(|error| ConnectorError::new(Reason::SettingsInvalid, error.to_string()))
+        Ok((Client::new(self.http.clone(), provider, Arc::new(known)), app))
     }
 }

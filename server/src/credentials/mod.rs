@@ -1,15 +1,19 @@
 //! What connections authenticate with: kept sealed, kept fresh, and given to a connector only as what it may see.
 //!
 //! `entered` is what a person enters, with the values that `reference` finds elsewhere; `set` and `account` bring a
-//! connection to its credential, `revoke` takes it away. `usable` says what a connector gets, `client` how an OAuth provider
-//! is met for a connection, `refresh` how a grant gets a new access token without two of them being asked for at once,
+//! connection to its credential, `revoke` takes it away. `authorize` has a person connect an account, `granted` is what a
+//! provider gave as it is stored. `usable` says what a connector gets, `client` how an OAuth provider is met for a connection
+//! (`app_secret` as whom), `refresh` how a grant gets a new access token without two of them being asked for at once,
 //! `flights` who does so in this process, `keep_fresh` refreshes ahead of time. How a credential is stored is in
 //! [`crate::store::credentials`], how a provider is talked to in the crate `superfasttt-oauth`.
 
 mod account;
+mod app_secret;
+pub mod authorize;
 mod client;
 pub mod entered;
 mod flights;
+mod granted;
 mod keep_fresh;
 mod reference;
 mod refresh;
@@ -20,6 +24,8 @@ mod tests;
 mod trouble;
 mod usable;
 
+pub use app_secret::AppSecretError;
+pub(crate) use trouble::of_failure;
 use usable::AtHand;
 pub use usable::Usable;
 

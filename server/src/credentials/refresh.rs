@@ -28,7 +28,6 @@ use crate::store::StoreError;
 use crate::store::connections::Connection;
 use crate::store::credentials::{Credential, CredentialPut, RefreshClaim, State, Status, Trouble};
 use crate::store::secrets::{Secrets, SecretsWrite};
-use crate::vault::Place;
 
 /// How long a refresh has before another replica may try: longer than a call can take, with its write.
 const LEASE: Duration = Duration::from_secs(90);
@@ -174,7 +173,7 @@ impl Refresh {
         let used = CredentialUse { connection, purpose: Purpose::Refresh, run: "", found: true };
         self.credentials.audit.credential_used(used);
         let status = &self.credential.status;
-        let client = self
+        let (client, _) = self
             .credentials
             .client(&self.connection, &self.manifest, &status.oauth_app)
             .await
@@ -197,38 +196,23 @@ impl Refresh {
     }
 
     fn succeeded(&self, tokens: Tokens, began: DateTime<Utc>) -> Result<CredentialPut, ConnectorError> {
-        let mut secrets = Secrets::new();
-        let mut seal = |name: &str, secret: &SecretString| {
-            let place = Place::of_connection(&self.connection.organization, &self.connection.id, name);
-            let sealed = self.credentials.vault.seal(&place, secret.expose_secret().as_bytes());
-            sealed.map(|sealed| drop(secrets.insert(name.to_owned(), sealed)))
-        };
-        seal(field::ACCESS, &tokens.access).map_err(|error| internal(&error.to_string()))?;
-        if let Some(refresh) = &tokens.refresh {
-            seal(field::REFRESH, refresh).map_err(|error| internal(&error.to_string()))?;
-        }
-        let before = &self.credential.status;
-        let mut status = Status {
-            state: State::Connected,
-            trouble: None,
+        let before = self.credential.status.clone();
+        // Of an account that waits to be confirmed it is not known yet whether it may be used.
+        let waits = before.state == State::Pending;
+        let before = Status {
+            state: if waits { State::Pending } else { State::Connected },
+            trouble: before.trouble.clone().filter(|_| waits),
             failures: 0,
             refreshed_at: Some(began),
-            token_type: tokens.token_type,
-            ..before.clone()
+            ..before
         };
-        if let Some(granted) = tokens.granted {
-            (status.granted_scopes, status.missing_scopes) = (granted, tokens.missing);
-        }
-        for (name, value) in tokens.extras {
-            status.extras.insert(name, value.into());
-        }
-        let expires_at = tokens.expires_in.and_then(|life| Some(began + TimeDelta::from_std(life).ok()?));
+        let granted = self.credentials.granted(&self.connection, &self.manifest, tokens, before, began)?;
         Ok(CredentialPut {
             kind: self.credential.kind,
-            status,
-            expires_at,
-            refresh_at: refresh_at(began, expires_at, self.manifest.auth.oauth.refresh_idle),
-            secrets: SecretsWrite::Update(secrets),
+            status: granted.status,
+            expires_at: granted.expires_at,
+            refresh_at: granted.refresh_at,
+            secrets: SecretsWrite::Update(granted.secrets),
             refreshed: true,
         })
     }
@@ -330,7 +314,7 @@ pub(super) fn over(before: &Status, message: &str, now: DateTime<Utc>) -> Status
 
 /// When a token is to be refreshed by itself: before its end, each connection a little apart, or before its refresh token
 /// dies for not being used.
-fn refresh_at(
+pub(super) fn refresh_at(
     now: DateTime<Utc>,
     expires_at: Option<DateTime<Utc>>,
     idle: Option<Duration>,

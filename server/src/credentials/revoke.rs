@@ -90,7 +90,7 @@ impl Credentials {
     ) -> Result<Revocation, Withdrawal> {
         let access = self.token(connection, secrets, field::ACCESS).await?;
         let refresh = self.token(connection, secrets, field::REFRESH).await?;
-        let client = self.client(connection, manifest, &credential.status.oauth_app).await?;
+        let (client, _) = self.client(connection, manifest, &credential.status.oauth_app).await?;
         let grant = Grant { access: access.as_ref(), refresh: refresh.as_ref() };
         Ok(client.revoke(grant, self.clock.now()).await?)
     }

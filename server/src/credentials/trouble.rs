@@ -45,7 +45,7 @@ pub(super) fn away(error: &StoreError) -> ConnectorError {
 }
 
 /// What a failed call at the provider means for who wanted to use the credential.
-pub(super) fn of_failure(failure: &Failure) -> ConnectorError {
+pub(crate) fn of_failure(failure: &Failure) -> ConnectorError {
     match failure {
         Failure::Refused(refused) => ConnectorError::new(Reason::CredentialRevoked, refused.to_string())
             .with_code(refused.code.clone()),

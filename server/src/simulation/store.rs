@@ -20,6 +20,7 @@ use crate::store::connections::{
     Connection, ConnectionChange, ConnectionFilter, ConnectionStore, ConnectionTotals, NewConnection,
 };
 use crate::store::credentials::{Credential, CredentialPut, CredentialStore, DueRefresh, RefreshClaim};
+use crate::store::defaults::DefaultStore;
 use crate::store::documents::{
     Absent, Child, Commit, DocumentKey, DocumentStore, Generation, OldContainer, StoredDocument,
 };
@@ -28,7 +29,7 @@ use crate::store::feed::{
 };
 use crate::store::item_errors::{ItemErrorFilter, ItemErrorStore, Shield, StoredItemError, Target};
 use crate::store::oauth_apps::{NewOAuthApp, OAuthApp, OAuthAppChange, OAuthAppStore};
-use crate::store::oauth_sessions::{NewOAuthSession, OAuthSessionStore, Taking};
+use crate::store::oauth_sessions::{Ending, NewOAuthSession, OAuthSessionStore, Standing, Taking};
 use crate::store::overview::{Overview, OverviewStore};
 use crate::store::raw_items::{RawItem, RawItemStore};
 use crate::store::runs::{
@@ -201,6 +202,11 @@ with_faults! { CredentialStore {}
     fn due_refreshes(limit: usize, now: DateTime<Utc>) -> Vec<DueRefresh>;
 }
 
+with_faults! { DefaultStore {}
+    fn set_default(connection: ConnectionKey, category: &str) -> ();
+    fn default_connection(organization: &str, category: &str) -> Option<Connection>;
+}
+
 with_faults! { DocumentStore {}
     fn stored_documents(connection: ConnectionKey, ids: Vec<String>) -> Vec<StoredDocument>;
     fn stored_envelopes(keys: Vec<DocumentKey>) -> Vec<(DocumentKey, Vec<u8>)>;
@@ -268,6 +274,8 @@ with_faults! { OAuthAppStore {}
 with_faults! { OAuthSessionStore {}
     fn create_oauth_session(new: NewOAuthSession) -> ();
     fn take_oauth_session(id: &str, now: DateTime<Utc>) -> Taking;
+    fn oauth_session(id: &str) -> Option<Standing>;
+    fn finish_oauth_session(id: &str, ending: Ending) -> ();
     fn trim_oauth_sessions(before: DateTime<Utc>, limit: usize) -> u64;
 }
 

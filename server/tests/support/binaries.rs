@@ -59,6 +59,15 @@ pub fn assemble_connectors(folder: &Path) {
     add(folder, FILESYSTEM, &manifest, "connector-filesystem", "connector-filesystem");
 }
 
+/// Adds a scripted connector that authenticates so.
+pub fn add_scripted_with_auth(folder: &Path, id: &str, auth: Value) {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let scripted = repository.join("tests/scripted/manifest.json");
+    let mut manifest: Value = serde_json::from_slice(&fs::read(scripted).unwrap()).unwrap();
+    manifest["auth"] = auth;
+    add_scripted(folder, id, manifest);
+}
+
 fn add_scripted(folder: &Path, id: &str, mut manifest: Value) {
     manifest["id"] = json!(id);
     add(folder, id, &manifest, "scripted-connector", "scripted-connector");

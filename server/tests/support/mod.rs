@@ -8,6 +8,7 @@
 mod binaries;
 mod client;
 mod disk;
+mod person;
 pub mod postgres;
 mod script;
 mod server;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 pub use client::{Client, new_connection, reason, text};
 pub use disk::SmallDisk;
+pub use person::Person;
 pub use script::{
     Script, Step, checkpoint, complete, content_doc, deletion, doc, fail, in_scope, item_error, more,
     present, raw, unnamed_error,

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
+use superfasttt_proto::control::v1::GetConnectorRequest;
 
 use super::postgres::Database;
 use super::script::{Script, Step};
@@ -112,6 +113,23 @@ impl Server {
         script.next_pulls(pulls);
         let connection = self.client.create_paused(connector, json!({"script": script.path()})).await;
         Source { script, connection }
+    }
+
+    /// Adds a scripted connector that authenticates so, and waits until the server knows it.
+    pub async fn add_connector(&self, id: &str, auth: serde_json::Value) {
+        binaries::add_scripted_with_auth(&self.folder.path().join("connectors"), id, auth);
+        super::until_async(&format!("the connector {id}"), async || {
+            let request = GetConnectorRequest { connector: id.to_owned() };
+            self.client.catalog().get_connector(request).await.ok()
+        })
+        .await;
+    }
+
+    /// Where browsers reach it.
+    pub fn public_url(&self) -> String {
+        let log = self.log();
+        let (_, rest) = log.rsplit_once("public_url=").expect("it serves");
+        rest.split_whitespace().next().unwrap().to_owned()
     }
 
     /// A script that no connection plays yet.

@@ -31,7 +31,10 @@ macro_rules! proto_json {
 }
 
 proto_json!("superfasttt.control.v1":
+    control::ApiToken = "ApiToken",
     control::ApproveDeletionsResponse = "ApproveDeletionsResponse",
+    control::AuditEvent = "AuditEvent",
+    control::CreateApiTokenResponse = "CreateApiTokenResponse",
     control::Connection = "Connection",
     control::DocumentDifference = "DocumentDifference",
     control::PreviewRenormalizationResponse = "PreviewRenormalizationResponse",
@@ -41,9 +44,11 @@ proto_json!("superfasttt.control.v1":
     control::GetServerInfoResponse = "GetServerInfoResponse",
     control::ItemErrorRecord = "ItemErrorRecord",
     control::RetryItemErrorsResponse = "RetryItemErrorsResponse",
+    control::OAuthApp = "OAuthApp",
     control::Run = "Run",
     control::RunLogRecord = "RunLogRecord",
     control::ScopeSyncState = "ScopeSyncState",
+    control::StartAuthorizationResponse = "StartAuthorizationResponse",
     control::StartSyncResponse = "StartSyncResponse",
     control::TestConnectionResponse = "TestConnectionResponse",
 );

@@ -6,6 +6,7 @@
 mod answer;
 mod asked;
 mod grants;
+mod node;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -19,6 +20,7 @@ use axum::response::Response;
 pub use answer::{Answer, Gate};
 pub use asked::Asked;
 pub use grants::{Counts, Rules};
+pub use node::{NodeServer, chromium, node};
 
 use grants::Grants;
 

@@ -1,10 +1,11 @@
-// A certified OpenID provider for tests: one person, who agrees at once; refresh tokens that rotate; proof keys
-// required. It says its port on stdout and ends with its stdin, so that no test leaves it behind.
+// A certified OpenID provider for tests: one person, who agrees at once, or by INTERACTIVE on the pages of the provider;
+// refresh tokens that rotate; proof keys required. It says its port on stdout and ends with its stdin, so that no test leaves it behind.
 import http from 'node:http';
 import Provider from 'oidc-provider';
 
 const secret = process.env.CLIENT_SECRET;
 const redirect_uris = [process.env.REDIRECT_URI];
+const interactive = Boolean(process.env.INTERACTIVE);
 const grant_types = ['authorization_code', 'refresh_token'];
 const client = (client_id, token_endpoint_auth_method) => ({
   client_id, client_secret: secret, token_endpoint_auth_method, redirect_uris, grant_types, response_types: ['code'],
@@ -18,8 +19,8 @@ server.listen(0, '127.0.0.1', () => {
     scopes: ['openid', 'offline_access', 'read'],
     pkce: { required: () => true },
     rotateRefreshToken: true,
-    features: { devInteractions: { enabled: false }, revocation: { enabled: true } },
-    interactions: { url: (ctx, interaction) => `/interaction/${interaction.uid}` },
+    features: { devInteractions: { enabled: interactive }, revocation: { enabled: true } },
+    ...(interactive ? {} : { interactions: { url: (ctx, interaction) => `/interaction/${interaction.uid}` } }),
     findAccount: (ctx, id) => ({ accountId: id, claims: () => ({ sub: id }) }),
     cookies: { keys: ['for tests only'] },
     ttl: { AccessToken: 3600, Grant: 3600, Session: 3600, Interaction: 600, IdToken: 600, RefreshToken: 3600 },
@@ -39,7 +40,7 @@ server.listen(0, '127.0.0.1', () => {
   };
 
   server.on('request', (req, res) => {
-    if (!req.url.startsWith('/interaction/')) return serve(req, res);
+    if (interactive || !req.url.startsWith('/interaction/')) return serve(req, res);
     return agree(req, res).catch((error) => { res.statusCode = 500; res.end(String(error)); });
   });
   console.log(port);

@@ -1,12 +1,12 @@
 use serde_json::json;
 use superfasttt_oauth::{App, AppSecret, Client, Declaration, Provider, UrlRules};
 
-use crate::node::NodeServer;
+use crate::node::start;
 use crate::support::*;
 
 #[tokio::test]
 async fn client_credentials() {
-    let Some(server) = NodeServer::start("mock.mjs").await else { return };
+    let Some(server) = start("mock.mjs").await else { return };
     for client_auth in ["basic", "post"] {
         let declaration: Declaration = serde_json::from_value(json!({
             "flow": "client_credentials", "token_url": server.url("/token"), "client_auth": client_auth,

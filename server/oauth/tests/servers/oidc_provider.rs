@@ -4,8 +4,9 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use superfasttt_oauth::{App, AppSecret, Client, Declaration, Grant, Provider, Revocation, Tokens, UrlRules};
+use superfasttt_oauth_testing::NodeServer;
 
-use crate::node::NodeServer;
+use crate::node::start;
 use crate::support::*;
 
 fn client(server: &NodeServer, client_auth: &str, client_secret: &str) -> Client {
@@ -42,7 +43,7 @@ async fn connected(client: &Client) -> Tokens {
 
 #[tokio::test]
 async fn code_and_proof_key() {
-    let Some(server) = NodeServer::start("provider.mjs").await else { return };
+    let Some(server) = start("provider.mjs").await else { return };
     for client_auth in ["basic", "post"] {
         let client = client(&server, client_auth, CLIENT_SECRET);
         let tokens = connected(&client).await;
@@ -68,7 +69,7 @@ async fn code_and_proof_key() {
 
 #[tokio::test]
 async fn rotation_and_reuse() {
-    let Some(server) = NodeServer::start("provider.mjs").await else { return };
+    let Some(server) = start("provider.mjs").await else { return };
     let client = client(&server, "basic", CLIENT_SECRET);
     let first = connected(&client).await.refresh.unwrap();
     let second = client.refresh(&first, &asked(), now()).await.unwrap().refresh.unwrap();
@@ -81,7 +82,7 @@ async fn rotation_and_reuse() {
 
 #[tokio::test]
 async fn revocation() {
-    let Some(server) = NodeServer::start("provider.mjs").await else { return };
+    let Some(server) = start("provider.mjs").await else { return };
     let client = client(&server, "basic", CLIENT_SECRET);
     let tokens = connected(&client).await;
     let refresh = tokens.refresh.as_ref().unwrap();
@@ -94,7 +95,7 @@ async fn revocation() {
 
 #[tokio::test]
 async fn a_wrong_client_secret_ends_no_grant() {
-    let Some(server) = NodeServer::start("provider.mjs").await else { return };
+    let Some(server) = start("provider.mjs").await else { return };
     let refresh = connected(&client(&server, "basic", CLIENT_SECRET)).await.refresh.unwrap();
     for client_auth in ["basic", "post"] {
         let wrong = client(&server, client_auth, "wrong");

@@ -195,11 +195,20 @@ pub(super) fn organization(
     faults: &mut Vec<(String, String)>,
 ) -> Result<String, ApiError> {
     let organization = owner(caller, organization)?;
+    check_organization("connection.organization", &organization, faults);
+    Ok(organization)
+}
+
+/// Checks an organisation's name.
+pub(in crate::api) fn check_organization(
+    field: &str,
+    organization: &str,
+    faults: &mut Vec<(String, String)>,
+) {
     let letters = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '-';
     if organization.len() > 63 || !organization.chars().all(letters) {
-        faults.push(fault("connection.organization", "must be 1 to 63 of a-z, 0-9 and \"-\""));
+        faults.push(fault(field, "must be 1 to 63 of a-z, 0-9 and \"-\""));
     }
-    Ok(organization)
 }
 
 /// Checks settings, defaults filled in, against the connector's schema.
@@ -219,7 +228,7 @@ pub(super) fn check_settings(
 }
 
 /// The revision in an etag; `None` where none was given.
-pub(super) fn revision(etag: &str, field: &str) -> Result<Option<i64>, ApiError> {
+pub(in crate::api) fn revision(etag: &str, field: &str) -> Result<Option<i64>, ApiError> {
     if etag.is_empty() {
         return Ok(None);
     }

@@ -1,5 +1,8 @@
-//! `CredentialService`: what connections authenticate with. `status` is how a credential is shown.
+//! `CredentialService`: what connections authenticate with. `status` is how a credential is shown, `authorizations` how an
+//! account is connected, `oauth_apps` as whom.
 
+mod authorizations;
+mod oauth_apps;
 mod status;
 
 use superfasttt_proto::control::v1::credential_service_server::CredentialService;
@@ -117,58 +120,68 @@ impl CredentialService for Api {
 
     async fn start_authorization(
         &self,
-        _: Request<StartAuthorizationRequest>,
+        request: Request<StartAuthorizationRequest>,
     ) -> Result<Response<StartAuthorizationResponse>, Status> {
-        Err(ApiError::NotServed("StartAuthorization".to_owned()).into())
+        let (caller, request) = Caller::of(request)?;
+        Ok(Response::new(self.begin_authorization(&caller, request).await?))
     }
 
     async fn complete_authorization(
         &self,
-        _: Request<CompleteAuthorizationRequest>,
+        request: Request<CompleteAuthorizationRequest>,
     ) -> Result<Response<CompleteAuthorizationResponse>, Status> {
-        Err(ApiError::NotServed("CompleteAuthorization".to_owned()).into())
+        let (caller, request) = Caller::of(request)?;
+        Ok(Response::new(self.end_authorization(&caller, request).await?))
     }
 
     async fn get_authorization(
         &self,
-        _: Request<GetAuthorizationRequest>,
+        request: Request<GetAuthorizationRequest>,
     ) -> Result<Response<GetAuthorizationResponse>, Status> {
-        Err(ApiError::NotServed("GetAuthorization".to_owned()).into())
+        let (caller, request) = Caller::of(request)?;
+        Ok(Response::new(self.look_at_authorization(&caller, request).await?))
     }
 
     async fn create_o_auth_app(
         &self,
-        _: Request<CreateOAuthAppRequest>,
+        request: Request<CreateOAuthAppRequest>,
     ) -> Result<Response<CreateOAuthAppResponse>, Status> {
-        Err(ApiError::NotServed("CreateOAuthApp".to_owned()).into())
+        let (caller, request) = Caller::of(request)?;
+        let asked = request.oauth_app.unwrap_or_default();
+        Ok(Response::new(self.create_oauth_app(&caller, asked).await?))
     }
 
     async fn get_o_auth_app(
         &self,
-        _: Request<GetOAuthAppRequest>,
+        request: Request<GetOAuthAppRequest>,
     ) -> Result<Response<GetOAuthAppResponse>, Status> {
-        Err(ApiError::NotServed("GetOAuthApp".to_owned()).into())
+        let (caller, request) = Caller::of(request)?;
+        Ok(Response::new(self.get_oauth_app(&caller, &request.oauth_app).await?))
     }
 
     async fn list_o_auth_apps(
         &self,
-        _: Request<ListOAuthAppsRequest>,
+        request: Request<ListOAuthAppsRequest>,
     ) -> Result<Response<ListOAuthAppsResponse>, Status> {
-        Err(ApiError::NotServed("ListOAuthApps".to_owned()).into())
+        let (caller, request) = Caller::of(request)?;
+        Ok(Response::new(self.list_oauth_apps(&caller, request).await?))
     }
 
     async fn update_o_auth_app(
         &self,
-        _: Request<UpdateOAuthAppRequest>,
+        request: Request<UpdateOAuthAppRequest>,
     ) -> Result<Response<UpdateOAuthAppResponse>, Status> {
-        Err(ApiError::NotServed("UpdateOAuthApp".to_owned()).into())
+        let (caller, request) = Caller::of(request)?;
+        let asked = request.oauth_app.unwrap_or_default();
+        Ok(Response::new(self.update_oauth_app(&caller, asked).await?))
     }
 
     async fn delete_o_auth_app(
         &self,
-        _: Request<DeleteOAuthAppRequest>,
+        request: Request<DeleteOAuthAppRequest>,
     ) -> Result<Response<DeleteOAuthAppResponse>, Status> {
-        Err(ApiError::NotServed("DeleteOAuthApp".to_owned()).into())
+        let (caller, request) = Caller::of(request)?;
+        Ok(Response::new(self.delete_oauth_app(&caller, &request.oauth_app).await?))
     }
 }
 

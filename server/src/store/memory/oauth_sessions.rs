@@ -4,7 +4,9 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use super::{Data, MemoryStore};
-use crate::store::oauth_sessions::{NewOAuthSession, OAuthSession, OAuthSessionStore, Taking};
+use crate::store::oauth_sessions::{
+    Ending, NewOAuthSession, OAuthSession, OAuthSessionStore, Standing, Taking,
+};
 use crate::store::secrets::SecretsWrite;
 use crate::store::{ConnectionKey, Result, StoreError};
 use crate::vault::oauth_session_owner;
@@ -51,6 +53,26 @@ impl OAuthSessionStore for MemoryStore {
             let secrets = data.secrets_of(&organization, &owner);
             data.remove_secrets(&organization, &owner);
             Ok(Taking::Taken(Box::new(session), secrets))
+        })
+        .await
+    }
+
+    async fn oauth_session(&self, id: &str) -> Result<Option<Standing>> {
+        self.read(|data| {
+            data.oauth_sessions.get(id).map(|row| Standing {
+                session: row.session.clone(),
+                taken: row.taken,
+                secrets: data.secrets_of(&row.organization, &oauth_session_owner(id)),
+            })
+        })
+        .await
+    }
+
+    async fn finish_oauth_session(&self, id: &str, ending: Ending) -> Result<()> {
+        self.write(|data| {
+            let row = data.oauth_sessions.get_mut(id).ok_or(StoreError::Missing("oauth_session"))?;
+            row.session.details.ending.get_or_insert(ending);
+            Ok(())
         })
         .await
     }

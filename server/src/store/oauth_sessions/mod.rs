@@ -40,8 +40,22 @@ pub struct Details {
     /// What was asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub scopes: Vec<String>,
-    /// A hash of what the one who started it shows at the end.
+    /// A hash of what the browser that began shows at the end; empty: a client receives the answer itself.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub started_by: String,
+    /// What came of it. `None`: nothing yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ending: Option<Ending>,
+}
+
+/// What came of an authorization.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ending {
+    /// The account is connected.
+    pub succeeded: bool,
+    /// Why not, in words without secrets. Empty: it succeeded.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
 }
 
 /// An authorization to begin.
@@ -66,6 +80,17 @@ pub enum Taking {
     Unknown,
 }
 
+/// An authorization as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// It, and what came of it.
+    pub session: OAuthSession,
+    /// There was an answer.
+    pub taken: bool,
+    /// Its secrets, until it is taken.
+    pub secrets: Secrets,
+}
+
 /// What the store does with authorizations under way.
 #[async_trait]
 pub trait OAuthSessionStore: Send + Sync {
@@ -77,6 +102,15 @@ pub trait OAuthSessionStore: Send + Sync {
 
     /// Takes one: its secrets are gone then.
     async fn take_oauth_session(&self, id: &str, now: DateTime<Utc>) -> Result<Taking>;
+
+    /// Looks at one, whether it is taken or too old or not.
+    async fn oauth_session(&self, id: &str) -> Result<Option<Standing>>;
+
+    /// Notes what came of one. The first word stands.
+    ///
+    /// # Errors
+    /// `Missing("oauth_session")`.
+    async fn finish_oauth_session(&self, id: &str, ending: Ending) -> Result<()>;
 
     /// Forgets up to `limit` that ended before; says how many.
     async fn trim_oauth_sessions(&self, before: DateTime<Utc>, limit: usize) -> Result<u64>;

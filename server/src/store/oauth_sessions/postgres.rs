@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use tokio_postgres::Row;
 
-use super::{NewOAuthSession, OAuthSession, OAuthSessionStore, Taking};
+use super::{Details, Ending, NewOAuthSession, OAuthSession, OAuthSessionStore, Standing, Taking};
 use crate::store::columns::{from_json, micros, time, to_json};
 use crate::store::postgres::{Failure, Outcome, Plain, Text, Tx};
 use crate::store::secrets::{self, SecretsWrite};
@@ -41,30 +41,45 @@ impl OAuthSessionStore for PostgresStore {
     }
 
     async fn take_oauth_session(&self, id: &str, now: DateTime<Utc>) -> Result<Taking> {
-        self.write((id.to_owned(), micros(now)), |tx, (id, now)| {
+        self.write((id.to_owned(), now), |tx, (id, now)| {
             Box::pin(async move {
-                let sql = "SELECT s.connection, s.details, s.created_at, s.expires_at, s.taken_at, c.organization \
-                     FROM oauth_sessions s JOIN connections c ON c.pk = s.connection WHERE s.id = $1 \
-                     FOR UPDATE OF s";
-                let Some(row) = tx.query_opt(sql, &[&Text(id)]).await? else { return Ok(Taking::Unknown) };
-                if row.get::<_, Option<i64>>(4).is_some() {
+                let found = by_id(tx, id, "FOR UPDATE OF s").await?;
+                let Some((Standing { session, taken, secrets }, organization)) = found else {
+                    return Ok(Taking::Unknown);
+                };
+                if taken {
                     return Ok(Taking::Used);
                 }
-                if row.get::<_, i64>(3) <= *now {
+                if session.expires_at <= *now {
                     return Ok(Taking::Expired);
                 }
-                tx.execute("UPDATE oauth_sessions SET taken_at = $1 WHERE id = $2", &[now, &Text(id)]).await?;
-                let (organization, owner) = (row.get::<_, Plain>(5).0, oauth_session_owner(id));
-                let secrets = secrets::postgres::of(tx, &organization, &owner).await?;
-                secrets::postgres::remove(tx, &organization, &owner).await?;
-                let session = OAuthSession {
-                    id: id.clone(),
-                    connection: ConnectionKey(row.get(0)),
-                    details: from_json("details of an authorization", &row.get::<_, Plain>(1).0)?,
-                    created_at: time(row.get(2)),
-                    expires_at: time(row.get(3)),
-                };
+                let sql = "UPDATE oauth_sessions SET taken_at = $1 WHERE id = $2";
+                tx.execute(sql, &[&micros(*now), &Text(id)]).await?;
+                secrets::postgres::remove(tx, &organization, &oauth_session_owner(id)).await?;
                 Ok(Taking::Taken(Box::new(session), secrets))
+            })
+        })
+        .await
+    }
+
+    async fn oauth_session(&self, id: &str) -> Result<Option<Standing>> {
+        self.read(id.to_owned(), |tx, id| {
+            Box::pin(async move { Ok(by_id(tx, id, "").await?.map(|(standing, _)| standing)) })
+        })
+        .await
+    }
+
+    async fn finish_oauth_session(&self, id: &str, ending: Ending) -> Result<()> {
+        self.write((id.to_owned(), ending), |tx, (id, ending)| {
+            Box::pin(async move {
+                let found = by_id(tx, id, "FOR UPDATE OF s").await?;
+                let (standing, _) = found.ok_or(StoreError::Missing("oauth_session"))?;
+                let before = standing.session.details;
+                let details = Details { ending: before.ending.clone().or(Some(ending.clone())), ..before };
+                let details = to_json("details of an authorization", &details)?;
+                let sql = "UPDATE oauth_sessions SET details = $1 WHERE id = $2";
+                tx.execute(sql, &[&Text(&details), &Text(id)]).await?;
+                Ok(())
             })
         })
         .await
@@ -91,6 +106,25 @@ pub(in crate::store) async fn forget(tx: &Tx, connection: ConnectionKey) -> Outc
          JOIN connections c ON c.pk = s.connection WHERE s.connection = $1 FOR UPDATE OF s";
     let sessions = tx.query(sql, &[&connection.0]).await?;
     remove(tx, &sessions).await
+}
+
+/// It, and whose it is.
+async fn by_id(tx: &Tx, id: &str, lock: &str) -> Outcome<Option<(Standing, String)>> {
+    let sql = format!(
+        "SELECT s.connection, s.details, s.created_at, s.expires_at, s.taken_at, c.organization \
+         FROM oauth_sessions s JOIN connections c ON c.pk = s.connection WHERE s.id = $1 {lock}"
+    );
+    let Some(row) = tx.query_opt(&sql, &[&Text(id)]).await? else { return Ok(None) };
+    let session = OAuthSession {
+        id: id.to_owned(),
+        connection: ConnectionKey(row.get(0)),
+        details: from_json("details of an authorization", &row.get::<_, Plain>(1).0)?,
+        created_at: time(row.get(2)),
+        expires_at: time(row.get(3)),
+    };
+    let organization = row.get::<_, Plain>(5).0;
+    let secrets = secrets::postgres::of(tx, &organization, &oauth_session_owner(id)).await?;
+    Ok(Some((Standing { session, taken: row.get::<_, Option<i64>>(4).is_some(), secrets }, organization)))
 }
 
 /// Removes the sessions of these rows of id and organisation.

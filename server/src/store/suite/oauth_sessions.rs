@@ -4,7 +4,7 @@ use super::credentials::secrets;
 use super::support::*;
 use crate::store::StoreError;
 use crate::store::connections::Connection;
-use crate::store::oauth_sessions::{Details, NewOAuthSession, OAuthSession, Taking};
+use crate::store::oauth_sessions::{Details, Ending, NewOAuthSession, OAuthSession, Standing, Taking};
 
 /// An authorization of ten minutes.
 pub fn session(of: &Connection, id: &str) -> NewOAuthSession {
@@ -14,6 +14,7 @@ pub fn session(of: &Connection, id: &str) -> NewOAuthSession {
         return_url: Some("https://app.example/".to_owned()),
         scopes: vec!["read".to_owned()],
         started_by: "hash".to_owned(),
+        ending: None,
     };
     let (created_at, expires_at) = (at(0), at(600));
     NewOAuthSession {
@@ -61,4 +62,24 @@ pub async fn no_authorization_begins_for_what_is_being_deleted(store: Shared) {
     let refused = store.create_oauth_session(session(&connection, "1")).await;
     assert!(matches!(refused, Err(StoreError::Missing("connection"))), "{refused:?}");
     assert!(store.count_secrets().await.unwrap().is_empty());
+}
+
+pub async fn what_came_of_an_authorization_is_kept_with_it(store: Shared) {
+    let connection = connect(&store, "docs").await;
+    let new = session(&connection, "1");
+    store.create_oauth_session(new.clone()).await.unwrap();
+    let begun = Standing { session: new.session.clone(), taken: false, secrets: new.secrets };
+    assert_eq!(store.oauth_session("1").await.unwrap(), Some(begun), "a look takes nothing");
+    assert_eq!(store.oauth_session("2").await.unwrap(), None);
+    store.take_oauth_session("1", at(1)).await.unwrap();
+    let taken = store.oauth_session("1").await.unwrap().unwrap();
+    assert!(taken.taken && taken.secrets.is_empty() && taken.session == new.session, "{taken:?}");
+    let refused = Ending { succeeded: false, message: "the person refused".to_owned() };
+    store.finish_oauth_session("1", refused.clone()).await.unwrap();
+    store.finish_oauth_session("1", Ending { succeeded: true, message: String::new() }).await.unwrap();
+    let ended = store.oauth_session("1").await.unwrap().unwrap();
+    assert_eq!(ended.session.details.ending, Some(refused), "the first word stands");
+    assert_eq!(store.take_oauth_session("1", at(2)).await.unwrap(), Taking::Used);
+    let missing = store.finish_oauth_session("2", Ending { succeeded: true, message: String::new() }).await;
+    assert!(matches!(missing, Err(StoreError::Missing("oauth_session"))), "{missing:?}");
 }

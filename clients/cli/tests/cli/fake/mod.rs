@@ -15,6 +15,7 @@ use tonic::{Response, Status};
 
 mod catalog;
 mod connections;
+pub mod credentials;
 mod documents;
 mod runs;
 
@@ -40,6 +41,8 @@ pub struct Fake {
     pub held: Vec<control::HeldSweep>,
     /// What PreviewRenormalization sends, in order.
     pub preview: Vec<control::PreviewRenormalizationResponse>,
+    /// What it knows of credentials; without it that service is not there.
+    pub credentials: Option<credentials::Credentials>,
     /// Every request that matters to a test.
     pub asked: Asked,
     /// How many documents ListDocuments has.
@@ -77,6 +80,11 @@ impl Fake {
             .add_service(control::sync_service_server::SyncServiceServer::from_arc(fake.clone()))
             .add_service(control::document_service_server::DocumentServiceServer::from_arc(fake.clone()))
             .add_service(control::admin_service_server::AdminServiceServer::from_arc(fake.clone()))
+            .add_optional_service(
+                fake.credentials.is_some().then(|| {
+                    control::credential_service_server::CredentialServiceServer::from_arc(fake.clone())
+                }),
+            )
     }
 }
 
