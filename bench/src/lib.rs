@@ -24,6 +24,7 @@ pub mod ingest;
 pub mod machine;
 pub mod memory;
 pub mod postgres;
+pub mod refresh;
 pub mod replicas;
 pub mod report;
 pub mod source;

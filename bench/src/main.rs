@@ -12,7 +12,7 @@ use superfasttt_bench::database::Database;
 use superfasttt_bench::machine::Machine;
 use superfasttt_bench::report::{Report, Skipped, note};
 use superfasttt_bench::{
-    claim, feed, growth, idle, ingest, memory, postgres, replicas, start, unchanged, vault,
+    claim, feed, growth, idle, ingest, memory, postgres, refresh, replicas, start, unchanged, vault,
 };
 
 /// Measures connectord against the bare limit of the machine it runs on.
@@ -78,6 +78,8 @@ enum Figure {
     Start,
     /// Secrets sealed and opened, against bare AES-256-GCM
     Vault,
+    /// Ten thousand access tokens that are due at once, against bare calls to their provider
+    Refresh,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
@@ -154,6 +156,9 @@ async fn measure(args: &Args) -> anyhow::Result<Report> {
     }
     if wants(Figure::Vault) {
         report.ratios.extend(vault::measure(repetitions).await?);
+    }
+    if wants(Figure::Refresh) {
+        report.ratios.push(refresh::measure(repetitions).await?);
     }
     if wants(Figure::Start) {
         report.start = Some(start::measure(&programs).await?);

@@ -7,8 +7,8 @@ use clap::{Parser, Subcommand};
 
 use crate::client::{Client, Target};
 use crate::commands::{
-    approve, completions, connections, connectors, consumers, credentials, documents, errors, oauth_apps,
-    runs, state, status, sync,
+    approve, audit, completions, connections, connectors, consumers, credentials, documents, errors,
+    oauth_apps, runs, state, status, sync, tokens,
 };
 use crate::context::Context;
 use crate::error::Result;
@@ -138,6 +138,12 @@ pub enum Command {
     /// The named readers of the feed
     #[command(subcommand, visible_alias = "consumer")]
     Consumers(consumers::Command),
+    /// What opens the control API: make tokens that may do little, and revoke them
+    #[command(subcommand, visible_alias = "token")]
+    Tokens(tokens::Command),
+    /// Who did what, when and from where
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Say what the server is and how it does
     Status(status::Args),
     /// Write a completion script for a shell
@@ -170,6 +176,8 @@ pub async fn run(cli: Cli) -> Result<()> {
         Command::State(command) => state::run(&mut context, command).await,
         Command::Approve(args) => approve::run(&mut context, args).await,
         Command::Consumers(command) => consumers::run(&mut context, command).await,
+        Command::Tokens(command) => tokens::run(&mut context, command).await,
+        Command::Audit(command) => audit::run(&mut context, command).await,
         Command::Status(args) => status::run(&mut context, args).await,
         // Handled before the server was asked for.
         Command::Completions(_) => Ok(()),

@@ -156,10 +156,15 @@ fn explain_transport(status: &Status, server: &str) -> Option<Vec<String>> {
             "it may have been stopped; try again".to_owned(),
         ]);
     }
-    Some(vec![
+    let mut lines = vec![
         format!("lost the connection to {server}: {cause}"),
         "try again; if it stays so, what listens there is not connectord".to_owned(),
-    ])
+    ];
+    if server.starts_with("https:") {
+        // Why it closed is often lost with the connection.
+        lines.push(format!("or it wants a certificate of its clients: {SHOW_CERTIFICATE}"));
+    }
+    Some(lines)
 }
 
 const SHOW_CERTIFICATE: &str = "give one that it knows with --client-cert and --client-key";

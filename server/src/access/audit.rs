@@ -22,7 +22,7 @@ use crate::telemetry::metrics;
 /// How often what was counted is written.
 const EVERY: Duration = Duration::from_secs(5);
 /// How many different things are counted at a time. A row is some 300 bytes.
-const MAX_COUNTED: usize = 20_000;
+pub(super) const MAX_COUNTED: usize = 20_000;
 /// Rows in one transaction.
 const BATCH: usize = 1000;
 /// How often what is old is removed, and how much in one transaction.

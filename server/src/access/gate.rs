@@ -62,6 +62,23 @@ pub enum Refused {
     Store(StoreError),
 }
 
+/// What a call was let in with.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    access: Access,
+    hash: TokenHash,
+}
+
+impl Standing {
+    /// Whether it would be let in now.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn check(&self) -> Result<(), Refused> {
+        self.access.api_token(self.hash, String::new()).await.map(|_| ())
+    }
+}
+
 /// Lets callers in. Clones are the same.
 #[derive(Clone)]
 pub struct Access(Arc<Inner>);
@@ -128,18 +145,29 @@ impl Access {
         if !shown.starts_with(PREFIX.as_bytes()) {
             return Err(Refused::Wrong);
         }
-        let token = self.0.store.api_token_by_hash(hash(shown)).await.map_err(Refused::Store)?;
+        let (token, actor) = self.api_token(hash(shown), address).await?;
+        self.used(&token, self.0.clock.now());
+        Ok(Caller::new(actor, token.organization, token.permissions))
+    }
+
+    /// The API token of this hash, where it is good.
+    async fn api_token(&self, hash: TokenHash, address: String) -> Result<(ApiToken, Actor), Refused> {
+        let token = self.0.store.api_token_by_hash(hash).await.map_err(Refused::Store)?;
         let token = token.ok_or(Refused::Wrong)?;
-        let now = self.0.clock.now();
         let actor = Actor { token: token.id.clone(), name: token.name.clone(), address };
         if token.revoked_at.is_some() {
             return Err(Refused::Revoked(actor));
         }
-        if token.expires_at.is_some_and(|at| at <= now) {
+        if token.expires_at.is_some_and(|at| at <= self.0.clock.now()) {
             return Err(Refused::Expired(actor));
         }
-        self.used(&token, now);
-        Ok(Caller::new(actor, token.organization, token.permissions))
+        Ok((token, actor))
+    }
+
+    /// For a call that may go on for long: whether the API token that it was let in with still is good. `None`: it was let
+    /// in by something else, which does not end while the process lives.
+    pub fn standing(&self, shown: &[u8]) -> Option<Standing> {
+        shown.starts_with(PREFIX.as_bytes()).then(|| Standing { access: self.clone(), hash: hash(shown) })
     }
 
     fn used(&self, token: &ApiToken, now: DateTime<Utc>) {

@@ -5,6 +5,8 @@
 //! was done. The listener's `authenticate` puts them together.
 
 pub mod audit;
+#[cfg(test)]
+mod audit_tests;
 pub mod caller;
 pub mod gate;
 pub mod permission;

@@ -61,7 +61,7 @@ pub fn connection(
         last_success_at: connection.last_success_at.map(timestamp),
         document_count: totals.documents,
         item_error_count: totals.item_errors,
-        is_default: false,
+        is_default: totals.is_default,
         created_at: Some(timestamp(connection.created_at)),
         updated_at: Some(timestamp(connection.updated_at)),
         etag: etag(connection.revision),

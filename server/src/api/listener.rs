@@ -14,6 +14,7 @@ mod guard;
 mod prefixed;
 mod redaction;
 mod refusal;
+mod standing;
 mod tls;
 
 use std::net::SocketAddr;
@@ -103,6 +104,7 @@ fn app(
         .into_axum_router()
         .fallback(fallback::unknown_service)
         .layer(from_fn_with_state(draining.clone(), ending::end_with_server))
+        .layer(from_fn(standing::end_with_token))
         .layer(from_fn(redaction::redact_statuses))
         // Outside of the layers above, so that their statuses are put into the form of gRPC-Web too.
         .layer(GrpcWebLayer::new());
@@ -118,8 +120,8 @@ fn app(
     let guard = Guard { is_loopback: address.ip().to_canonical().is_loopback() };
     Router::new()
         .fallback_service(by_content_type)
-        .layer(from_fn_with_state(access, authenticate::authenticate))
-        .layer(from_fn_with_state(guard, guard::guard))
+        .layer(from_fn_with_state(access.clone(), authenticate::authenticate))
+        .layer(from_fn_with_state((guard, access.audit().clone()), guard::guard))
         .layer(from_fn(access_log::access_log))
 }
 

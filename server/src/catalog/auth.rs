@@ -3,6 +3,7 @@
 
 use serde::Deserialize;
 use superfasttt_oauth::Declaration;
+use superfasttt_proto::connector::v1::{Credential, credential::Kind};
 
 /// What a connection authenticates with.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
@@ -72,6 +73,16 @@ pub struct AuthField {
     /// Whether it must be given.
     #[serde(default = "yes")]
     pub required: bool,
+}
+
+impl Auth {
+    /// The secret values of a credential: of several fields, those of the fields that are secret.
+    pub fn secrets_of<'a>(&self, credential: &'a Credential) -> Vec<&'a str> {
+        let Some(Kind::Fields(fields)) = &credential.kind else { return credential.secrets() };
+        let is_secret = |name: &str| self.fields.iter().any(|field| field.secret && field.name == name);
+        let secret = fields.values.iter().filter(|(name, _)| is_secret(name));
+        secret.map(|(_, value)| value.as_str()).collect()
+    }
 }
 
 impl AuthField {

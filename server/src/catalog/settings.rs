@@ -79,6 +79,11 @@ impl SettingsSchema {
         &self.pickers
     }
 
+    /// Whether there are secret settings.
+    pub fn has_secrets(&self) -> bool {
+        !self.secrets.is_empty()
+    }
+
     /// The dotted paths of the secret settings, `[]` for the items of a list and `*` for any name.
     pub fn secret_fields(&self) -> Vec<String> {
         self.secrets.iter().map(schema_walk::dotted).collect()

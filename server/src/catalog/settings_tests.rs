@@ -104,6 +104,27 @@ fn secrets_are_removed_wherever_the_schema_puts_them() {
 }
 
 #[test]
+fn the_values_of_secrets_are_found_wherever_the_schema_puts_them() {
+    use secrecy::ExposeSecret;
+    let manifest = manifest(&json!({
+        "type": "object",
+        "properties": {
+            "top": {"x-secret": true},
+            "accounts": {"type": "array", "items": {"properties": {"key": {"x-secret": true}}}},
+            "tokens": {"type": "object", "additionalProperties": {"type": "string", "x-secret": true}},
+        },
+    }));
+    let settings = json!({
+        "top": {"any": ["a", 12345678], "how": {"deep": "b"}}, "shown": "no", "tokens": {"a": "c", "b": "d"},
+        "accounts": [{"name": "no", "key": "e"}, {"key": "f"}, "no"],
+    });
+    let values = secret_values(&manifest, &settings);
+    let mut values: Vec<_> = values.iter().map(|value| value.expose_secret().to_owned()).collect();
+    values.sort();
+    assert_eq!(values, ["12345678", "a", "b", "c", "d", "e", "f"]);
+}
+
+#[test]
 fn pickers_are_found() {
     let picker = Picker { field: "root".to_owned(), picker: "folder".to_owned() };
     assert_eq!(filesystem_like().settings.pickers(), [picker]);

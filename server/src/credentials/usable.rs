@@ -11,7 +11,7 @@ use super::entered::resolved;
 use super::trouble::{internal, settings_invalid, unusable};
 use super::{Credentials, Wanted, field};
 use crate::access::Purpose;
-use crate::catalog::{Auth, AuthKind};
+use crate::catalog::AuthKind;
 use crate::redact::{self, Kept};
 use crate::store::connections::Connection;
 use crate::store::credentials::{Credential, State};
@@ -52,14 +52,6 @@ pub(super) enum AtHand {
 /// When the access token of a credential was got.
 pub(super) fn got_at(credential: &Credential) -> Option<DateTime<Utc>> {
     credential.status.refreshed_at.max(credential.status.connected_at)
-}
-
-/// Has nothing told of what a connector gets: of several fields, of those that are secret.
-fn keep(auth: &Auth, credential: &v1::Credential) -> Kept {
-    let Some(Kind::Fields(fields)) = &credential.kind else { return redact::keep(credential) };
-    let is_secret = |name: &str| auth.fields.iter().any(|field| field.secret && field.name == name);
-    let secret = fields.values.iter().filter(|(name, _)| is_secret(name));
-    redact::keep(&secret.map(|(_, value)| value.as_str()).collect::<Vec<_>>())
 }
 
 impl Credentials {
@@ -109,7 +101,7 @@ impl Credentials {
         secrets: &Secrets,
     ) -> Result<Usable, ConnectorError> {
         let given = self.open(wanted.connection, credential, secrets).await?;
-        let kept = keep(&wanted.manifest.auth, &given);
+        let kept = redact::keep(&wanted.manifest.auth.secrets_of(&given));
         Ok(Usable { credential: given, expires_at: credential.expires_at, got_at: got_at(credential), kept })
     }
 

@@ -109,11 +109,12 @@ impl ProcessSession {
     /// What the connector is told in a call is kept out of what it says, until the call is over.
     fn keep(&self, settings: Option<&Struct>, credential: Option<&Credential>) -> Kept {
         let manifest = self.lease.manifest();
-        let settings = settings.filter(|_| !manifest.settings.secret_fields().is_empty());
+        let settings = settings.filter(|_| manifest.settings.has_secrets());
         let settings = settings.map(|settings| {
             let settings = Value::Object(json::from_struct(settings));
             secret_values(manifest, &settings)
         });
+        let credential = credential.map(|credential| manifest.auth.secrets_of(credential));
         redact::keep(&(settings, credential))
     }
 

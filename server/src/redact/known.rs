@@ -19,6 +19,10 @@ use super::views;
 const LINGER: Duration = Duration::from_secs(60);
 const MAX_LINGERING: usize = 256;
 
+/// A longer text is cut: it is an error or a line of a log, and looking through it takes several times its memory.
+const MAX_TEXT_BYTES: usize = 256 * 1024;
+const CUT: &[u8] = "… (cut)".as_bytes();
+
 static KNOWN: LazyLock<RwLock<Known>> = LazyLock::new(RwLock::default);
 
 /// How many secrets are known: with none, texts pass without a lock.
@@ -76,6 +80,11 @@ pub(super) fn keep<S: Secret + ?Sized>(secret: &S) -> Kept {
 pub(super) fn redact(text: &[u8]) -> Cow<'_, [u8]> {
     if COUNT.load(Ordering::Acquire) == 0 {
         return Cow::Borrowed(text);
+    }
+    if text.len() > MAX_TEXT_BYTES {
+        let redacted =
+            KNOWN.read().unwrap_or_else(PoisonError::into_inner).redact(&text[..MAX_TEXT_BYTES]).into_owned();
+        return Cow::Owned([&redacted, CUT].concat());
     }
     KNOWN.read().unwrap_or_else(PoisonError::into_inner).redact(text)
 }

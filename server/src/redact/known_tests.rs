@@ -216,3 +216,12 @@ fn looking_costs_little() {
     // Without optimization and on a busy machine; with it a hundredth (docs/redaction.md).
     assert!(reading < Duration::from_millis(500), "{reading:?}");
 }
+
+#[test]
+fn a_text_without_measure_is_cut_and_has_no_secret_at_its_end() {
+    let _kept = keep("a-canary-of-long-texts");
+    let mut text = "x".repeat(MAX_TEXT_BYTES - 12);
+    text.push_str("a-canary-of-long-texts and more");
+    let redacted = super::super::text(&text).into_owned();
+    assert!(redacted.ends_with("xxx[redacted]… (cut)"), "{}", &redacted[redacted.len() - 60..]);
+}

@@ -7,7 +7,7 @@ use super::known;
 
 /// Has panics of all threads told on stderr without the secrets that are known then.
 pub fn install_panic_hook() {
-    std::panic::set_hook(Box::new(|info| tell(info)));
+    std::panic::set_hook(Box::new(tell));
 }
 
 #[expect(clippy::print_stderr, reason = "the log itself may be what panicked")]

@@ -1,7 +1,6 @@
 //! What can be kept from getting out: values, and messages that hold some.
 
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
-use superfasttt_proto::connector::v1::Credential;
 
 /// Something that holds secret values.
 pub trait Secret {
@@ -61,11 +60,5 @@ impl<A: Secret, B: Secret> Secret for (A, B) {
     fn each(&self, visit: &mut dyn FnMut(&[u8])) {
         self.0.each(visit);
         self.1.each(visit);
-    }
-}
-
-impl Secret for Credential {
-    fn each(&self, visit: &mut dyn FnMut(&[u8])) {
-        self.secrets().iter().for_each(|secret| visit(secret.as_bytes()));
     }
 }

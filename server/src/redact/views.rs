@@ -15,8 +15,11 @@ struct View {
     places: Vec<Range<usize>>,
 }
 
+/// Looks through a text, and adds where it found something.
+pub(super) type Look<'a> = dyn FnMut(&[u8], &mut Vec<Range<usize>>) + 'a;
+
 /// Calls `look` with the text itself and each view of it, and returns all that it found, as ranges of the text.
-pub(super) fn each(text: &[u8], look: &mut dyn FnMut(&[u8], &mut Vec<Range<usize>>)) -> Vec<Range<usize>> {
+pub(super) fn each(text: &[u8], look: &mut Look<'_>) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     look(text, &mut found);
     deeper(text, None, 0, look, &mut found);
@@ -27,7 +30,7 @@ fn deeper(
     bytes: &[u8],
     places: Option<&[Range<usize>]>,
     depth: usize,
-    look: &mut dyn FnMut(&[u8], &mut Vec<Range<usize>>),
+    look: &mut Look<'_>,
     found: &mut Vec<Range<usize>>,
 ) {
     if depth == MAX_DEPTH {

@@ -20,6 +20,7 @@ use crate::store::connections::{
     Connection, ConnectionChange, ConnectionFilter, ConnectionStore, ConnectionTotals, NewConnection,
 };
 use crate::store::credentials::{Credential, CredentialPut, CredentialStore, DueRefresh, RefreshClaim};
+use crate::store::defaults::DefaultStore;
 use crate::store::documents::{
     Absent, Child, Commit, DocumentKey, DocumentStore, Generation, OldContainer, StoredDocument,
 };
@@ -199,6 +200,11 @@ with_faults! { CredentialStore {}
         connection: ConnectionKey, version: i64, holder: &str, lease: Duration, now: DateTime<Utc>
     ) -> RefreshClaim;
     fn due_refreshes(limit: usize, now: DateTime<Utc>) -> Vec<DueRefresh>;
+}
+
+with_faults! { DefaultStore {}
+    fn set_default(connection: ConnectionKey, category: &str) -> ();
+    fn default_connection(organization: &str, category: &str) -> Option<Connection>;
 }
 
 with_faults! { DocumentStore {}

@@ -10,6 +10,7 @@ pub mod audit;
 mod columns;
 pub mod connections;
 pub mod credentials;
+pub mod defaults;
 pub mod documents;
 pub mod feed;
 pub mod item_errors;
@@ -44,6 +45,7 @@ pub trait Store:
     + audit::AuditStore
     + connections::ConnectionStore
     + credentials::CredentialStore
+    + defaults::DefaultStore
     + documents::DocumentStore
     + feed::FeedStore
     + item_errors::ItemErrorStore

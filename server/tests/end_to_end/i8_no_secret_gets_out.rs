@@ -8,9 +8,9 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE};
 use prost::Message;
 use serde_json::json;
 use superfasttt_proto::control::v1::{
-    DiscoverResourcesRequest, GetServerInfoRequest, ListConnectionsRequest, ListConnectorsRequest,
-    ListItemErrorsRequest, ListRunLogsRequest, ListRunsRequest, TestConnectionRequest,
-    discover_resources_request, test_connection_request,
+    DiscoverResourcesRequest, GetRunRequest, GetServerInfoRequest, ListAuditEventsRequest,
+    ListConnectionsRequest, ListConnectorsRequest, ListItemErrorsRequest, ListRunLogsRequest,
+    ListRunsRequest, Run, TestConnectionRequest, discover_resources_request, test_connection_request,
 };
 use tonic::Code;
 
@@ -198,7 +198,7 @@ async fn hostile(server: &Server) {
         runs.push(client.sync(&id).await);
     }
     let target = test_connection_request::Target::Connection(id.clone());
-    let request = TestConnectionRequest { target: Some(target), ..Default::default() };
+    let request = TestConnectionRequest { target: Some(target) };
     let tested = client.connections().test_connection(request).await.unwrap().into_inner();
     assert!(format!("{tested:?}").contains("[redacted]"));
     answers.push(("test", tested.encode_to_vec()));
@@ -214,7 +214,7 @@ async fn hostile(server: &Server) {
         assert!(!log.records.is_empty());
         answers.push(("run log", log.encode_to_vec()));
     }
-    let told = |run: &superfasttt_proto::control::v1::Run| format!("{run:?}").contains("[redacted]");
+    let told = |run: &Run| format!("{run:?}").contains("[redacted]");
     assert!(runs[1..].iter().any(told), "{runs:?}");
     let request = ListItemErrorsRequest { connection: id.clone(), page_size: 100, ..Default::default() };
     let errors = client.runs().list_item_errors(request).await.unwrap().into_inner();
@@ -231,13 +231,17 @@ async fn hostile(server: &Server) {
     answers.push(("connectors", shown.into_inner().encode_to_vec()));
     let shown = client.admin().get_server_info(GetServerInfoRequest::default()).await.unwrap();
     answers.push(("server", shown.into_inner().encode_to_vec()));
+    let request = ListAuditEventsRequest { page_size: 1000, ..Default::default() };
+    let events = client.admin().list_audit_events(request).await.unwrap().into_inner();
+    assert!(!events.events.is_empty(), "the uses of the credential");
+    answers.push(("audit log", events.encode_to_vec()));
     let (status, metrics) =
         client.http("/metrics", &format!("Authorization: Bearer {SERVER_TOKEN}\r\n")).await;
     assert_eq!(status, 200);
     answers.push(("metrics", metrics.into_bytes()));
     // What is asked for with a secret as its name is not there, and is not repeated.
-    let asked = superfasttt_proto::control::v1::GetRunRequest { run: SERVER_TOKEN.to_owned() };
-    let missing = client.runs().get_run(asked).await.unwrap_err();
+    let request = GetRunRequest { run: SERVER_TOKEN.to_owned() };
+    let missing = client.runs().get_run(request).await.unwrap_err();
     answers.push(("status", [missing.message().as_bytes(), missing.details()].concat()));
 
     let log = server.log();

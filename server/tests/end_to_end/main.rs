@@ -8,6 +8,7 @@
 mod support;
 
 mod a_folder_becomes_a_feed;
+mod audit;
 mod connect_an_account;
 mod connect_in_a_browser;
 mod connector_health;
@@ -34,6 +35,7 @@ mod i9_a_throttled_run_holds_no_worker;
 mod items_and_states_by_hand;
 mod metrics;
 mod one_store;
+mod organizations;
 mod raw_items;
 mod renormalize;
 mod runs;

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use bytes::{Buf, BufMut};
 use serde_json::Value;
 use superfasttt_connector::json_to_struct;
 use superfasttt_proto::connector::v1::{Credential, DocumentEnvelope, FieldsCredential, Reason, credential};
@@ -16,6 +17,7 @@ use superfasttt_proto::control::v1::sync_service_client::SyncServiceClient;
 use superfasttt_proto::control::v1::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
@@ -39,6 +41,43 @@ impl tonic::service::Interceptor for Authorize {
     }
 }
 
+/// Messages as the bytes that they are.
+struct AsBytes;
+
+impl Codec for AsBytes {
+    type Encode = Vec<u8>;
+    type Decode = Vec<u8>;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Encoder for AsBytes {
+    type Item = Vec<u8>;
+    type Error = Status;
+
+    fn encode(&mut self, item: Vec<u8>, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        buffer.put_slice(&item);
+        Ok(())
+    }
+}
+
+impl Decoder for AsBytes {
+    type Item = Vec<u8>;
+    type Error = Status;
+
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Vec<u8>>, Status> {
+        Ok(Some(buffer.copy_to_bytes(buffer.remaining()).to_vec()))
+    }
+}
+
 type Authorized = InterceptedService<Channel, Authorize>;
 
 /// Calls one server.
@@ -55,6 +94,44 @@ impl Client {
         let channel = Endpoint::from_shared(format!("http://{address}")).unwrap().connect_lazy();
         let authorize = Authorize(token.map(|token| format!("Bearer {token}").parse().unwrap()));
         Self { address: address.to_owned(), channel, authorize }
+    }
+
+    /// The same server as whoever holds this token sees it.
+    pub fn with_token(&self, token: &str) -> Self {
+        Self::new(&self.address, Some(token.to_owned()))
+    }
+
+    /// Makes an API token of an organisation (empty: of all) with one permission. Returns its id and the token.
+    pub async fn api_token(&self, name: &str, organization: &str, permission: &str) -> (String, String) {
+        let token = ApiToken {
+            name: name.to_owned(),
+            organization: organization.to_owned(),
+            permissions: vec![permission.to_owned()],
+            ..ApiToken::default()
+        };
+        let request = CreateApiTokenRequest { api_token: Some(token) };
+        let made = self.admin().create_api_token(request).await.unwrap().into_inner();
+        (made.api_token.unwrap().id, made.secret)
+    }
+
+    /// What is in the audit log, the oldest first.
+    pub async fn audit(&self) -> Vec<AuditEvent> {
+        let request = ListAuditEventsRequest { oldest_first: true, page_size: 1000, ..Default::default() };
+        self.admin().list_audit_events(request).await.unwrap().into_inner().events
+    }
+
+    /// Calls any rpc with an encoded message; returns the encoded answers to the end of the stream.
+    pub async fn call(&self, path: &str, request: Vec<u8>) -> Result<Vec<Vec<u8>>, Status> {
+        let service = InterceptedService::new(self.channel.clone(), self.authorize.clone());
+        let mut grpc = tonic::client::Grpc::new(service);
+        grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
+        let path = path.parse().unwrap();
+        let mut stream = grpc.server_streaming(Request::new(request), path, AsBytes).await?.into_inner();
+        let mut answers = Vec::new();
+        while let Some(answer) = stream.message().await? {
+            answers.push(answer);
+        }
+        Ok(answers)
     }
 
     /// Asks for a page over plain HTTP, with these header lines. Returns the status and the body.

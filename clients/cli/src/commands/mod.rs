@@ -1,6 +1,7 @@
 //! One file per group of commands: its arguments, what it asks the server, and how the answer is shown.
 
 pub mod approve;
+pub mod audit;
 pub mod completions;
 pub mod connections;
 pub mod connectors;
@@ -15,4 +16,5 @@ pub mod runs;
 pub mod state;
 pub mod status;
 pub mod sync;
+pub mod tokens;
 pub mod watch;

@@ -31,7 +31,10 @@ macro_rules! proto_json {
 }
 
 proto_json!("superfasttt.control.v1":
+    control::ApiToken = "ApiToken",
     control::ApproveDeletionsResponse = "ApproveDeletionsResponse",
+    control::AuditEvent = "AuditEvent",
+    control::CreateApiTokenResponse = "CreateApiTokenResponse",
     control::Connection = "Connection",
     control::DocumentDifference = "DocumentDifference",
     control::PreviewRenormalizationResponse = "PreviewRenormalizationResponse",

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic is the failure report, in the helpers of tests too")]
 
+mod access;
 mod connections;
 mod credentials;
 mod documents;

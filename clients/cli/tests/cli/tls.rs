@@ -112,7 +112,7 @@ async fn a_server_that_asks_for_a_certificate_is_shown_one() {
     assert_eq!(ran.code, 0, "{}", ran.err);
     let ran = Ran::of(command(&url, &format!("--ca {ca} connectors list"))).await;
     assert_eq!(ran.code, 1);
-    assert!(ran.err.contains("lets in only clients") && ran.err.contains("--client-cert"), "{}", ran.err);
+    assert!(ran.err.contains("--client-cert"), "{}", ran.err);
     // One without the other, and a certificate where nothing is encrypted, are mistakes.
     let ran = Ran::of(command(&url, &format!("--client-cert {certificate} connectors list"))).await;
     assert_eq!(ran.code, 2, "{}", ran.err);

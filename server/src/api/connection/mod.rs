@@ -276,9 +276,22 @@ impl ConnectionService for Api {
 
     async fn set_default_connection(
         &self,
-        _request: Request<SetDefaultConnectionRequest>,
+        request: Request<SetDefaultConnectionRequest>,
     ) -> Result<Response<SetDefaultConnectionResponse>, Status> {
-        Err(ApiError::NotServed("SetDefaultConnection".to_owned()).into())
+        let (caller, request) = Caller::of(request)?;
+        let found = self.connection(&caller, &request.connection).await?;
+        if found.deleting_at.is_some() {
+            return Err(ApiError::Precondition("the connection is being deleted".to_owned()).into());
+        }
+        let category = self.manifest_of(&found)?.category.clone();
+        if category.is_empty() {
+            let text =
+                format!("the manifest of {:?} names no category to be the default of", found.connector);
+            return Err(ApiError::Precondition(text).into());
+        }
+        caller.tells(|detail| detail.name.clone_from(&category));
+        self.store.set_default(found.key, &category).await.map_err(ApiError::from)?;
+        Ok(Response::new(SetDefaultConnectionResponse { connection: Some(self.show(&found).await?) }))
     }
 
     async fn resolve_connection(
@@ -289,8 +302,14 @@ impl ConnectionService for Api {
         let organization = owner(&caller, &request.organization)?;
         let name = match request.by {
             Some(resolve_connection_request::By::Name(name)) => name,
-            Some(resolve_connection_request::By::Category(_)) => {
-                return Err(ApiError::NotServed("ResolveConnection by category".to_owned()).into());
+            Some(resolve_connection_request::By::Category(category)) => {
+                let found = self.store.default_connection(&organization, &category).await;
+                // That there is none is an answer: nobody has to choose one.
+                let connection = match found.map_err(ApiError::from)? {
+                    Some(found) => Some(self.show(&found).await?),
+                    None => None,
+                };
+                return Ok(Response::new(ResolveConnectionResponse { connection }));
             }
             None => return Err(ApiError::field("by", "is required: name or category").into()),
         };

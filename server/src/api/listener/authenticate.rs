@@ -27,8 +27,7 @@ pub(super) async fn authenticate(State(access): State<Access>, mut request: Requ
         return next.run(request).await;
     }
     let rpc = rpcs::at(request.uri().path());
-    // What is no rpc of ours may be anything, also a secret that was put into the wrong place.
-    let action = rpc.map_or("unknown", |rpc| rpc.name.as_str());
+    let action = action(rpc);
     let peer = request.extensions().get::<Peer>().copied();
     let caller = match identify(&access, request.headers(), peer).await {
         Ok(caller) => caller,
@@ -48,6 +47,10 @@ pub(super) async fn authenticate(State(access): State<Access>, mut request: Requ
         access.audit().counted(&caller, action, code_name(code));
         return refusal.answer(request.headers());
     }
+    let standing = shown(request.headers()).ok().flatten().and_then(|shown| access.standing(shown));
+    if let Some(standing) = standing.filter(|_| !caller.actor().token.is_empty()) {
+        request.extensions_mut().insert(standing);
+    }
     request.extensions_mut().insert(caller.clone());
     let Some(rpc) = rpc else { return next.run(request).await };
     let mut given_up = GivenUp { audit: access.audit(), caller: &caller, rpc, answered: false };
@@ -64,6 +67,25 @@ pub(super) async fn authenticate(State(access): State<Access>, mut request: Requ
         }
     }
     response
+}
+
+/// Takes down a request that was turned away before anybody asked who sent it.
+pub(super) fn turned_away(audit: &Audit, request: &Request, refusal: Refusal) {
+    let peer = request.extensions().get::<Peer>().copied();
+    let (code, reason) = refusal.told();
+    audit.turned_away(nobody(peer), action(rpcs::at(request.uri().path())), code_name(code), reason);
+}
+
+/// What the audit log calls a request. What is no rpc of ours may be anything, also a secret that was put into the wrong
+/// place.
+fn action(rpc: Option<&'static Rpc>) -> &'static str {
+    rpc.map_or("unknown", |rpc| rpc.name.as_str())
+}
+
+/// Somebody at this address.
+fn nobody(peer: Option<Peer>) -> Actor {
+    let address = peer.map(|peer| peer.0.ip().to_canonical().to_string()).unwrap_or_default();
+    Actor { address, ..Actor::default() }
 }
 
 /// Takes down a call whose caller left before the answer: what it asked for may have been done.
@@ -93,20 +115,15 @@ async fn identify(
     headers: &HeaderMap,
     peer: Option<Peer>,
 ) -> Result<Caller, (Refusal, Actor)> {
-    let address = peer.map(|peer| peer.0.ip());
-    let nobody = || Actor {
-        address: address.map(|address| address.to_canonical().to_string()).unwrap_or_default(),
-        ..Actor::default()
-    };
-    let shown = shown(headers).map_err(|refusal| (refusal, nobody()))?;
-    access.identify(shown, address).await.map_err(|refused| match refused {
-        Refused::Required => (Refusal::TokenRequired, nobody()),
-        Refused::Wrong => (Refusal::TokenWrong, nobody()),
+    let shown = shown(headers).map_err(|refusal| (refusal, nobody(peer)))?;
+    access.identify(shown, peer.map(|peer| peer.0.ip())).await.map_err(|refused| match refused {
+        Refused::Required => (Refusal::TokenRequired, nobody(peer)),
+        Refused::Wrong => (Refusal::TokenWrong, nobody(peer)),
         Refused::Expired(actor) => (Refusal::TokenExpired, actor),
         Refused::Revoked(actor) => (Refusal::TokenRevoked, actor),
         Refused::Store(error) => {
             tracing::error!(%error, "an API token could not be looked up");
-            (Refusal::StoreFailed, nobody())
+            (Refusal::StoreFailed, nobody(peer))
         }
     })
 }

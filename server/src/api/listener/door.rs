@@ -118,7 +118,8 @@ impl Door {
                 Ok((stream, peer)) => {
                     // Small messages go out at once; a failure only costs latency.
                     let _ = stream.set_nodelay(true);
-                    let (app, tls) = (app.clone().layer(Extension(Peer(peer))), tls.clone());
+                    let app = app.clone().layer(Extension(Peer(peer)));
+                    let tls = tls.clone();
                     let (draining, closing) = (draining.clone(), closing.clone());
                     connections.spawn(async move {
                         match tls {

@@ -9,8 +9,10 @@ use axum::response::Response;
 use http::header::{HOST, ORIGIN};
 use http::{HeaderMap, Uri};
 
+use super::authenticate;
 use super::authority::Authority;
 use super::refusal::Refusal;
+use crate::access::Audit;
 
 /// What the guard has to know of the listener.
 #[derive(Clone, Copy, Debug)]
@@ -19,11 +21,18 @@ pub(super) struct Guard {
     pub(super) is_loopback: bool,
 }
 
-/// Middleware: answers a request that fails [`Guard::check`] with the refusal.
-pub(super) async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> Response {
+/// Middleware: answers a request that fails [`Guard::check`] with the refusal, and takes it down.
+pub(super) async fn guard(
+    State((guard, audit)): State<(Guard, Audit)>,
+    request: Request,
+    next: Next,
+) -> Response {
     match guard.check(request.uri(), request.headers()) {
         Ok(()) => next.run(request).await,
-        Err(refusal) => refusal.answer(request.headers()),
+        Err(refusal) => {
+            authenticate::turned_away(&audit, &request, refusal);
+            refusal.answer(request.headers())
+        }
     }
 }
 

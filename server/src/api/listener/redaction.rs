@@ -9,7 +9,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::Response;
-use http::{HeaderMap, header};
+use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 use tonic::Status;
 use tonic_types::{ErrorDetails, StatusExt};
@@ -30,7 +30,6 @@ fn redact_headers(headers: &mut HeaderMap) {
         // What was a header before is one now. Were it not, the status would be sent without its text.
         headers.remove(Status::GRPC_MESSAGE);
         let _ = redacted.add_header(headers);
-        headers.remove(header::CONTENT_LENGTH);
     }
 }
 

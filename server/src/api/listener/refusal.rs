@@ -49,21 +49,14 @@ pub(super) enum Refusal {
 impl Refusal {
     /// The answer to a request that came with `headers`.
     pub(super) fn answer(self, headers: &HeaderMap) -> Response {
-        let (code, reason) = self.told();
-        let (http_status, actor) = match (code, self) {
-            (Code::Unauthenticated, _) => (StatusCode::UNAUTHORIZED, Actor::User),
-            (_, Refusal::PermissionMissing(_)) => (StatusCode::FORBIDDEN, Actor::Admin),
-            (_, Refusal::StoreFailed) => (StatusCode::SERVICE_UNAVAILABLE, Actor::Admin),
-            _ => (StatusCode::FORBIDDEN, Actor::User),
-        };
         if is_grpc(headers) {
-            let mut metadata = HashMap::from([("actor".to_owned(), actor.as_str().to_owned())]);
-            if let Refusal::PermissionMissing(permission) = self {
-                metadata.insert("permission".to_owned(), permission.as_str().to_owned());
-            }
-            let details = ErrorDetails::with_error_info(reason, ERROR_DOMAIN, metadata);
-            return grpc_answer(headers, Status::with_error_details(code, self.to_string(), details));
+            return grpc_answer(headers, self.status());
         }
+        let http_status = match self.told().0 {
+            Code::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::FORBIDDEN,
+        };
         let mut response = (http_status, format!("{self}\n")).into_response();
         if http_status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -73,6 +66,21 @@ impl Refusal {
 }
 
 impl Refusal {
+    /// As a status.
+    pub(super) fn status(self) -> Status {
+        let (code, reason) = self.told();
+        let actor = match self {
+            Refusal::PermissionMissing(_) | Refusal::StoreFailed => Actor::Admin,
+            _ => Actor::User,
+        };
+        let mut metadata = HashMap::from([("actor".to_owned(), actor.as_str().to_owned())]);
+        if let Refusal::PermissionMissing(permission) = self {
+            metadata.insert("permission".to_owned(), permission.as_str().to_owned());
+        }
+        let details = ErrorDetails::with_error_info(reason, ERROR_DOMAIN, metadata);
+        Status::with_error_details(code, self.to_string(), details)
+    }
+
     /// The code and the reason, as in docs/errors.
     pub(super) fn told(self) -> (Code, &'static str) {
         match self {

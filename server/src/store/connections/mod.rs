@@ -120,6 +120,8 @@ pub struct ConnectionTotals {
     pub item_errors: u64,
     /// Scopes whose deletions wait for a person.
     pub held_sweeps: u64,
+    /// It is the default of its category.
+    pub is_default: bool,
 }
 
 /// Which connections.

@@ -15,8 +15,8 @@ use crate::store::columns::{from_json, micros, time, to_json};
 use crate::store::documents::postgres::count;
 use crate::store::postgres::{Failure, NOW, Outcome, Plain, Text, Tx};
 use crate::store::{
-    ConnectionKey, Fence, Listed, PostgresStore, Result, StoreError, credentials, documents, oauth_sessions,
-    runs,
+    ConnectionKey, Fence, Listed, PostgresStore, Result, StoreError, credentials, defaults, documents,
+    oauth_sessions, runs,
 };
 
 /// What [`read`] reads, of `connections c`.
@@ -191,6 +191,7 @@ impl ConnectionStore for PostgresStore {
                 let sql = "UPDATE connections SET deleting_at = $1, next_run_at = NULL, \
                      raw_epoch = raw_epoch + keep_raw::int, keep_raw = FALSE WHERE pk = $2";
                 tx.execute(sql, &[&micros(*now), &connection.key.0]).await?;
+                defaults::postgres::forget(tx, connection.key).await?;
                 end_claims(tx, connection.key).await?;
                 runs::postgres::cancel(tx, connection.key, *now).await?;
                 tx.changes_runs();
@@ -290,12 +291,14 @@ impl ConnectionStore for PostgresStore {
             Box::pin(async move {
                 let sql = "SELECT coalesce((SELECT document_count FROM connections WHERE pk = $1), 0), \
                      (SELECT count(*) FROM item_errors WHERE connection = $1), \
-                     (SELECT count(*) FROM sync_states WHERE connection = $1 AND held_generation IS NOT NULL)";
+                     (SELECT count(*) FROM sync_states WHERE connection = $1 AND held_generation IS NOT NULL), \
+                     EXISTS (SELECT 1 FROM default_connections WHERE connection = $1)";
                 let row = tx.query_one(sql, &[&key.0]).await?;
                 Ok(ConnectionTotals {
                     documents: count(&row, 0),
                     item_errors: count(&row, 1),
                     held_sweeps: count(&row, 2),
+                    is_default: row.get(3),
                 })
             })
         })

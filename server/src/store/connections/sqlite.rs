@@ -14,8 +14,8 @@ use crate::schedule::times::Due;
 use crate::store::columns::{from_json, micros, time, to_json};
 use crate::store::sqlite::is_taken;
 use crate::store::{
-    ConnectionKey, Fence, Listed, Result, SqliteStore, StoreError, credentials, documents, oauth_sessions,
-    runs,
+    ConnectionKey, Fence, Listed, Result, SqliteStore, StoreError, credentials, defaults, documents,
+    oauth_sessions, runs,
 };
 
 const COLUMNS: &str = "pk, id, organization, connector, name, settings, schedule, next_cause, disabled, paused, \
@@ -173,6 +173,7 @@ impl ConnectionStore for SqliteStore {
                  keep_raw = 0 WHERE pk = ?2",
                 params![micros(now), connection.key.0],
             )?;
+            defaults::sqlite::forget(tx, connection.key)?;
             claim(tx, connection.key, None)?;
             runs::sqlite::cancel(tx, connection.key, now)?;
             by_id(tx, &id)?.ok_or(StoreError::Missing("connection"))
@@ -265,6 +266,7 @@ impl ConnectionStore for SqliteStore {
                 held_sweeps: count(
                     "SELECT count(*) FROM sync_states WHERE connection = ?1 AND held_generation IS NOT NULL",
                 )?,
+                is_default: count("SELECT count(*) FROM default_connections WHERE connection = ?1")? > 0,
             })
         })
         .await

@@ -168,6 +168,7 @@ impl ConnectionStore for MemoryStore {
                 connection.deleting_at = connection.deleting_at.or(Some(now));
                 connection.next_run_at = None;
                 connection.raw_epoch += i64::from(std::mem::take(&mut connection.keep_raw));
+                data.defaults.retain(|_, default| *default != key);
                 data.end_claim(key)?;
                 data.cancel(key, now);
                 Ok(data.row(key)?.connection.clone())
@@ -253,6 +254,7 @@ impl ConnectionStore for MemoryStore {
                 documents: documents.try_into().unwrap_or_default(),
                 item_errors: data.errors_of(key).count() as u64,
                 held_sweeps: held as u64,
+                is_default: data.defaults.values().any(|default| *default == key),
             }
         })
         .await

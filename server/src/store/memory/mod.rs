@@ -8,6 +8,7 @@ mod api_tokens;
 mod audit;
 mod connections;
 mod credentials;
+mod defaults;
 pub(crate) mod documents;
 mod feed;
 mod item_errors;
@@ -84,6 +85,7 @@ pub(crate) struct Data {
     oauth_sessions: BTreeMap<String, SessionRow>,
     api_tokens: BTreeMap<String, (ApiToken, TokenHash)>,
     audit_log: BTreeMap<i64, AuditEvent>,
+    defaults: BTreeMap<(String, String), ConnectionKey>,
     runs: BTreeMap<String, RunRow>,
     consumers: BTreeMap<String, Consumer>,
 }
@@ -115,6 +117,7 @@ impl MemoryStore {
             oauth_sessions: BTreeMap::new(),
             api_tokens: BTreeMap::new(),
             audit_log: BTreeMap::new(),
+            defaults: BTreeMap::new(),
             runs: BTreeMap::new(),
             consumers: BTreeMap::new(),
         };

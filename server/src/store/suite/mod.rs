@@ -8,8 +8,10 @@ mod commits;
 mod connections;
 mod consumers;
 mod credentials;
+mod defaults;
 mod deletion;
 mod documents;
+mod due_runs;
 mod feed;
 mod fences;
 mod item_errors;
@@ -19,6 +21,7 @@ mod oauth_sessions;
 mod overview;
 mod raw_items;
 mod restored;
+mod run_history;
 mod run_logs;
 mod runs;
 mod secrets;
@@ -55,6 +58,18 @@ macro_rules! suite {
                 a_further_request_makes_a_queued_run_full,
                 a_running_run_stays_as_it_is,
                 a_parked_run_is_queued_again_when_asked_or_due,
+                places_are_shared_by_organisations,
+                what_somebody_asked_for_comes_before_what_is_scheduled,
+                a_claim_comes_with_what_a_run_needs,
+                outcomes_are_written_together_and_each_by_itself,
+                runs_do_not_overlap_by_their_times_whatever_clocks_show,
+                a_run_goes_only_where_it_may,
+                a_success_resets_failures_and_a_listing_is_noted,
+                a_run_that_was_cut_off_is_queued_again,
+                pauses_are_not_crashes,
+                a_run_is_cancelled_wherever_it_stands,
+            }
+            due_runs {
                 a_due_connection_gets_a_run,
                 what_is_due_is_looked_at_a_few_at_a_time_whatever_becomes_of_it,
                 a_clock_that_was_ahead_leaves_nothing_far_ahead,
@@ -64,18 +79,10 @@ macro_rules! suite {
                 what_the_run_under_way_may_have_passed_follows_it,
                 a_planned_run_is_due_once,
                 a_full_run_is_due_by_its_own_frequency,
-                places_are_shared_by_organisations,
-                what_somebody_asked_for_comes_before_what_is_scheduled,
-                a_claim_comes_with_what_a_run_needs,
-                outcomes_are_written_together_and_each_by_itself,
-                runs_do_not_overlap_by_their_times_whatever_clocks_show,
-                a_run_goes_only_where_it_may,
                 the_next_due_time_is_the_earliest,
                 a_failure_pulls_the_next_run_forward_only,
-                a_success_resets_failures_and_a_listing_is_noted,
-                a_run_that_was_cut_off_is_queued_again,
-                pauses_are_not_crashes,
-                a_run_is_cancelled_wherever_it_stands,
+            }
+            run_history {
                 runs_are_listed_newest_first_in_pages,
                 old_runs_are_trimmed_with_their_logs,
                 runs_beyond_the_newest_are_trimmed_of_what_ran,
@@ -208,6 +215,10 @@ macro_rules! suite {
                 events_are_listed_either_way_in_pages,
                 events_are_found_by_whose_who_what_and_when,
                 old_events_are_trimmed_a_few_at_a_time,
+            }
+            defaults {
+                an_organization_has_one_default_of_a_category,
+                a_deletion_frees_a_default,
             }
             overview {
                 what_waits_is_counted_but_for_disabled_connectors,

@@ -1,6 +1,7 @@
 //! `connections`: the configured uses of connectors.
 
 mod change;
+mod default;
 mod renormalize;
 mod show;
 
@@ -68,6 +69,15 @@ pub enum Command {
     Pause(One),
     /// Follow the schedule again
     Resume(One),
+    /// Make a connection the default of its connector's category, in its organisation
+    #[command(after_help = default::DEFAULT_EXAMPLES)]
+    Default(One),
+    /// Say which connection is the default of a category; "none" where there is none
+    #[command(after_help = default::DEFAULT_EXAMPLES)]
+    Resolve {
+        /// The category, such as files or chat
+        category: String,
+    },
     /// Make documents anew of kept raw items, without asking the source; or see what that would change
     #[command(after_help = renormalize::EXAMPLES)]
     Renormalize(renormalize::Args),
@@ -107,6 +117,8 @@ pub async fn run(context: &mut Context, command: Command) -> Result<()> {
         Command::Update(args) => change::update(context, args).await,
         Command::Delete { one, yes } => delete(context, one, yes).await,
         Command::Test(one) => test(context, one).await,
+        Command::Default(one) => default::set(context, one).await,
+        Command::Resolve { category } => default::resolve(context, category).await,
         Command::Renormalize(args) => renormalize::run(context, args).await,
         Command::Discover { one, parent, picker, query } => {
             discover(context, one, parent, picker, query).await

@@ -23,6 +23,9 @@ pub fn print(context: &mut Context, connection: &Connection) -> Result<()> {
     table.field("id", &connection.id);
     table.field("organisation", &connection.organization);
     table.field("connector", &connection.connector);
+    if connection.is_default {
+        table.field("default", "of its category");
+    }
     table.field("state", state(connection));
     table.field_if("message", &connection.status_message);
     table.field("documents", human::count(connection.document_count));

@@ -87,5 +87,38 @@ impl control::admin_service_server::AdminService for Fake {
         Ok(Response::new(control::ListConsumersResponse { consumers: vec![consumer], ..Default::default() }))
     }
 
-    unused! { delete_consumer(DeleteConsumerRequest) -> DeleteConsumerResponse }
+    async fn create_api_token(
+        &self,
+        request: Request<control::CreateApiTokenRequest>,
+    ) -> Answer<control::CreateApiTokenResponse> {
+        let api_token = request.into_inner().api_token;
+        Ok(Response::new(control::CreateApiTokenResponse { api_token, secret: "sfc_shown-once".into() }))
+    }
+
+    async fn list_audit_events(
+        &self,
+        request: Request<control::ListAuditEventsRequest>,
+    ) -> Answer<control::ListAuditEventsResponse> {
+        let request = request.into_inner();
+        let event = |action: &str, at| control::AuditEvent {
+            time: Some(prost_types::Timestamp { seconds: at, nanos: 0 }),
+            action: action.into(),
+            actor: request.actor.clone(),
+            target: request.target.clone(),
+            outcome: "OK".into(),
+            count: 1,
+            ..Default::default()
+        };
+        let mut events = vec![event("SyncService.StartSync", 2), event("credential.use", 1)];
+        if request.oldest_first {
+            events.reverse();
+        }
+        Ok(Response::new(control::ListAuditEventsResponse { events, ..Default::default() }))
+    }
+
+    unused! {
+        delete_consumer(DeleteConsumerRequest) -> DeleteConsumerResponse,
+        list_api_tokens(ListApiTokensRequest) -> ListApiTokensResponse,
+        revoke_api_token(RevokeApiTokenRequest) -> RevokeApiTokenResponse,
+    }
 }

@@ -83,6 +83,11 @@ impl control::connection_service_server::ConnectionService for Fake {
             Some(control::resolve_connection_request::By::Name(name)) if name == "docs" => {
                 Ok(Response::new(control::ResolveConnectionResponse { connection: Some(docs()) }))
             }
+            // There is a default of files, and of nothing else.
+            Some(control::resolve_connection_request::By::Category(category)) => {
+                let connection = (category == "files").then(docs);
+                Ok(Response::new(control::ResolveConnectionResponse { connection }))
+            }
             _ => Err(Status::not_found("there is no such connection")),
         }
     }
