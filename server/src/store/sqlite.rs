@@ -106,6 +106,8 @@ impl SqliteStore {
             refuse_newer(&writer)?;
             MIGRATIONS.to_latest(&mut writer).map_err(|error| StoreError::Database(error.to_string()))?;
             let head = super::feed::sqlite::begin_history(&mut writer)?;
+            // Nobody else works on this file: whoever refreshed when the last process was killed is gone with it.
+            writer.execute("UPDATE credentials SET lease_holder = NULL, lease_until = NULL WHERE lease_holder IS NOT NULL", [])?;
             Self::with(writer, &path, head)
         })
         .await

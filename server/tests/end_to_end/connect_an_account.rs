@@ -30,7 +30,8 @@ pub async fn server() -> Server {
         .await
 }
 
-async fn fake(server: &Server, rules: Rules) -> FakeProvider {
+/// A provider, and the connector that knows it.
+pub async fn fake(server: &Server, rules: Rules) -> FakeProvider {
     let provider = FakeProvider::with_rules(rules).await;
     let auth = json!({
         "type": "oauth2", "authorization_url": provider.url("/authorize"), "token_url": provider.url("/token"),

@@ -37,6 +37,7 @@ mod metrics;
 mod one_store;
 mod organizations;
 mod raw_items;
+mod refreshes;
 mod renormalize;
 mod runs;
 mod schedules;

@@ -36,8 +36,15 @@ impl Database {
 
     /// Lets the time of every lease in it be over.
     pub async fn end_leases(&self) {
-        let statement = "UPDATE connections SET lease_until = 0 WHERE lease_until IS NOT NULL";
-        connect(&self.name).await.batch_execute(statement).await.unwrap();
+        for table in ["connections", "credentials"] {
+            let statement = format!("UPDATE {table} SET lease_until = 0 WHERE lease_until IS NOT NULL");
+            connect(&self.name).await.batch_execute(&statement).await.unwrap();
+        }
+    }
+
+    /// Runs these statements in it.
+    pub async fn execute(&self, statements: &str) {
+        connect(&self.name).await.batch_execute(statements).await.unwrap();
     }
 
     /// Every value of every row in it, as it is sent and not as it is printed.

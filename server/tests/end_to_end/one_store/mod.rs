@@ -6,4 +6,5 @@ mod a_full_disk;
 mod chaos;
 mod keys;
 mod one_server_per_data_folder;
+mod replicas_refresh_once;
 mod replicas_share_a_database;

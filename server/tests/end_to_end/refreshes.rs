@@ -1,0 +1,106 @@
+//! A refresh that is cut off by `kill -9`, at each step: the account works, or it is said honestly that it has to be connected
+//! again; nobody asks the provider in a circle.
+
+use superfasttt_oauth_testing::{Answer, FakeProvider, Rules};
+use superfasttt_proto::connector::v1::Reason;
+use superfasttt_proto::control::v1::RefreshCredentialRequest;
+use superfasttt_proto::control::v1::credential_status::State;
+
+use crate::connect_an_account::{begin, fake, server, source, store_app};
+use crate::support::{Person, Server, Source, until};
+
+async fn connect(server: &Server, connection: &str) {
+    let begun = begin(server, connection).await;
+    let page = Person::default().open(&begun.authorization_url).await;
+    assert_eq!(page.name(), "connected", "{page:?}");
+}
+
+/// A connection whose access tokens end within half a minute: each use of one is a refresh before.
+async fn connected(server: &Server, rules: Rules) -> (FakeProvider, Source) {
+    let provider = fake(server, Rules { expires_in: Some(30), ..rules }).await;
+    let source = source(server).await;
+    store_app(server, "client").await;
+    connect(server, &source.connection).await;
+    server.client.sync_well(&source.connection).await;
+    (provider, source)
+}
+
+/// Begins a refresh and does not wait for it.
+fn begin_refresh(server: &Server, connection: &str) {
+    let request = RefreshCredentialRequest { connection: connection.to_owned() };
+    let mut client = server.client.credentials();
+    tokio::spawn(async move { client.refresh_credential(request).await });
+}
+
+/// Kills the server when the provider has answered and nothing of that is stored.
+async fn kill_between_answer_and_write(server: &mut Server, provider: &FakeProvider, connection: &str) {
+    server.refuse_credentials(true).await;
+    let before = provider.counts().refreshes;
+    begin_refresh(server, connection);
+    until("the provider answers", || provider.counts().refreshes > before).await;
+    until("the answer is there", || server.log().contains("a refreshed credential could not be stored"))
+        .await;
+    server.kill9().await;
+    server.refuse_credentials(false).await;
+    server.restart().await;
+}
+
+#[tokio::test]
+async fn a_rotated_token_that_was_lost_ends_in_an_honest_wish_to_connect_again() {
+    let mut server = server().await;
+    let (provider, source) = connected(&server, Rules::default()).await;
+    let id = &source.connection;
+    kill_between_answer_and_write(&mut server, &provider, id).await;
+
+    let (reason, message) = server.client.sync_to_failure(id).await;
+    assert_eq!(reason, Reason::CredentialRevoked);
+    assert!(message.contains("connect the account again"), "{message}");
+    assert_eq!(server.client.credential(id).await.state(), State::NeedsReconnect);
+    assert_eq!(provider.counts().reuses, 1, "the provider took the old token for stolen");
+    let asked = provider.asked().len();
+    server.client.sync_to_failure(id).await;
+    assert_eq!(provider.asked().len(), asked, "and is not asked again and again");
+    connect(&server, id).await;
+    server.client.sync_well(id).await;
+}
+
+#[tokio::test]
+async fn a_token_that_still_counts_is_used_again() {
+    let mut server = server().await;
+    let (provider, source) = connected(&server, Rules { rotates: false, ..Rules::default() }).await;
+    let id = &source.connection;
+    kill_between_answer_and_write(&mut server, &provider, id).await;
+    server.client.sync_well(id).await;
+    assert_eq!(server.client.credential(id).await.state(), State::Connected);
+}
+
+#[tokio::test]
+async fn a_refresh_that_had_not_reached_the_provider_is_made_anew() {
+    let mut server = server().await;
+    let (provider, source) = connected(&server, Rules::default()).await;
+    let id = &source.connection;
+    let (answer, mut gate) = Answer::empty(503).held();
+    provider.answer(answer);
+    begin_refresh(&server, id);
+    gate.reached().await;
+    server.kill9().await;
+    gate.open();
+    server.restart().await;
+    server.client.sync_well(id).await;
+    assert_eq!((provider.counts().reuses, server.client.credential(id).await.state()), (0, State::Connected));
+}
+
+#[tokio::test]
+async fn a_store_that_refuses_for_a_while_loses_no_rotated_token() {
+    let server = server().await;
+    let (provider, source) = connected(&server, Rules::default()).await;
+    let id = &source.connection;
+    server.refuse_credentials(true).await;
+    let before = provider.counts().refreshes;
+    begin_refresh(&server, id);
+    until("the answer is there", || server.log().contains("a refreshed credential could not be stored"))
+        .await;
+    server.refuse_credentials(false).await;
+    server.client.sync_well(id).await;
+    assert!(provider.counts().refreshes > before && provider.counts().reuses == 0, "{:?}", provider.counts());
+}
