@@ -20,6 +20,7 @@ use super::super::granted::Granted;
 use super::super::trouble::internal;
 use super::{Authorizations, hash, secret, session_id};
 use crate::catalog::AuthKind;
+use crate::redact;
 use crate::store::StoreError;
 use crate::store::connections::Connection;
 use crate::store::credentials::{CredentialPut, State, Status};
@@ -229,6 +230,7 @@ impl Work {
             (None, Some(code)) => code,
             (None, None) => return Err(Refusal::Malformed),
         };
+        let _answer = redact::keep(&(self.answer.state.clone(), self.answer.code.clone()));
         let (authorizations, details) = (&self.authorizations, &self.session.details);
         let credentials = &authorizations.credentials;
         let manifest = credentials.manifest(connection).map_err(Refusal::Here)?;
@@ -241,6 +243,7 @@ impl Work {
             .exchange(code, verifier.as_ref(), &details.redirect_uri, &details.scopes, began)
             .await
             .map_err(Refusal::Exchange)?;
+        let _tokens = redact::keep(&(tokens.access.clone(), tokens.refresh.clone()));
         // What is not said of scopes means those that were asked for.
         let status =
             Status { oauth_app: app.id, granted_scopes: details.scopes.clone(), ..Status::default() };
