@@ -41,4 +41,5 @@ mod renormalize;
 mod runs;
 mod schedules;
 mod settings_changes;
+mod tls;
 mod traces;

@@ -20,6 +20,7 @@ use super::super::granted::Granted;
 use super::super::trouble::internal;
 use super::{Authorizations, hash, secret, session_id};
 use crate::catalog::AuthKind;
+use crate::redact;
 use crate::store::StoreError;
 use crate::store::connections::Connection;
 use crate::store::credentials::{CredentialPut, State, Status};
@@ -237,10 +238,12 @@ impl Work {
         let verifier =
             authorizations.open(connection, &self.session.id, &self.secrets, secret::VERIFIER).await?;
         let began = credentials.clock.now();
+        let _kept = redact::keep(&(code, &verifier));
         let tokens = client
             .exchange(code, verifier.as_ref(), &details.redirect_uri, &details.scopes, began)
             .await
             .map_err(Refusal::Exchange)?;
+        let _kept = redact::keep(&(&tokens.access, &tokens.refresh));
         // What is not said of scopes means those that were asked for.
         let status =
             Status { oauth_app: app.id, granted_scopes: details.scopes.clone(), ..Status::default() };
