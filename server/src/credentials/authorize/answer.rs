@@ -230,6 +230,7 @@ impl Work {
             (None, Some(code)) => code,
             (None, None) => return Err(Refusal::Malformed),
         };
+        let _answer = redact::keep(&(self.answer.state.clone(), self.answer.code.clone()));
         let (authorizations, details) = (&self.authorizations, &self.session.details);
         let credentials = &authorizations.credentials;
         let manifest = credentials.manifest(connection).map_err(Refusal::Here)?;
@@ -238,12 +239,11 @@ impl Work {
         let verifier =
             authorizations.open(connection, &self.session.id, &self.secrets, secret::VERIFIER).await?;
         let began = credentials.clock.now();
-        let _kept = redact::keep(&(code, &verifier));
         let tokens = client
             .exchange(code, verifier.as_ref(), &details.redirect_uri, &details.scopes, began)
             .await
             .map_err(Refusal::Exchange)?;
-        let _kept = redact::keep(&(&tokens.access, &tokens.refresh));
+        let _tokens = redact::keep(&(tokens.access.clone(), tokens.refresh.clone()));
         // What is not said of scopes means those that were asked for.
         let status =
             Status { oauth_app: app.id, granted_scopes: details.scopes.clone(), ..Status::default() };
