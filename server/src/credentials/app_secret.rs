@@ -8,6 +8,7 @@ use superfasttt_proto::error::ConnectorError;
 use super::trouble::internal;
 use super::{Credentials, field};
 use crate::catalog::Manifest;
+use crate::redact;
 use crate::store::oauth_apps::OAuthApp;
 use crate::store::secrets::Secrets;
 use crate::vault::{Place, VaultError};
@@ -72,6 +73,7 @@ impl Credentials {
         let text = String::from_utf8(opened.expose_secret().to_vec())
             .map_err(|_| internal("the secret of the OAuth app is no text: store it again"))?;
         let secret = SecretString::from(text);
+        redact::keep_for_a_minute(&secret);
         if !signs(manifest) {
             return Ok(AppSecret::Secret(secret));
         }

@@ -42,4 +42,5 @@ mod renormalize;
 mod runs;
 mod schedules;
 mod settings_changes;
+mod tls;
 mod traces;
