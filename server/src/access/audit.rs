@@ -221,8 +221,9 @@ impl Audit {
     /// Writes what was counted. What cannot be written stays for the next time.
     pub async fn flush(&self) {
         let Counted { events, dropped } = std::mem::take(&mut *self.counting());
+        // Also nothing, so that it is shown.
+        metrics::AUDIT_EVENTS_LOST.add([], dropped);
         if dropped > 0 {
-            metrics::AUDIT_EVENTS_LOST.add([], dropped);
             tracing::warn!(dropped, "the audit log has no room for more different events at a time");
         }
         let mut left: Vec<(Key, Count)> = events.into_iter().collect();

@@ -42,7 +42,6 @@ impl Caller {
     ///
     /// # Errors
     /// INTERNAL where the listener let it through without a caller: nothing is done for nobody.
-    #[expect(clippy::result_large_err, reason = "it is what a service answers with")]
     pub fn of<T>(request: Request<T>) -> Result<(Self, T), Status> {
         let caller = request.extensions().get::<Self>().cloned();
         let caller = caller.ok_or_else(|| Status::internal("the listener did not say who calls"))?;

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Audit, Caller, Permission};
 use crate::clock::SharedClock;
+use crate::redact::{self, Kept};
 use crate::store::api_tokens::{ApiToken, TokenHash};
 use crate::store::audit::Actor;
 use crate::store::{Store, StoreError};
@@ -62,11 +63,12 @@ pub enum Refused {
     Store(StoreError),
 }
 
-/// What a call was let in with.
+/// What a call was let in with. While it is there, the token is kept out of all that is written.
 #[derive(Clone, Debug)]
 pub struct Standing {
     access: Access,
     hash: TokenHash,
+    _kept: Kept,
 }
 
 impl Standing {
@@ -167,7 +169,8 @@ impl Access {
     /// For a call that may go on for long: whether the API token that it was let in with still is good. `None`: it was let
     /// in by something else, which does not end while the process lives.
     pub fn standing(&self, shown: &[u8]) -> Option<Standing> {
-        shown.starts_with(PREFIX.as_bytes()).then(|| Standing { access: self.clone(), hash: hash(shown) })
+        let is_api_token = shown.starts_with(PREFIX.as_bytes());
+        is_api_token.then(|| Standing { access: self.clone(), hash: hash(shown), _kept: redact::keep(shown) })
     }
 
     fn used(&self, token: &ApiToken, now: DateTime<Utc>) {

@@ -31,8 +31,11 @@ pub struct Rpc {
 
 const CONTROL: &str = "superfasttt.control.v1";
 
-/// What each service's rpcs need.
-const TABLE: &[(&str, &str, &[(&str, Permission, Audited)])] = &[
+/// The rpcs of a service: each by its name, with what it needs and what of it is audited.
+type Rows = &'static [(&'static str, Permission, Audited)];
+
+/// What each service's rpcs need, by its package and name.
+const TABLE: &[(&str, &str, Rows)] = &[
     (CONTROL, "CatalogService", &[("ListConnectors", Read, No), ("GetConnector", Read, No)]),
     (
         CONTROL,

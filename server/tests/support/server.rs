@@ -29,6 +29,9 @@ pub fn store() -> &'static str {
 /// The connections of each server to its database: the cluster's 300 are enough for forty servers at once.
 const DATABASE_CONNECTIONS: usize = 6;
 
+/// The master key of servers that share a database: 32 zero bytes.
+const VAULT_KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+
 /// What a server is started with.
 #[derive(Default)]
 pub struct ServerBuilder {
@@ -59,6 +62,8 @@ impl ServerBuilder {
             let own = std::mem::take(&mut self.variables);
             self = self
                 .with("DATABASE__URL", database.url())
+                // On SQLite the server makes its own.
+                .with("VAULT__KEYS", VAULT_KEY)
                 .with("DATABASE__MAX_CONNECTIONS", DATABASE_CONNECTIONS);
             // What the test says comes last, and counts.
             self.variables.extend(own);

@@ -9,6 +9,7 @@ use crate::access::{Caller, Permission, gate};
 use crate::api::convert::{time, timestamp};
 use crate::api::error::ApiError;
 use crate::api::{Api, page};
+use crate::redact;
 use crate::schedule::new_id;
 use crate::store::StoreError;
 use crate::store::api_tokens::{ApiToken as Stored, NewApiToken};
@@ -58,6 +59,7 @@ impl Api {
         let secret = gate::new_token().ok_or_else(|| {
             ApiError::Precondition("the system gives no random numbers: a token cannot be made".to_owned())
         })?;
+        let _kept = redact::keep(&secret);
         let new = NewApiToken {
             id: new_id(),
             name: asked.name,

@@ -47,9 +47,11 @@ pub(super) async fn authenticate(State(access): State<Access>, mut request: Requ
         access.audit().counted(&caller, action, code_name(code));
         return refusal.answer(request.headers());
     }
-    let standing = shown(request.headers()).ok().flatten().and_then(|shown| access.standing(shown));
-    if let Some(standing) = standing.filter(|_| !caller.actor().token.is_empty()) {
-        request.extensions_mut().insert(standing);
+    // Whoever was let in by an API token has one in the store; the installation's own may begin as it likes.
+    let shown = shown(request.headers()).ok().flatten().filter(|_| !caller.actor().token.is_empty());
+    let standing = shown.and_then(|shown| access.standing(shown));
+    if let Some(standing) = &standing {
+        request.extensions_mut().insert(standing.clone());
     }
     request.extensions_mut().insert(caller.clone());
     let Some(rpc) = rpc else { return next.run(request).await };

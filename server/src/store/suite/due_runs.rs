@@ -1,23 +1,14 @@
 //! When connections are due, and what becomes of that.
 
-use std::sync::atomic::{AtomicU32, Ordering};
-
-use superfasttt_proto::connector::v1::{PullMode, log_record::Level};
 use superfasttt_proto::control::v1::run::{State, Trigger};
 
-use super::runs::{line, next_id, queue, run_ids, run_of, scheduled};
+use super::runs::{next_id, queue, scheduled};
 use super::support::*;
 use crate::schedule::times::Due;
-use crate::store::connections::{Connection, ConnectionChange, NewConnection, Overlap, Schedule};
-use crate::store::documents::Commit;
-use crate::store::item_errors::Target;
-use crate::store::runs::fair::ClaimLimits;
-use crate::store::runs::{
-    Claiming, Claims, HeldSweep, LogLine, Queued, Run, RunCounts, RunEnd, RunError, RunOutcome, RunProgress,
-};
-use crate::store::runs::{LookedAt, RunFilter, Work};
-use crate::store::sync_states::ScopeState;
-use crate::store::{ConnectionKey, StoreError};
+use crate::store::ConnectionKey;
+use crate::store::connections::{ConnectionChange, NewConnection, Overlap, Schedule};
+use crate::store::runs::Work;
+use crate::store::runs::{Queued, RunEnd};
 
 pub async fn a_due_connection_gets_a_run(store: Shared) {
     let connection = scheduled(&store, "docs").await;

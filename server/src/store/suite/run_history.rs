@@ -1,23 +1,15 @@
 //! Runs that have ended: listed, trimmed, and with all that they counted.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use superfasttt_proto::connector::v1::log_record::Level;
+use superfasttt_proto::control::v1::run::State;
 
-use superfasttt_proto::connector::v1::{PullMode, log_record::Level};
-use superfasttt_proto::control::v1::run::{State, Trigger};
-
-use super::runs::{line, next_id, queue, run_ids, run_of, scheduled};
+use super::runs::{line, run_ids};
 use super::support::*;
-use crate::schedule::times::Due;
-use crate::store::connections::{Connection, ConnectionChange, NewConnection, Overlap, Schedule};
+use crate::store::StoreError;
+use crate::store::connections::Connection;
 use crate::store::documents::Commit;
-use crate::store::item_errors::Target;
-use crate::store::runs::fair::ClaimLimits;
-use crate::store::runs::{
-    Claiming, Claims, HeldSweep, LogLine, Queued, Run, RunCounts, RunEnd, RunError, RunOutcome, RunProgress,
-};
-use crate::store::runs::{LookedAt, RunFilter, Work};
-use crate::store::sync_states::ScopeState;
-use crate::store::{ConnectionKey, StoreError};
+use crate::store::runs::{HeldSweep, RunCounts, RunEnd, RunProgress};
+use crate::store::runs::{LookedAt, RunFilter};
 
 pub async fn runs_are_listed_newest_first_in_pages(store: Shared) {
     let (a, b) = (connect(&store, "a").await, connect(&store, "b").await);

@@ -6,17 +6,16 @@ use superfasttt_proto::connector::v1::{PullMode, log_record::Level};
 use superfasttt_proto::control::v1::run::{State, Trigger};
 
 use super::support::*;
-use crate::schedule::times::Due;
-use crate::store::connections::{Connection, ConnectionChange, NewConnection, Overlap, Schedule};
+use crate::store::StoreError;
+use crate::store::connections::{Connection, NewConnection, Schedule};
 use crate::store::documents::Commit;
 use crate::store::item_errors::Target;
 use crate::store::runs::fair::ClaimLimits;
 use crate::store::runs::{
-    Claiming, Claims, HeldSweep, LogLine, Queued, Run, RunCounts, RunEnd, RunError, RunOutcome, RunProgress,
+    Claiming, Claims, LogLine, Queued, Run, RunCounts, RunEnd, RunError, RunOutcome, RunProgress,
 };
-use crate::store::runs::{LookedAt, RunFilter, Work};
+use crate::store::runs::{RunFilter, Work};
 use crate::store::sync_states::ScopeState;
-use crate::store::{ConnectionKey, StoreError};
 
 /// Ids that no other test of this process gets, in order.
 pub(super) fn next_id() -> String {

@@ -59,6 +59,7 @@ async fn each_migration_has_its_way_back() {
     let database = Database::new().await;
     let client = database.connect().await;
     for down in [
+        "0008_access",
         "0007_credentials",
         "0006_history",
         "0005_feed",
