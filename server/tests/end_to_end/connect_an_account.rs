@@ -283,6 +283,57 @@ async fn oauth_apps_are_kept_and_their_secrets_never_shown() {
     assert!(!stored.windows(CLIENT_SECRET.len()).any(|bytes| bytes == CLIENT_SECRET.as_bytes()));
 }
 
+#[tokio::test]
+async fn nobody_reaches_into_another_organisation() {
+    let server = server().await;
+    let _provider = fake(&server, Rules::default()).await;
+    let source = source(&server).await;
+    let common = store_app(&server, "client").await;
+    let (_, secret) = server.client.api_token("other", "other", "integrations.manage").await;
+    let other = server.client.with_token(&secret);
+    let mut client = other.credentials();
+    let begun = begin(&server, &source.connection).await;
+
+    let request = StartAuthorizationRequest { connection: source.connection.clone(), ..Default::default() };
+    assert_eq!(client.start_authorization(request).await.unwrap_err().code(), Code::NotFound);
+    let request = GetAuthorizationRequest { authorization: begun.authorization.clone(), wait: None };
+    assert_eq!(client.get_authorization(request).await.unwrap_err().code(), Code::NotFound);
+    let state = begun.authorization_url.rsplit('/').next().unwrap().to_owned();
+    let request = CompleteAuthorizationRequest { state, code: "x".to_owned(), ..Default::default() };
+    assert_eq!(client.complete_authorization(request).await.unwrap_err().code(), Code::NotFound);
+
+    // What is the installation's is neither seen nor changed, and one's own is one's own.
+    let request = GetOAuthAppRequest { oauth_app: common.id.clone() };
+    assert_eq!(client.get_o_auth_app(request).await.unwrap_err().code(), Code::NotFound);
+    let app = OAuthApp { id: common.id.clone(), client_id: "mine".to_owned(), ..OAuthApp::default() };
+    let request = UpdateOAuthAppRequest { oauth_app: Some(app) };
+    assert_eq!(client.update_o_auth_app(request).await.unwrap_err().code(), Code::NotFound);
+    let request = DeleteOAuthAppRequest { oauth_app: common.id };
+    assert_eq!(client.delete_o_auth_app(request).await.unwrap_err().code(), Code::NotFound);
+    let listed = client.list_o_auth_apps(ListOAuthAppsRequest::default()).await.unwrap().into_inner();
+    assert!(listed.oauth_apps.is_empty(), "{listed:?}");
+    let own =
+        OAuthApp { connector: CONNECTOR.to_owned(), client_id: "own".to_owned(), ..OAuthApp::default() };
+    let request = CreateOAuthAppRequest { oauth_app: Some(own.clone()) };
+    let made = client.create_o_auth_app(request).await.unwrap().into_inner().oauth_app.unwrap();
+    assert_eq!(made.organization, "other");
+    let elsewhere = OAuthApp { organization: "acme".to_owned(), ..own };
+    let request = CreateOAuthAppRequest { oauth_app: Some(elsewhere) };
+    assert_eq!(client.create_o_auth_app(request).await.unwrap_err().code(), Code::PermissionDenied);
+
+    // The person is not disturbed by any of it; and what a browser brought is in the audit log.
+    let page = Person::default().open(&begun.authorization_url).await;
+    assert_eq!(page.name(), "connected");
+    let request = ListAuditEventsRequest::default();
+    let events = server.client.admin().list_audit_events(request).await.unwrap().into_inner().events;
+    let connected =
+        events.iter().find(|event| event.action == "credential.connect").expect("it is written down");
+    assert_eq!(
+        (connected.target.as_str(), connected.outcome.as_str()),
+        (format!("connection/{}", source.connection).as_str(), "OK")
+    );
+}
+
 /// The manifest of a connector whose provider is `oidc-provider`.
 pub fn oidc(provider: &NodeServer, more: Value) -> Value {
     let mut auth = json!({

@@ -43,6 +43,7 @@ struct Site {
     clock: MockClock,
     manifest: Arc<Manifest>,
     connection: Connection,
+    credentials: Arc<Credentials>,
     authorizations: Arc<Authorizations>,
     /// Whose account a test of the connection finds.
     account: Arc<Mutex<Option<AccountIdentity>>>,
@@ -97,9 +98,9 @@ impl Site {
         let public_url = PublicUrl::parse("https://connect.example").unwrap();
         let authorizations = Authorizations::new(credentials.clone(), public_url, CancellationToken::new());
         let account = Arc::<Mutex<Option<AccountIdentity>>>::default();
-        let found = account.clone();
+        let (found, knowing) = (account.clone(), credentials.clone());
         let try_it: TryIt = Arc::new(move |connection| {
-            let (credentials, found) = (credentials.clone(), found.clone());
+            let (credentials, found) = (knowing.clone(), found.clone());
             Box::pin(async move {
                 let found = found.lock().unwrap().clone();
                 if let Some(found) = found {
@@ -118,12 +119,20 @@ impl Site {
             clock,
             manifest,
             connection,
+            credentials,
             authorizations,
             account,
             try_it,
             app,
             _folder: folder,
         }
+    }
+
+    /// One on the same store, and what stops it.
+    fn another_replica(&self) -> (Arc<Authorizations>, CancellationToken) {
+        let stopping = CancellationToken::new();
+        let public_url = self.authorizations.public_url().clone();
+        (Authorizations::new(self.credentials.clone(), public_url, stopping.clone()), stopping)
     }
 
     async fn begin(&self, ask: Ask) -> Result<Begun, BeginError> {
@@ -204,8 +213,8 @@ impl Browser {
         self.send(Request::get(path), Body::empty()).await
     }
 
-    /// Opens the link, agrees or refuses at the provider, and gives the way back.
-    async fn to_the_provider_and_back(&mut self, link: &str) -> String {
+    /// Opens the link, agrees or refuses at the provider, and says where that sends the person.
+    async fn visit_the_provider(&mut self, link: &str) -> String {
         let departed = self.get(link).await;
         assert_eq!(departed.status, StatusCode::SEE_OTHER, "{}", departed.body);
         path(&at_the_provider(departed.location()).await)
@@ -213,7 +222,7 @@ impl Browser {
 
     /// The whole way.
     async fn connect(&mut self, link: &str) -> Page {
-        let back = self.to_the_provider_and_back(link).await;
+        let back = self.visit_the_provider(link).await;
         self.get(&back).await
     }
 }
@@ -310,7 +319,7 @@ async fn each_refusal_has_its_page_and_its_status() {
 
     // A second answer, in the same browser and in any other.
     let link = site.link().await;
-    let back = browser.to_the_provider_and_back(&link).await;
+    let back = browser.visit_the_provider(&link).await;
     assert_eq!(browser.get(&back).await.name(), "connected");
     for mut browser in [browser, site.browser()] {
         let page = browser.get(&back).await;
@@ -321,7 +330,7 @@ async fn each_refusal_has_its_page_and_its_status() {
 
     // Somebody else's browser; the right one is not disturbed.
     let mut browser = site.browser();
-    let back = browser.to_the_provider_and_back(&site.link().await).await;
+    let back = browser.visit_the_provider(&site.link().await).await;
     let mut other = site.browser();
     for cookie in ["", "x"] {
         let name = browser.cookies.keys().next().unwrap().clone();
@@ -333,7 +342,7 @@ async fn each_refusal_has_its_page_and_its_status() {
 
     // Too late: both the answer and the link.
     let link = site.link().await;
-    let back = browser.to_the_provider_and_back(&link).await;
+    let back = browser.visit_the_provider(&link).await;
     site.clock.advance(TimeDelta::minutes(10));
     let page = browser.get(&back).await;
     assert_eq!((page.status, page.name()), (StatusCode::GONE, "expired"));
@@ -341,7 +350,7 @@ async fn each_refusal_has_its_page_and_its_status() {
 
     // The connection is being deleted.
     let link = site.link().await;
-    let back = browser.to_the_provider_and_back(&link).await;
+    let back = browser.visit_the_provider(&link).await;
     site.store.begin_deletion(&site.connection.id, None, start()).await.unwrap();
     let page = browser.get(&back).await;
     assert_eq!((page.status, page.name()), (StatusCode::GONE, "gone"));
@@ -361,7 +370,7 @@ async fn a_person_or_a_provider_that_says_no_leaves_what_was_connected() {
     let (look, _) = site.authorizations.look(&begun.id, Duration::ZERO).await.unwrap().unwrap();
     assert!(matches!(&look, Look::Failed(why) if why.contains("did not agree")), "{look:?}");
 
-    let back = browser.to_the_provider_and_back(&site.link().await).await;
+    let back = browser.visit_the_provider(&site.link().await).await;
     let state = back.split("state=").nth(1).unwrap();
     let said = "%3Cscript%3Ealert(1)%3C/script%3E%0Ax".to_owned() + &"a1".repeat(40);
     let page = browser
@@ -383,7 +392,7 @@ async fn a_person_or_a_provider_that_says_no_leaves_what_was_connected() {
 async fn of_many_answers_at_once_one_is_worked_on() {
     let site = Site::new(Rules::default()).await;
     let mut browser = site.browser();
-    let back = browser.to_the_provider_and_back(&site.link().await).await;
+    let back = browser.visit_the_provider(&site.link().await).await;
     let answers = (0..8).map(|_| {
         let mut browser = Browser { cookies: browser.cookies.clone(), ..site.browser() };
         let back = back.clone();
@@ -402,7 +411,7 @@ async fn a_store_that_is_away_uses_nothing_up() {
     let site = Site::new(Rules::default()).await;
     let mut browser = site.browser();
     let link = site.link().await;
-    let back = browser.to_the_provider_and_back(&link).await;
+    let back = browser.visit_the_provider(&link).await;
     site.store.close().await;
     for path in [&back, &link] {
         let page = browser.get(path).await;
@@ -437,7 +446,7 @@ async fn the_person_ends_where_the_list_allows() {
 async fn a_provider_that_answers_by_a_form_sends_the_browser_once_more() {
     let site = Site::new(Rules::default()).await;
     let mut browser = site.browser();
-    let back = browser.to_the_provider_and_back(&site.link().await).await;
+    let back = browser.visit_the_provider(&site.link().await).await;
     let form = back.split_once('?').unwrap().1.to_owned() + "&session_state=x";
     let post =
         || Request::post("/oauth/callback").header("content-type", "application/x-www-form-urlencoded");
@@ -463,7 +472,7 @@ async fn a_provider_that_answers_by_a_form_sends_the_browser_once_more() {
 async fn nothing_else_is_answered() {
     let site = Site::new(Rules::default()).await;
     let mut browser = site.browser();
-    let back = browser.to_the_provider_and_back(&site.link().await).await;
+    let back = browser.visit_the_provider(&site.link().await).await;
     let head = browser.send(Request::head(&back), Body::empty()).await;
     assert_eq!(head.status, StatusCode::METHOD_NOT_ALLOWED);
     assert_eq!(browser.get(&back).await.name(), "connected", "a look at the link uses nothing up");
@@ -563,6 +572,19 @@ async fn whoever_waits_hears_of_the_end() {
     let look =
         tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("it does not wait on").unwrap();
     assert_eq!(look, Look::Succeeded);
+
+    // Another replica knows as much.
+    let (other, stopping) = site.another_replica();
+    let begun = site.begin(Ask::default()).await.unwrap();
+    let waiting = async || other.look(&begun.id, Duration::from_secs(50)).await.unwrap().unwrap().0;
+    let connecting = async || site.browser().connect(&path(begun.url.expose_secret())).await;
+    let (look, _) = tokio::join!(waiting(), connecting());
+    assert_eq!(look, Look::Succeeded);
+    // One that stops keeps nobody waiting.
+    let begun = site.begin(Ask::default()).await.unwrap();
+    stopping.cancel();
+    let look = other.look(&begun.id, Duration::from_secs(50)).await.unwrap().unwrap().0;
+    assert_eq!(look, Look::Pending);
 
     let begun = site.begin(Ask::default()).await.unwrap();
     let look = async || site.authorizations.look(&begun.id, Duration::ZERO).await.unwrap().unwrap().0;

@@ -1,18 +1,23 @@
 //! A person connects an account.
 //!
 //! [`Authorizations::begin`] makes a session: the hash of its `state` finds it, its proof key and the value that binds it to
-//! one browser are sealed. The person opens the start page, which gives the browser that value as a cookie and sends it to the
-//! provider; the provider sends it back, and [`Authorizations::answer`] (in `answer`) takes the session, which no second
+//! one browser are sealed. The person opens the start page (`depart`), which gives the browser that value as a cookie and sends
+//! it to the provider; the provider sends it back, and [`Authorizations::answer`] (in `answer`) takes the session, which no second
 //! answer gets, and has the code exchanged. So a link that somebody else began, or an answer that belongs to another
 //! browser, connects nothing. A client that receives the provider's answer itself shows nothing but the `state`, over the
 //! control API. [`Authorizations::look`] says what came of it, whichever replica it came to.
 
 mod answer;
+mod depart;
+mod look;
+mod refusal;
 
-pub use answer::{Answer, Answered, Refusal, Shown, TryIt};
+pub use answer::{Answer, Answered, Shown, TryIt};
+pub use depart::Departure;
+pub use look::Look;
+pub use refusal::Refusal;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -22,27 +27,21 @@ use ring::rand::{SecureRandom, SystemRandom};
 use secrecy::{ExposeSecret, SecretString};
 use superfasttt_oauth::Flow;
 use superfasttt_proto::error::ConnectorError;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use super::Credentials;
 use super::trouble::{internal, of_failure};
 use crate::catalog::{AuthKind, Manifest};
-use crate::chance::between;
 use crate::config::PublicUrl;
 use crate::store::StoreError;
 use crate::store::connections::Connection;
-use crate::store::oauth_sessions::{Details, NewOAuthSession, OAuthSession, Standing};
+use crate::store::oauth_sessions::{Details, NewOAuthSession, OAuthSession};
 use crate::store::secrets::Secrets;
 use crate::vault::{Place, VaultError};
 
 /// How long a person has to agree.
 const LASTS: TimeDelta = TimeDelta::minutes(10);
-/// How often an authorization is looked at by who waits for its end, and how long that may be.
-const LOOK: Duration = Duration::from_millis(400);
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
-
 /// The secrets of a session.
 mod secret {
     /// The proof key.
@@ -121,31 +120,6 @@ pub enum BeginError {
     /// The store failed.
     #[error(transparent)]
     Store(StoreError),
-}
-
-/// How an authorization stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Look {
-    /// Nobody came back yet, or the answer is being worked on.
-    Pending,
-    /// The account is connected.
-    Succeeded,
-    /// It is not, and why.
-    Failed(String),
-    /// Nobody came back in time, and what may be the cause.
-    Expired(String),
-}
-
-/// What the start page gives a browser.
-pub struct Departure {
-    /// Where it goes.
-    pub url: SecretString,
-    /// What it has to show at the end.
-    pub browser: SecretString,
-    /// The name that it keeps that under.
-    pub cookie: String,
-    /// How long.
-    pub lasts: Duration,
 }
 
 impl Authorizations {
@@ -232,91 +206,6 @@ impl Authorizations {
             None => (self.public_url.start(begun.state.expose_secret()), None),
         };
         Ok(Begun { url: SecretString::from(url), state, id, expires_at })
-    }
-
-    /// What the browser gets that opens the start page of this `state`. It may be opened again, as programs that look where
-    /// links lead do.
-    ///
-    /// # Errors
-    /// `Unknown`, `Used`, `Expired`, `Away`, `Here`.
-    pub async fn depart(&self, state: &SecretString) -> Result<Departure, Refusal> {
-        let id = session_id(state);
-        let found = self.credentials.store.oauth_session(&id).await.map_err(Refusal::Away)?;
-        let Standing { session, taken, secrets } = found.ok_or(Refusal::Unknown)?;
-        if session.details.started_by.is_empty() {
-            return Err(Refusal::Unknown);
-        }
-        let now = self.credentials.clock.now();
-        if taken {
-            return Err(Refusal::Used);
-        }
-        let lasts = (session.expires_at - now).to_std().ok().filter(|left| !left.is_zero());
-        let lasts = lasts.ok_or(Refusal::Expired)?;
-        let connection = self.connection_of(&session).await?;
-        Ok(Departure {
-            url: self.open(&connection, &id, &secrets, secret::URL).await?.ok_or(Refusal::Unknown)?,
-            browser: self.open(&connection, &id, &secrets, secret::BROWSER).await?.ok_or(Refusal::Unknown)?,
-            cookie: self.cookie(&id),
-            lasts,
-        })
-    }
-
-    /// Of which connection the authorization of this `state` is. `None`: there is none, or it ended long ago.
-    ///
-    /// # Errors
-    /// Where the store is away.
-    pub async fn whose(&self, state: &SecretString) -> Result<Option<Connection>, StoreError> {
-        let store = &self.credentials.store;
-        match store.oauth_session(&session_id(state)).await? {
-            Some(standing) => store.connection_by_key(standing.session.connection).await,
-            None => Ok(None),
-        }
-    }
-
-    /// How it stands, and whose it is. Waits for its end so long at most. `None`: there is none, or it ended long ago.
-    ///
-    /// # Errors
-    /// Where the store is away.
-    pub async fn look(&self, id: &str, wait: Duration) -> Result<Option<(Look, Connection)>, StoreError> {
-        let until = Instant::now() + wait.min(LONGEST_WAIT);
-        loop {
-            let Some(standing) = self.credentials.store.oauth_session(id).await? else { return Ok(None) };
-            let look = self.judge(&standing);
-            let left = until.saturating_duration_since(Instant::now());
-            if look != Look::Pending || left.is_zero() || self.stopping.is_cancelled() {
-                let found = self.credentials.store.connection_by_key(standing.session.connection).await?;
-                return Ok(found.map(|connection| (look, connection)));
-            }
-            // It is not told of its end: that may come to another replica, and the store is what they share.
-            tokio::select! {
-                () = tokio::time::sleep(LOOK.mul_f64(between(0.8..=1.2)).min(left)) => {}
-                () = self.stopping.cancelled() => {}
-            }
-        }
-    }
-
-    fn judge(&self, standing: &Standing) -> Look {
-        match &standing.session.details.ending {
-            Some(ending) if ending.succeeded => return Look::Succeeded,
-            Some(ending) => return Look::Failed(ending.message.clone()),
-            None => {}
-        }
-        if self.credentials.clock.now() < standing.session.expires_at {
-            return Look::Pending;
-        }
-        if standing.taken {
-            let message = "the server stopped while it asked the provider for access: connect again";
-            return Look::Failed(message.to_owned());
-        }
-        let mut message = "nobody came back from the provider within ten minutes: connect again".to_owned();
-        if self.public_url.is_loopback() && !standing.session.details.started_by.is_empty() {
-            message = format!(
-                "{message}, in a browser on the machine of the server, or have an administrator set server.public_url: \
-                 {} is reached from nowhere else",
-                self.public_url
-            );
-        }
-        Look::Expired(message)
     }
 
     /// The name of the cookie of a session: each has its own, so that two tabs do not disturb each other.
