@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-for program in node npm; do
+for program in node npm curl; do
   if ! command -v "$program" >/dev/null; then
     echo "SKIPPED: $program is not on this machine, so docs/tutorial-oauth.md is not proved"
     exit 0
