@@ -94,7 +94,7 @@ fn is_web(url: &str) -> bool {
 fn timestamp(seconds: f64) -> Option<Timestamp> {
     const YEAR_10000: f64 = 253_402_300_800.0;
     // In range, so nothing is cut off but the fraction.
-    (0.0..YEAR_10000).contains(&seconds).then(|| Timestamp { seconds: seconds as i64, nanos: 0 })
+    (0.0..YEAR_10000).contains(&seconds).then_some(Timestamp { seconds: seconds as i64, nanos: 0 })
 }
 
 #[cfg(test)]
