@@ -3,14 +3,14 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
-CONNECTORS := filesystem
+CONNECTORS := filesystem oauth-sample
 TOOLS := .tools
 BUF_VERSION := 1.75.0
 DENY_VERSION := 0.20.2
 # What the contract must not break.
 BUF_AGAINST ?= main
 
-.PHONY: help run build connectors test test-rust test-contract test-sdk test-extract test-oauth test-connectors test-server test-cli \
+.PHONY: help run run-oauth build connectors test test-rust test-contract test-sdk test-extract test-oauth test-connectors test-server test-cli \
 	test-run simulate chaos bench check check-format check-lint check-contract check-licences clean need-cargo need-cc need-python \
 	need-postgres
 
@@ -19,6 +19,9 @@ help: ## Say what there is
 
 run: build ## Build, serve on 127.0.0.1:7070, and sync the sample library
 	@deploy/run-sample.sh target/release
+
+run-oauth: build ## Build, serve, and beside it an OpenID provider to connect accounts to (docs/tutorial-oauth.md)
+	@deploy/run-oauth-sample.sh target/release
 
 build: need-cargo need-cc ## Build connectord, connectorctl and the connectors (release)
 	cargo build --release --locked -p connectord -p connectorctl $(CONNECTORS:%=-p connector-%)
@@ -42,10 +45,11 @@ test-rust: need-cargo need-cc need-postgres ## Every crate: units, the store's s
 	cargo test --locked --workspace
 	TEST_STORE=postgres cargo test --locked --workspace --test end_to_end -- --skip one_store::
 
-test-run: need-cargo need-cc ## `make run` as a newcomer meets it, twice, on a free port
+test-run: need-cargo need-cc ## `make run` as a newcomer meets it, and with Node the walk of docs/tutorial-oauth.md, on free ports
 	cargo build --locked --workspace
 	@$(MAKE) --no-print-directory connectors PROFILE=debug
 	deploy/test-run-sample.sh target/debug
+	deploy/test-oauth-sample.sh target/debug
 
 test-contract: need-cargo need-cc ## Only the generated types and the table of errors
 	cargo test --locked -p superfasttt-proto

@@ -2,7 +2,7 @@
 //! listeners closed, connectors stopped, the store closed.
 
 use std::fs::{self, File, TryLockError};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,7 +49,7 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let clock: SharedClock = Arc::new(SystemClock);
     let started_at = clock.now();
     let data = &config.data.dir;
-    fs::create_dir_all(data).with_context(|| format!("the data folder {} cannot be made", data.display()))?;
+    create_data_folder(data)?;
     let _lock = lock(data).await?;
     let runtime_dir = config.data.runtime_dir();
     let content_dir = data.join("content");
@@ -70,7 +70,8 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let catalog = Catalog::load_without(&config.connectors.dir, config.connectors.disabled())?;
     let _watch = if config.connectors.watch { Some(catalog.watch()) } else { None };
     let host = ProcessHost::new(config.process.clone(), clock.clone(), catalog.clone(), &runtime_dir)?;
-    let fetcher = Arc::new(Fetcher::new(extraction_pool(&config.content)?, &config.content, content_dir));
+    let fetcher =
+        Arc::new(Fetcher::new(extraction_pool(&config.content, &content_dir)?, &config.content, content_dir));
     let audit = Audit::new(store.clone(), clock.clone());
     let http = HttpOptions { egress: config.oauth.egress(), ..HttpOptions::default() };
     let credentials = Credentials::new(Parts {
@@ -173,6 +174,10 @@ async fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
 /// need a moment to be gone.
 async fn lock(data: &Path) -> anyhow::Result<File> {
     let path = data.join("connectord.lock");
+    // Who can open it can hold it, and so keep this server from starting.
+    create_private(&path)?;
+    let private = fs::set_permissions(&path, fs::Permissions::from_mode(0o600));
+    private.with_context(|| format!("{} cannot be kept from other users", path.display()))?;
     let file = File::create(&path).with_context(|| format!("{} cannot be made", path.display()))?;
     let patience = Instant::now() + LOCK_PATIENCE;
     loop {
@@ -199,6 +204,13 @@ fn create_private(path: &Path) -> anyhow::Result<()> {
     options.open(path).map(drop).with_context(|| format!("{} cannot be made", path.display()))
 }
 
+/// Makes the data folder where it is missing. Others can pass through it, as connectors of another user have to, and see
+/// nothing of what is in it.
+fn create_data_folder(folder: &Path) -> anyhow::Result<()> {
+    let made = fs::DirBuilder::new().recursive(true).mode(0o711).create(folder);
+    made.with_context(|| format!("the data folder {} cannot be made", folder.display()))
+}
+
 /// Makes a folder, without what a former process left in it.
 fn empty_folder(folder: &Path) -> anyhow::Result<()> {
     match fs::remove_dir_all(folder) {
@@ -211,9 +223,11 @@ fn empty_folder(folder: &Path) -> anyhow::Result<()> {
 }
 
 /// The extraction workers: this very program, as a process of its own.
-fn extraction_pool(config: &ContentConfig) -> anyhow::Result<Pool> {
+fn extraction_pool(config: &ContentConfig, folder: &Path) -> anyhow::Result<Pool> {
     let program = std::env::current_exe().context("the path of this program cannot be found")?;
     Ok(Pool::new(PoolConfig {
+        // The workers are started elsewhere than this process was.
+        folder: Some(std::path::absolute(folder).context("the folder of documents has no path")?),
         workers: config.extract_workers,
         timeout: config.extract_timeout,
         memory_bytes: config.extract_memory_bytes.as_u64(),

@@ -1,6 +1,6 @@
 //! What operators load and read beside the program, held against the metrics that really exist: the documentation names
 //! every metric and no other, and no expression of the alert rules or the dashboard names a metric or a label that is
-//! never there.
+//! never there. And each test that the threat model names is there.
 
 #![expect(clippy::unwrap_used, reason = "a panic in a helper of the tests is the failure report")]
 
@@ -270,4 +270,40 @@ fn an_expression_that_names_what_is_not_there_is_found() {
     assert!(finds("sum by (reason) (connectord_runs_queued)"), "grouped by what is not there");
     assert!(finds("connectord_run_duration_seconds"), "a histogram has no series of its own name");
     assert!(finds("1 + 1"), "nothing at all");
+}
+
+/// The sources of all tests.
+fn sources(folder: &Path, found: &mut Vec<String>) {
+    for item in fs::read_dir(folder).unwrap() {
+        let path = item.unwrap().path();
+        if path.is_dir() && !path.ends_with("target") && !path.ends_with("node_modules") {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path.file_stem().unwrap().to_string_lossy().into_owned());
+            found.push(fs::read_to_string(&path).unwrap());
+        }
+    }
+}
+
+#[test]
+fn each_test_that_the_threat_model_names_is_there() {
+    let mut all = Vec::new();
+    for folder in ["server", "clients", "connectors", "connector-sdk", "proto"] {
+        sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder), &mut all);
+    }
+    let text = read("docs/threat-model.md");
+    // What stands between single backticks and has the words of a test's name.
+    let names: BTreeSet<&str> = text.split('`').skip(1).step_by(2).collect();
+    let is_name = |name: &&str| {
+        name.matches('_').count() >= 3
+            && name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_')
+    };
+    let named: Vec<&str> = names.iter().copied().filter(is_name).collect();
+    assert!(named.len() > 40, "{named:?}");
+    let is_there = |name: &str| {
+        let function = format!("fn {name}(");
+        all.iter().any(|source| source == name || source.contains(&function))
+    };
+    let missing: Vec<&str> = named.into_iter().filter(|name| !is_there(name)).collect();
+    assert!(missing.is_empty(), "the threat model names tests that are not there: {missing:?}");
 }

@@ -184,3 +184,29 @@ fn a_worker_ends_with_its_server_also_in_the_middle_of_a_document() {
         "it did not read the document to its end"
     );
 }
+
+#[tokio::test]
+async fn a_worker_that_reads_only_its_folder_extracts_from_it_and_from_nowhere_else() {
+    if superfasttt_confine::Domain::new().unwrap().is_none() {
+        return skipped_without_landlock();
+    }
+    let program = Program::worker();
+    let folder = tempfile::tempdir().unwrap();
+    let pool = program.pool(|config| config.folder = Some(folder.path().to_owned()));
+    for name in ["french.docx", "french-latin.pdf", "french.xlsx", "french.odt"] {
+        let inside = folder.path().join(name);
+        std::fs::copy(fixture(name), &inside).unwrap();
+        assert!(!pool.extract(&inside, named(name)).await.unwrap().text.is_empty(), "{name}");
+        let outside = pool.extract(&fixture(name), named(name)).await.unwrap_err();
+        assert!(outside.to_string().to_lowercase().contains("permission denied"), "{name}: {outside}");
+    }
+    // Not by a link that a document's name leads through, either.
+    let link = folder.path().join("link.docx");
+    std::os::unix::fs::symlink(std::path::absolute(fixture("french.docx")).unwrap(), &link).unwrap();
+    assert!(pool.extract(&link, named("link.docx")).await.is_err());
+}
+
+#[expect(clippy::print_stderr, reason = "whoever runs the tests has to see what was left out")]
+fn skipped_without_landlock() {
+    eprintln!("SKIPPED: this kernel has no Landlock, so nothing is proved of the workers' file system");
+}

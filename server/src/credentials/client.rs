@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
 use superfasttt_oauth::{App, Client, Provider, UrlRules};
 use superfasttt_proto::connector::v1::Reason;
 use superfasttt_proto::error::ConnectorError;
 
 use super::Credentials;
 use super::trouble::away;
-use crate::catalog::Manifest;
+use crate::catalog::{Manifest, apply_defaults};
 use crate::store::connections::Connection;
 use crate::store::oauth_apps::OAuthApp;
 
@@ -30,8 +31,11 @@ impl Credentials {
             allow_loopback: self.config.allow_loopback,
         };
         let declaration = Arc::new(manifest.auth.oauth.clone());
-        let provider = Provider::new(declaration, &connection.settings, &rules)
-            .map_err(|error| of_person(error.to_string()))?;
+        // As the connector has them: what a person left out is what the manifest says.
+        let settings = apply_defaults(manifest, &Value::Object(connection.settings.clone()));
+        let settings = settings.as_object().unwrap_or(&connection.settings);
+        let provider =
+            Provider::new(declaration, settings, &rules).map_err(|error| of_person(error.to_string()))?;
         let found = match id {
             "" => self.store.oauth_app_for(&connection.organization, &connection.connector).await,
             id => self.store.oauth_app(id).await,

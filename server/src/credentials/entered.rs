@@ -140,7 +140,7 @@ fn of_values(
 ) -> Credential {
     let mut value = |name: &str| values.remove(name).unwrap_or_default();
     let kind = match auth.kind {
-        _ if !auth.fields.is_empty() => Kind::Fields(FieldsCredential { values: values }),
+        _ if !auth.fields.is_empty() => Kind::Fields(FieldsCredential { values }),
         AuthKind::ApiKey => Kind::ApiKey(ApiKey { key: value("key") }),
         AuthKind::BearerToken => Kind::BearerToken(BearerToken { token: value("token") }),
         AuthKind::Basic => {

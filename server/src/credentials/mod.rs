@@ -49,7 +49,7 @@ use crate::store::{Store, StoreError};
 use crate::sync::port::CredentialSource;
 use crate::vault::{Vault, VaultError};
 use flights::Flights;
-use trouble::{away, missing};
+use trouble::{away, ended_at_once, missing};
 
 /// The names of the secrets of a credential.
 pub(crate) mod field {
@@ -62,6 +62,10 @@ pub(crate) mod field {
     /// The secret of an OAuth app.
     pub(crate) const CLIENT_SECRET: &str = "client_secret";
 }
+
+/// One use asks for no more refreshes than this: where another replica's came first, and was refused since, a second one.
+/// A provider whose tokens have ended when they come would be asked for ever.
+const REFRESHES_AT_MOST: usize = 3;
 
 /// How long a change waits for whoever refreshes the same credential, and how often it looks.
 const CHANGE_PATIENCE: Duration = Duration::from_secs(30);
@@ -168,18 +172,21 @@ impl Credentials {
         }
         let flight = self.flights.of(connection.key);
         let _alone = flight.lock().await;
-        loop {
+        let mut failure = None;
+        for _ in 0..REFRESHES_AT_MOST {
             let version = match self.at_hand(wanted).await? {
                 AtHand::Good(usable) => return Ok(usable),
                 AtHand::Stale(version) => version,
             };
             if let Err(error) = self.refresh(connection, manifest, version).await {
-                // It may be good for a moment yet; the next use tries again.
-                return match self.still_good(wanted).await? {
-                    Some(usable) => Ok(usable),
-                    None => Err(error),
-                };
+                failure = Some(error);
+                break;
             }
+        }
+        // It may be good for a moment yet; the next use tries again.
+        match self.still_good(wanted).await? {
+            Some(usable) => Ok(usable),
+            None => Err(failure.unwrap_or_else(ended_at_once)),
         }
     }
 

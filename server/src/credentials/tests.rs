@@ -51,7 +51,8 @@ impl Installation {
         let manifest = json!({
             "id": "demo", "sync": {"mode": "incremental"},
             "auth": {"type": "oauth2", "authorization_url": provider.url("/authorize"),
-                     "token_url": provider.url("/token"), "scopes": ["read"]},
+                     "token_url": provider.url("/{door}"), "scopes": ["read"]},
+            "settings": {"type": "object", "properties": {"door": {"type": "string", "default": "token"}}},
         });
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("demo")).unwrap();
@@ -88,7 +89,7 @@ impl Installation {
         self.store.create_oauth_app(app, start()).await.unwrap();
     }
 
-    /// Stores a grant with this refresh token, whose access token ends in `life`.
+    /// Stores a grant of an hour ago with this refresh token, whose access token ends in `life`.
     async fn grant(&self, refresh: Option<&str>, life: TimeDelta) {
         let place = |field| Place::of_connection("acme", &self.connection.id, field);
         let mut secrets = Secrets::new();
@@ -98,7 +99,8 @@ impl Installation {
             }
         }
         self.app().await;
-        let status = Status { state: State::Connected, connected_at: Some(start()), ..Status::default() };
+        let connected_at = Some(start() - TimeDelta::hours(1));
+        let status = Status { state: State::Connected, connected_at, ..Status::default() };
         let put = CredentialPut {
             kind: AuthKind::OAuth2,
             status,
@@ -172,6 +174,61 @@ async fn a_fresh_token_is_given_without_asking_anybody() {
     assert_eq!((token(&usable), usable.expires_at), ("first", Some(start() + TimeDelta::hours(1))));
     assert!(installation.provider.asked().is_empty());
     assert!(!format!("{usable:?}").contains("first"));
+}
+
+#[tokio::test]
+async fn a_setting_that_was_left_out_has_its_default_in_the_providers_address() {
+    let installation = Installation::new(1, Rules::default()).await;
+    installation.grant(Some("r1"), TimeDelta::zero()).await;
+    installation.provider.answer(short_lived(2, 3600));
+    installation.usable(0).await.unwrap();
+    assert_eq!(installation.provider.last().path, "/token");
+}
+
+/// What a provider answers whose tokens live so many seconds.
+fn short_lived(number: u32, seconds: u32) -> Answer {
+    let (access, refresh) = (format!("a{number}"), format!("r{number}"));
+    let reply = json!({"access_token": access, "refresh_token": refresh, "expires_in": seconds, "token_type": "Bearer"});
+    Answer::json(200, &reply)
+}
+
+#[tokio::test]
+async fn tokens_that_live_a_minute_or_less_are_used_for_half_of_it() {
+    let installation = Installation::new(1, Rules::default()).await;
+    installation.grant(Some("r1"), TimeDelta::zero()).await;
+    installation.provider.answer(short_lived(2, 60)).answer(short_lived(3, 60));
+    assert_eq!(token(&installation.usable(0).await.unwrap()), "a2");
+    installation.clock.advance(TimeDelta::seconds(29));
+    assert_eq!(token(&installation.usable(0).await.unwrap()), "a2");
+    installation.clock.advance(TimeDelta::seconds(2));
+    assert_eq!(token(&installation.usable(0).await.unwrap()), "a3");
+    assert_eq!(installation.provider.asked().len(), 2);
+}
+
+#[tokio::test]
+async fn a_provider_whose_tokens_are_over_when_they_come_is_not_asked_for_ever() {
+    let installation = Installation::new(1, Rules::default()).await;
+    installation.grant(Some("r1"), TimeDelta::zero()).await;
+    // Each reply is on its way for longer than its token lives.
+    let mut gates = Vec::new();
+    for number in 2..10 {
+        let (answer, gate) = short_lived(number, 1).held();
+        installation.provider.answer(answer);
+        gates.push(gate);
+    }
+    let clock = installation.clock.clone();
+    let slow = tokio::spawn(async move {
+        for mut gate in gates {
+            gate.reached().await;
+            clock.advance(TimeDelta::seconds(2));
+            gate.open();
+        }
+    });
+    let error = installation.usable(0).await.unwrap_err();
+    slow.abort();
+    assert_eq!(error.reason, Reason::SourceUnavailable, "{}", error.message);
+    assert!(installation.provider.asked().len() <= 3);
+    assert_eq!(installation.state().await, State::Connected);
 }
 
 #[tokio::test]

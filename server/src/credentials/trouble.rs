@@ -34,6 +34,12 @@ pub(super) fn unusable(credential: &Credential) -> ConnectorError {
     ConnectorError::new(Reason::CredentialRevoked, message)
 }
 
+/// A refresh brought a token that is over.
+pub(super) fn ended_at_once() -> ConnectorError {
+    let message = "the provider gives access tokens that have ended when they come: compare its clock with this server's";
+    ConnectorError::new(Reason::SourceUnavailable, message)
+}
+
 /// The vault, or what is stored, is at fault.
 pub(super) fn internal(message: &str) -> ConnectorError {
     ConnectorError::new(Reason::Internal, message)

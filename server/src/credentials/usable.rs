@@ -18,7 +18,8 @@ use crate::store::credentials::{Credential, State};
 use crate::store::secrets::Secrets;
 use crate::vault::Place;
 
-/// A token that ends sooner than this is refreshed before it is given out: a call may take a while to begin.
+/// A token that ends sooner than this is refreshed before it is given out: a call may take a while to begin. Of one that
+/// lives shorter than twice this, half its life is enough: no refresh would bring more.
 const LEFT_AT_LEAST: TimeDelta = TimeDelta::seconds(60);
 
 /// What a connector authenticates with. `Debug` shows no secret.
@@ -60,7 +61,10 @@ impl Credentials {
         let Wanted { connection, manifest, refused, .. } = wanted;
         let (credential, secrets) = self.connected(wanted).await?;
         let was_refused = refused.is_some_and(|refused| refused.got_at == got_at(&credential));
-        let ends_soon = credential.expires_at.is_some_and(|at| at - self.clock.now() < LEFT_AT_LEAST);
+        let ends_soon = credential.expires_at.is_some_and(|at| {
+            let half_life = got_at(&credential).map_or(LEFT_AT_LEAST, |got_at| (at - got_at) / 2);
+            at - self.clock.now() <= LEFT_AT_LEAST.min(half_life)
+        });
         if was_refused || (credential.kind == AuthKind::OAuth2 && ends_soon) {
             if self.renews(&credential, &secrets, manifest) {
                 return Ok(AtHand::Stale(credential.version));

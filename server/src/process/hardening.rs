@@ -1,9 +1,12 @@
-//! What keeps a connector, which is code of somebody else, from reading the server's secrets.
+//! What keeps a connector, which is code of somebody else, from reading the server's secrets and those of other
+//! connectors: this process cannot be looked into, each connector is in a domain of its own
+//! ([`superfasttt_confine::Domain`]), and where this process may, connectors run as another user.
 
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{Gid, Uid, User};
+use superfasttt_confine::Domain;
 
 /// Makes this process one that others of the same user can neither trace nor read (`/proc/PID/mem`, `environ`),
 /// and that leaves no core dump. Call it first thing in `main`.
@@ -49,6 +52,16 @@ pub(super) fn run_as(name: Option<&str>) -> Result<Option<RunAs>, String> {
         return Ok(None);
     }
     Ok(Some(RunAs { uid: user.uid, gid: user.gid }))
+}
+
+/// Says, once, where the kernel cannot close the memory of other processes to connectors.
+pub(super) fn warn_without_domains() {
+    if matches!(Domain::new(), Ok(None)) {
+        tracing::warn!(
+            "this kernel has no Landlock: connectors of the same user can read each other's memory, and extraction \
+             workers open any file; use Linux 5.13 or newer with `landlock` among the security modules that it starts"
+        );
+    }
 }
 
 /// Makes the folder that holds the sockets, absolute and closed to other users. Where connectors run as another

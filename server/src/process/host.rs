@@ -82,6 +82,7 @@ impl ProcessHost {
         runtime_dir: &Path,
     ) -> Result<Self, HostError> {
         let run_as = hardening::run_as(config.run_as.as_deref()).map_err(HostError::RunAs)?;
+        hardening::warn_without_domains();
         let runtime_dir = hardening::make_runtime_dir(runtime_dir, run_as)
             .map_err(|source| HostError::RuntimeDir { path: runtime_dir.to_owned(), source })?;
         remove_left_behind(&runtime_dir);

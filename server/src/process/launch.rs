@@ -1,5 +1,5 @@
-//! Starts programs: a clean environment, a process group of its own, no new privileges, and an end together with
-//! this process.
+//! Starts programs: a clean environment, a process group of its own, no new privileges, no sight of other processes, and
+//! an end together with this process.
 
 use std::fs::File;
 use std::io;
@@ -11,8 +11,9 @@ use std::sync::mpsc;
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::Signal;
-use nix::unistd::{Pid, getppid};
+use nix::unistd::{Pid, Uid, getppid};
 use secrecy::{ExposeSecret, SecretString};
+use superfasttt_confine::Domain;
 use tokio::process::Child;
 use tokio::sync::oneshot;
 
@@ -32,6 +33,8 @@ pub(super) struct Launch<'a> {
     pub(super) run_as: Option<RunAs>,
     /// The control file through which it joins its cgroup.
     pub(super) cgroup: Option<File>,
+    /// What keeps it from the memory of every other process; `None`: this kernel cannot.
+    pub(super) domain: Option<Domain>,
 }
 
 impl Launch<'_> {
@@ -65,20 +68,32 @@ impl Launch<'_> {
             // The standard library drops supplementary groups along with root's user id.
             command.uid(run_as.uid.as_raw()).gid(run_as.gid.as_raw());
         }
-        before_exec(&mut command, self.cgroup);
+        let keeps_root = self.run_as.is_none() && Uid::effective().is_root();
+        before_exec(&mut command, self.cgroup, self.domain, keeps_root);
         Ok(command)
     }
 }
 
 /// What the new process does to itself before it becomes the program.
 #[expect(unsafe_code, reason = "code between fork and exec; the closure keeps to system calls")]
-fn before_exec(command: &mut std::process::Command, cgroup: Option<File>) {
+fn before_exec(
+    command: &mut std::process::Command,
+    cgroup: Option<File>,
+    domain: Option<Domain>,
+    keeps_root: bool,
+) {
     let parent = Pid::this();
     let prepare = move || -> io::Result<()> {
         if let Some(file) = &cgroup {
             nix::unistd::write(file, b"0")?;
         }
+        if keeps_root {
+            superfasttt_confine::drop_capabilities()?;
+        }
         prctl::set_no_new_privs()?;
+        if let Some(domain) = &domain {
+            domain.enter()?;
+        }
         // A core dump of a connector would hold credentials.
         setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
         // After the change of user, which would clear it.

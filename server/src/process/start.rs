@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use ring::rand::{SecureRandom, SystemRandom};
 use secrecy::SecretString;
+use superfasttt_confine::Domain;
 use superfasttt_proto::connector::v1::Reason;
 use superfasttt_proto::error::ConnectorError;
 use tempfile::TempDir;
@@ -150,6 +151,7 @@ impl Starter {
         let token = new_token().map_err(cannot)?;
         let group = self.group(id);
         let join_file = group.as_ref().map(Group::join_file).transpose().map_err(cannot)?;
+        let domain = Domain::new().map_err(cannot)?;
         let launch = Launch {
             command,
             folder: &entry.folder,
@@ -157,6 +159,7 @@ impl Starter {
             token: &token,
             run_as: self.run_as,
             cgroup: join_file,
+            domain,
         };
         // From before it can print it.
         let bearer = BearerToken::new(&token);

@@ -30,6 +30,7 @@ mod i5_moves_between_scopes;
 mod i5_targeted_confirms_absence;
 mod i6_tombstones_reach_every_consumer;
 mod i7_permissions;
+mod i8_hostile_connectors;
 mod i8_no_secret_gets_out;
 mod i9_a_throttled_run_holds_no_worker;
 mod items_and_states_by_hand;

@@ -3,6 +3,7 @@
 
 mod process;
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -21,6 +22,8 @@ pub struct PoolConfig {
     pub program: PathBuf,
     /// Its arguments, normally the hidden sub-command alone.
     pub args: Vec<String>,
+    /// The folder below which all documents lie: where the kernel can, workers open nothing else. `None`: anything.
+    pub folder: Option<PathBuf>,
     /// All of its environment.
     pub environment: Vec<(&'static str, &'static str)>,
     /// Most workers at a time; further documents wait for one. Default 2.
@@ -47,6 +50,7 @@ impl PoolConfig {
         Self {
             program,
             args,
+            folder: None,
             environment: Vec::new(),
             workers: 2,
             timeout: Duration::from_secs(30),
@@ -69,7 +73,8 @@ impl PoolConfig {
     fn setup(&self) -> Setup {
         // More than all its documents together may take: this only ends a worker that no longer has a server.
         let life = self.timeout.saturating_mul(self.max_requests_per_worker);
-        Setup { memory_bytes: self.memory_bytes, cpu_seconds: life.as_secs().max(60) }
+        let folder = self.folder.as_ref().map(|folder| folder.as_os_str().as_bytes().to_vec());
+        Setup { memory_bytes: self.memory_bytes, cpu_seconds: life.as_secs().max(60), folder }
     }
 }
 

@@ -23,6 +23,9 @@ pub(crate) struct Setup {
     pub(crate) memory_bytes: u64,
     /// Processor time over the worker's whole life, in seconds.
     pub(crate) cpu_seconds: u64,
+    /// The path, as the system has it, of the folder below which all documents lie; no other file is then open to the
+    /// worker.
+    pub(crate) folder: Option<Vec<u8>>,
 }
 
 /// One document, followed by its path: the file is opened by the worker, and no other file is.

@@ -1,7 +1,10 @@
 //! The limits that a worker puts on itself. Unlike the connectors, it is our own program and known not to reserve memory
 //! that it does not use, so the kernel's own limits do: an allocation beyond them fails, and the process aborts.
 
+use std::ffi::OsStr;
 use std::io::Result;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
@@ -28,6 +31,10 @@ pub(super) fn apply(setup: &Setup) -> Result<()> {
     {
         nix::sys::prctl::set_no_new_privs()?;
         nix::sys::prctl::set_dumpable(false)?;
+        if let Some(folder) = &setup.folder {
+            // Where the kernel has no Landlock the other limits remain; the server warns of it at its start.
+            superfasttt_confine::only_read_below(Path::new(OsStr::from_bytes(folder)))?;
+        }
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 
 mod calls;
 mod content;
+mod look_around;
 mod normalize;
 mod play;
 mod script;

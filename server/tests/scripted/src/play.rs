@@ -11,6 +11,7 @@ use superfasttt_proto::connector::v1::{
 use tokio::sync::mpsc;
 use tonic::Status;
 
+use crate::look_around::look_around;
 use crate::script::{Act, Generate, PageScript, Step, removal_cause};
 
 pub type Responses = mpsc::Sender<Result<PullResponse, Status>>;
@@ -101,6 +102,7 @@ async fn act_on_the_process(act: Act, responses: &Responses) -> anyhow::Result<b
                 std::process::abort();
             }
         }
+        Act::LookAround(wanted) => look_around(&wanted)?,
         // Written to, so that it is resident.
         Act::AllocateBytes(bytes) => std::mem::forget(vec![1_u8; bytes]),
         _ => anyhow::bail!("the script has a step that is not known here"),

@@ -111,6 +111,8 @@ pub enum Act {
     Abort(bool),
     /// Grows the process by so many resident bytes, for good.
     AllocateBytes(usize),
+    /// Does what a hostile connector would, and writes down what it got.
+    LookAround(LookAround),
     /// Sends a message that says nothing: "response", or "change" for a page with such a change.
     UnknownKind(String),
     /// Ends the pull with this status.
@@ -224,6 +226,22 @@ pub struct Log {
     /// "debug", "info", "warn" or "error".
     level: String,
     message: String,
+}
+
+/// What a hostile connector tries.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LookAround {
+    /// Files that it reads, and folders that it lists.
+    pub at: Vec<PathBuf>,
+    /// Files that it writes.
+    #[serde(default)]
+    pub write: Vec<PathBuf>,
+    /// Processes that it asks to end.
+    #[serde(default)]
+    pub end: Vec<i32>,
+    /// Where it writes down, as JSON, what came of each.
+    pub into: PathBuf,
 }
 
 /// Many documents, made as they are sent: ids `<prefix><number>`, text of one repeated character.
