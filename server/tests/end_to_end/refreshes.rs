@@ -5,6 +5,8 @@ use superfasttt_oauth_testing::{Answer, FakeProvider, Rules};
 use superfasttt_proto::connector::v1::Reason;
 use superfasttt_proto::control::v1::RefreshCredentialRequest;
 use superfasttt_proto::control::v1::credential_status::State;
+use tonic::Status;
+use tonic_types::StatusExt;
 
 use crate::connect_an_account::{begin, fake, server, source, store_app};
 use crate::support::{Person, Server, Source, until};
@@ -15,9 +17,9 @@ async fn connect(server: &Server, connection: &str) {
     assert_eq!(page.name(), "connected", "{page:?}");
 }
 
-/// A connection whose access tokens end within half a minute: each use of one is a refresh before.
+/// A connection that has synced.
 async fn connected(server: &Server, rules: Rules) -> (FakeProvider, Source) {
-    let provider = fake(server, Rules { expires_in: Some(30), ..rules }).await;
+    let provider = fake(server, rules).await;
     let source = source(server).await;
     store_app(server, "client").await;
     connect(server, &source.connection).await;
@@ -25,7 +27,14 @@ async fn connected(server: &Server, rules: Rules) -> (FakeProvider, Source) {
     (provider, source)
 }
 
-/// Begins a refresh and does not wait for it.
+/// Asks for a new access token.
+async fn refresh(server: &Server, connection: &str) -> Result<State, Status> {
+    let request = RefreshCredentialRequest { connection: connection.to_owned() };
+    let answer = server.client.credentials().refresh_credential(request).await?.into_inner();
+    Ok(answer.credential.unwrap().state())
+}
+
+/// The same, without waiting for it.
 fn begin_refresh(server: &Server, connection: &str) {
     let request = RefreshCredentialRequest { connection: connection.to_owned() };
     let mut client = server.client.credentials();
@@ -52,13 +61,14 @@ async fn a_rotated_token_that_was_lost_ends_in_an_honest_wish_to_connect_again()
     let id = &source.connection;
     kill_between_answer_and_write(&mut server, &provider, id).await;
 
-    let (reason, message) = server.client.sync_to_failure(id).await;
-    assert_eq!(reason, Reason::CredentialRevoked);
-    assert!(message.contains("connect the account again"), "{message}");
+    let refused = refresh(&server, id).await.unwrap_err();
+    assert_eq!(refused.get_details_error_info().unwrap().reason, "CREDENTIAL_REVOKED");
+    assert!(refused.message().contains("connect the account again"), "{refused:?}");
     assert_eq!(server.client.credential(id).await.state(), State::NeedsReconnect);
     assert_eq!(provider.counts().reuses, 1, "the provider took the old token for stolen");
     let asked = provider.asked().len();
-    server.client.sync_to_failure(id).await;
+    let (reason, _) = server.client.sync_to_failure(id).await;
+    assert_eq!(reason, Reason::CredentialRevoked);
     assert_eq!(provider.asked().len(), asked, "and is not asked again and again");
     connect(&server, id).await;
     server.client.sync_well(id).await;
@@ -70,8 +80,8 @@ async fn a_token_that_still_counts_is_used_again() {
     let (provider, source) = connected(&server, Rules { rotates: false, ..Rules::default() }).await;
     let id = &source.connection;
     kill_between_answer_and_write(&mut server, &provider, id).await;
+    assert_eq!(refresh(&server, id).await.unwrap(), State::Connected);
     server.client.sync_well(id).await;
-    assert_eq!(server.client.credential(id).await.state(), State::Connected);
 }
 
 #[tokio::test]
@@ -86,8 +96,9 @@ async fn a_refresh_that_had_not_reached_the_provider_is_made_anew() {
     server.kill9().await;
     gate.open();
     server.restart().await;
+    assert_eq!(refresh(&server, id).await.unwrap(), State::Connected);
+    assert_eq!(provider.counts().reuses, 0);
     server.client.sync_well(id).await;
-    assert_eq!((provider.counts().reuses, server.client.credential(id).await.state()), (0, State::Connected));
 }
 
 #[tokio::test]
@@ -101,6 +112,8 @@ async fn a_store_that_refuses_for_a_while_loses_no_rotated_token() {
     until("the answer is there", || server.log().contains("a refreshed credential could not be stored"))
         .await;
     server.refuse_credentials(false).await;
+    // This one waits for that one, whose token is the one that counts.
+    assert_eq!(refresh(&server, id).await.unwrap(), State::Connected);
     server.client.sync_well(id).await;
     assert!(provider.counts().refreshes > before && provider.counts().reuses == 0, "{:?}", provider.counts());
 }

@@ -166,7 +166,7 @@ impl Server {
             let statements = match refuse {
                 true => {
                     "CREATE TRIGGER refuse BEFORE UPDATE OF version ON credentials
-                     BEGIN SELECT RAISE(ABORT, 'refused for a test'); END"
+                     BEGIN SELECT json('refused for a test'); END"
                 }
                 false => "DROP TRIGGER refuse",
             };

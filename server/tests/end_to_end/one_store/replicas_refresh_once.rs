@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use crate::connect_an_account::{CONNECTOR, begin, store_app};
 use crate::support::postgres::Database;
-use crate::support::{Person, Server, checkpoint, complete, content_doc};
+use crate::support::{Person, Server, checkpoint, complete, content_doc, until_async};
 
 /// Tests of the connection at once, beside a run that fetches content.
 const TESTS: usize = 49;
@@ -18,7 +18,7 @@ const TESTS: usize = 49;
 async fn fifty_uses_over_three_replicas_are_one_refresh() {
     let database = Database::new().await;
     let keys = connectord::vault::Key::generate().to_base64().to_string();
-    let provider = FakeProvider::with_rules(Rules { expires_in: Some(30), ..Rules::default() }).await;
+    let provider = FakeProvider::with_rules(Rules { expires_in: Some(1), ..Rules::default() }).await;
     let mut replicas = Vec::new();
     for _ in 0..3 {
         let replica = Server::builder()
@@ -46,9 +46,14 @@ async fn fifty_uses_over_three_replicas_are_one_refresh() {
     let page = Person::default().open(&begun.authorization_url).await;
     assert_eq!(page.name(), "connected", "{page:?}");
 
-    // What is there ends within half a minute; what comes now lasts.
+    // What is there ends within a second; what comes now lasts.
     provider.change(|rules| rules.expires_in = Some(3600));
     let before = provider.counts();
+    until_async("the end of the token", async || {
+        let ends = first.client.credential(&source.connection).await.expires_at.unwrap();
+        (std::time::SystemTime::now() > std::time::SystemTime::try_from(ends).unwrap()).then_some(())
+    })
+    .await;
     let mut uses = JoinSet::new();
     for number in 0..TESTS {
         let mut client = replicas[number % 3].client.connections();
