@@ -165,8 +165,8 @@ impl Server {
             file.busy_timeout(super::DEADLINE).unwrap();
             let statements = match refuse {
                 true => {
-                    "CREATE TRIGGER refuse BEFORE UPDATE OF version ON credentials
-                     BEGIN SELECT json('refused for a test'); END"
+                    "CREATE TRIGGER refuse BEFORE INSERT ON credentials
+                     BEGIN SELECT RAISE(ABORT, 'refused for a test'); END"
                 }
                 false => "DROP TRIGGER refuse",
             };
