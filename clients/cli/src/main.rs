@@ -13,6 +13,7 @@ mod client;
 mod commands;
 mod context;
 mod error;
+mod fernet;
 mod output;
 mod pages;
 mod resolve;

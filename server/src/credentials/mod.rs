@@ -279,4 +279,8 @@ impl CredentialSource for Credentials {
     async fn refused(&self, connection: &Connection, held: &Usable, error: &ConnectorError) {
         self.refused_by_source(connection, held, error).await;
     }
+
+    async fn withdraw(self: Arc<Self>, connection: &Connection) {
+        self.withdraw_for_good(connection).await;
+    }
 }

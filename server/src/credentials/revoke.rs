@@ -1,6 +1,7 @@
 //! A credential is taken away: the provider is asked to end the grant, and what is stored of it goes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use superfasttt_oauth::{Failure, Grant, Revocation};
@@ -13,6 +14,9 @@ use crate::catalog::{AuthKind, Manifest};
 use crate::store::connections::Connection;
 use crate::store::credentials::{Credential, CredentialPut, State, Status};
 use crate::store::secrets::{Secrets, SecretsWrite};
+
+/// How long a deletion waits for a provider.
+const WITHDRAWAL_AT_MOST: Duration = Duration::from_secs(60);
 
 impl Credentials {
     /// Ends a credential. What is stored goes, whatever the provider says; what it says is returned where the grant may be
@@ -44,6 +48,19 @@ impl Credentials {
         })
         .await?;
         Ok(told)
+    }
+
+    /// Asks the provider to end the grant of a connection that goes away, with all that is stored of it.
+    pub(super) async fn withdraw_for_good(self: &Arc<Self>, connection: &Connection) {
+        let Ok(manifest) = self.manifest(connection) else { return };
+        let withdrawn = tokio::time::timeout(WITHDRAWAL_AT_MOST, self.withdraw(connection, &manifest)).await;
+        let told = match withdrawn {
+            // Nothing was connected.
+            Ok(Ok(None) | Err(_)) => return,
+            Ok(Ok(Some(told))) => told,
+            Err(_) => may_be_alive("it did not answer in time"),
+        };
+        tracing::warn!(connection = %connection.id, "a connection is deleted: {told}");
     }
 
     /// Asks the provider to end the grant. Says why that may not have come about.

@@ -1,6 +1,11 @@
 //! A connection gets its credential: what a person entered, or the grant of an application that acts by itself.
 
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
 use prost::Message;
+use secrecy::SecretString;
+use superfasttt_oauth::Tokens;
 use superfasttt_proto::connector::v1;
 use superfasttt_proto::control::v1::run::Trigger;
 use superfasttt_proto::error::ConnectorError;
@@ -38,6 +43,54 @@ impl Credentials {
                 expires_at,
                 refresh_at: None,
                 secrets: SecretsWrite::Replace(secrets.clone()),
+                refreshed: false,
+            }))
+        })
+        .await
+    }
+
+    /// Takes over a grant that another system has held so far. It has to be one of the OAuth app that the organisation uses,
+    /// or it cannot be refreshed.
+    ///
+    /// # Errors
+    /// `INTERNAL` where the vault or the store is at fault.
+    pub async fn take_over(
+        &self,
+        connection: &Connection,
+        manifest: &Manifest,
+        token: v1::OAuthToken,
+        refresh: Option<SecretString>,
+        expires_at: Option<DateTime<Utc>>,
+    ) -> Result<(), ConnectorError> {
+        let now = self.clock.now();
+        let asked = manifest.auth.oauth.scopes_for(&[], &[]);
+        let granted = (!token.scopes.is_empty()).then_some(token.scopes);
+        let missing =
+            granted.iter().flat_map(|granted| asked.iter().filter(|asked| !granted.contains(asked)));
+        let tokens = Tokens {
+            access: SecretString::from(token.access_token),
+            refresh,
+            expires_in: expires_at.map(|at| (at - now).to_std().unwrap_or_default()),
+            refresh_expires_in: None,
+            token_type: token.token_type,
+            missing: missing.cloned().collect(),
+            granted,
+            extras: BTreeMap::new(),
+        };
+        let granted = self.granted(connection, manifest, tokens, Status::default(), now)?;
+        self.change(connection, |found| {
+            let connected = self.connected_now(found);
+            Ok(Some(CredentialPut {
+                kind: manifest.auth.kind,
+                status: Status {
+                    token_type: granted.status.token_type.clone(),
+                    granted_scopes: granted.status.granted_scopes.clone(),
+                    missing_scopes: granted.status.missing_scopes.clone(),
+                    ..connected
+                },
+                expires_at: granted.expires_at,
+                refresh_at: granted.refresh_at,
+                secrets: SecretsWrite::Replace(granted.secrets.clone()),
                 refreshed: false,
             }))
         })

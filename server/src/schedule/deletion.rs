@@ -1,4 +1,4 @@
-//! Deletes a connection: its documents become tombstones in batches, then the rest goes. It can be cut off at any point
+//! Deletes a connection: its documents become tombstones in batches, the provider is asked to end its grant, then the rest goes. It can be cut off at any point
 //! and is gone on with by whichever replica claims it next.
 
 use std::sync::Arc;
@@ -65,6 +65,7 @@ impl Scheduler {
             let batch = self.store.delete_documents_of(fence, &after, BATCH, self.clock.now()).await?;
             let Some((count, last)) = batch else {
                 self.trim_raw_items().await?;
+                self.credentials.clone().withdraw(connection).await;
                 self.store.end_deletion(fence, self.clock.now()).await?;
                 tracing::info!(connection = %connection.id, documents = deleted, "connection deleted");
                 return Ok(());

@@ -108,4 +108,8 @@ impl CredentialSource for SimulatedVault {
         self.world
             .tell(format_args!("  {}: a person has to connect {} again", self.port.name, connection.id));
     }
+
+    async fn withdraw(self: Arc<Self>, _: &Connection) {
+        self.port.pass().await;
+    }
 }

@@ -42,6 +42,9 @@ pub trait CredentialSource: Send + Sync {
 
     /// The source takes `held` no more, and says that waiting or renewing does not help: a person has to act.
     async fn refused(&self, connection: &Connection, held: &Usable, error: &ConnectorError);
+
+    /// The connection is being deleted: the provider is asked to end its grant. Where that cannot be, the log says so.
+    async fn withdraw(self: std::sync::Arc<Self>, connection: &Connection);
 }
 
 /// Finds or starts connectors.

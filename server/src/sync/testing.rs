@@ -42,6 +42,8 @@ impl CredentialSource for NoCredentials {
     }
 
     async fn refused(&self, _: &Connection, _: &Usable, _: &ConnectorError) {}
+
+    async fn withdraw(self: Arc<Self>, _: &Connection) {}
 }
 
 /// A run under way.

@@ -5,14 +5,16 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use superfasttt_oauth_testing::{FakeProvider, NodeServer, Rules};
+use superfasttt_oauth_testing::{Answer, FakeProvider, NodeServer, Rules};
+use superfasttt_proto::connector::v1::credential::Kind;
+use superfasttt_proto::connector::v1::{Credential, OAuthToken};
 use superfasttt_proto::control::v1::credential_status::State;
 use superfasttt_proto::control::v1::get_authorization_response::State as Ended;
 use superfasttt_proto::control::v1::*;
 use tonic::Code;
 use tonic_types::StatusExt;
 
-use crate::support::{Person, Server, Source, checkpoint, complete, doc};
+use crate::support::{Person, Server, Source, checkpoint, complete, doc, until_async};
 
 /// The connector of these tests.
 pub const CONNECTOR: &str = "scripted-oauth";
@@ -390,4 +392,60 @@ async fn an_account_at_a_provider_of_others_is_connected_refreshed_and_revoked()
             .await;
     assert_eq!(page.unwrap().name(), "connected");
     client.sync_well(id).await;
+}
+
+#[tokio::test]
+async fn the_grant_of_a_connection_that_is_deleted_is_withdrawn_at_the_provider() {
+    let server = server().await;
+    let provider = fake(&server, Rules::default()).await;
+    let source = source(&server).await;
+    store_app(&server, "client").await;
+    let begun = begin(&server, &source.connection).await;
+    assert_eq!(Person::default().open(&begun.authorization_url).await.name(), "connected");
+    server.client.sync_well(&source.connection).await;
+    let request = DeleteConnectionRequest { connection: source.connection.clone(), ..Default::default() };
+    server.client.connections().delete_connection(request).await.unwrap();
+    let gone = GetConnectionRequest { connection: source.connection.clone() };
+    until_async("its end", async || server.client.connections().get_connection(gone.clone()).await.err())
+        .await;
+    assert_eq!(provider.counts().revoked, 1);
+}
+
+#[tokio::test]
+async fn a_grant_of_another_system_is_taken_over_and_refreshed_from_then_on() {
+    let server = server().await;
+    let provider = fake(&server, Rules::default()).await;
+    let source = source(&server).await;
+    store_app(&server, "client").await;
+    let id = &source.connection;
+    let grant = |access: &str| SetCredentialRequest {
+        connection: id.clone(),
+        credential: Some(Credential {
+            kind: Some(Kind::Oauth2(OAuthToken {
+                access_token: access.to_owned(),
+                scopes: vec!["other".to_owned()],
+                ..OAuthToken::default()
+            })),
+            ..Credential::default()
+        }),
+        refresh_token: "refresh-of-elsewhere".to_owned(),
+    };
+    let empty = server.client.credentials().set_credential(grant("")).await.unwrap_err();
+    assert_eq!(
+        empty.get_details_bad_request().unwrap().field_violations[0].field,
+        "credential.oauth2.access_token"
+    );
+    let taken = server.client.credentials().set_credential(grant("access-of-elsewhere")).await.unwrap();
+    let status = taken.into_inner().credential.unwrap();
+    assert_eq!((status.state(), status.missing_scopes), (State::Connected, vec!["read".to_owned()]));
+    server.client.sync_well(id).await;
+    assert!(given(&source, "pull").to_string().contains("access-of-elsewhere"));
+    let newer =
+        json!({"access_token": "access-of-here", "refresh_token": "refresh-of-here", "token_type": "Bearer"});
+    provider.answer(Answer::json(200, &newer));
+    let request = RefreshCredentialRequest { connection: id.clone() };
+    server.client.credentials().refresh_credential(request).await.unwrap();
+    assert_eq!(provider.last().params()["refresh_token"], "refresh-of-elsewhere");
+    server.client.sync_well(id).await;
+    assert!(given(&source, "pull").to_string().contains("access-of-here"));
 }

@@ -188,7 +188,8 @@ impl Client {
         let values = values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let kind = credential::Kind::Fields(FieldsCredential { values: values.collect() });
         let credential = Some(Credential { kind: Some(kind), ..Credential::default() });
-        let request = SetCredentialRequest { connection: connection.to_owned(), credential };
+        let connection = connection.to_owned();
+        let request = SetCredentialRequest { connection, credential, ..Default::default() };
         Ok(self.credentials().set_credential(request).await?.into_inner().credential.unwrap())
     }
 

@@ -5,12 +5,16 @@ mod authorizations;
 mod oauth_apps;
 mod status;
 
+use secrecy::SecretString;
+use superfasttt_oauth::Flow;
+use superfasttt_proto::connector::v1::credential::Kind;
 use superfasttt_proto::control::v1::credential_service_server::CredentialService;
 use superfasttt_proto::control::v1::*;
 use tonic::{Request, Response, Status};
 
 use super::Api;
 use super::connection::has_failed;
+use super::convert;
 use super::error::ApiError;
 use crate::access::Caller;
 use crate::catalog::AuthKind;
@@ -23,7 +27,7 @@ impl CredentialService for Api {
         &self,
         request: Request<SetCredentialRequest>,
     ) -> Result<Response<SetCredentialResponse>, Status> {
-        let (caller, SetCredentialRequest { connection, credential }) = Caller::of(request)?;
+        let (caller, SetCredentialRequest { connection, credential, refresh_token }) = Caller::of(request)?;
         let connection = self.connection(&caller, &connection).await?;
         if connection.deleting_at.is_some() {
             return Err(ApiError::Precondition("the connection is being deleted".to_owned()).into());
@@ -31,15 +35,30 @@ impl CredentialService for Api {
         let manifest = self.manifest_of(&connection)?;
         self.credentials.can_seal().map_err(|error| ApiError::Precondition(error.to_string()))?;
         let auth = &manifest.auth;
+        let is_grant = auth.kind == AuthKind::OAuth2 && auth.oauth.flow == Flow::AuthorizationCode;
+        if !refresh_token.is_empty() && !is_grant {
+            let text = "is for grants of people, and the connector takes none";
+            return Err(ApiError::field("refresh_token", text).into());
+        }
         match auth.kind {
             AuthKind::None => {
                 let text = format!("the connector {:?} takes no credential", connection.connector);
                 return Err(ApiError::Precondition(text).into());
             }
-            AuthKind::OAuth2 if auth.oauth.flow == superfasttt_oauth::Flow::AuthorizationCode => {
-                let text = "a person connects an account of this connector: start an authorization \
-                            (`connectorctl credentials connect`)";
-                return Err(ApiError::Precondition(text.to_owned()).into());
+            AuthKind::OAuth2 if is_grant => {
+                let credential = credential.unwrap_or_default();
+                let Some(Kind::Oauth2(token)) = credential.kind else {
+                    let text = "a person connects an account of this connector: start an authorization \
+                                (`connectorctl credentials connect`)";
+                    return Err(ApiError::Precondition(text.to_owned()).into());
+                };
+                if token.access_token.is_empty() {
+                    return Err(ApiError::field("credential.oauth2.access_token", "is required").into());
+                }
+                let refresh = (!refresh_token.is_empty()).then(|| SecretString::from(refresh_token));
+                let expires_at = credential.expires_at.as_ref().and_then(convert::time);
+                let taken = self.credentials.take_over(&connection, &manifest, token, refresh, expires_at);
+                taken.await.map_err(ApiError::from)?;
             }
             AuthKind::OAuth2 => {
                 if credential.is_some_and(|credential| credential.kind.is_some()) {

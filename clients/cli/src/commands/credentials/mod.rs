@@ -1,6 +1,7 @@
 //! `credentials`: what connections authenticate with. Secrets go in and never come out.
 
 mod connect;
+mod import_fernet;
 mod set;
 
 use superfasttt_proto::connector::v1::AccountIdentity;
@@ -29,6 +30,7 @@ Examples:
   connectorctl credentials refresh drive           get a new access token now
   connectorctl credentials confirm drive           go on with another account than before
   connectorctl credentials revoke drive            withdraw the grant and forget it
+  connectorctl credentials import-fernet FILE --key-file KEYS    take over what another system held
 
 CONNECTION is the connection's name, in the organisation given with --organization, or the server's id.";
 
@@ -58,6 +60,9 @@ pub enum Command {
         #[arg(long, short)]
         yes: bool,
     },
+    /// Take over credentials that another system held, sealed with Fernet
+    #[command(after_help = import_fernet::EXAMPLES)]
+    ImportFernet(import_fernet::Args),
     /// Withdraw the grant at the provider, where it can, and forget the credential
     Revoke {
         /// Which
@@ -74,6 +79,7 @@ pub async fn run(context: &mut Context, command: Command) -> Result<()> {
     match command {
         Command::Connect(args) => connect::run(context, args).await,
         Command::Set(args) => set::run(context, args).await,
+        Command::ImportFernet(args) => import_fernet::run(context, args).await,
         Command::Status(one) => {
             let connection = connection_id(context, &one.connection).await?;
             let credential = status(context, connection).await?;

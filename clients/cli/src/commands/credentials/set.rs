@@ -70,7 +70,7 @@ pub async fn run(context: &mut Context, args: Args) -> Result<()> {
     }
     let credential = (!values.is_empty())
         .then(|| Credential { kind: Some(Kind::Fields(FieldsCredential { values })), ..Default::default() });
-    let request = SetCredentialRequest { connection, credential };
+    let request = SetCredentialRequest { connection, credential, ..Default::default() };
     let answer = context.client.credentials().set_credential(request).await?.into_inner();
     let credential = answer.credential.ok_or_else(|| empty_answer("SetCredential"))?;
     finish(context, &args.connection, &credential)
