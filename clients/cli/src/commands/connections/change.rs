@@ -3,7 +3,7 @@
 use prost_types::FieldMask;
 use serde_json::Map;
 use superfasttt_proto::control::v1::{
-    Connection, CreateConnectionRequest, GetConnectorRequest, UpdateConnectionRequest,
+    Connection, CreateConnectionRequest, GetConnectorRequest, UpdateConnectionRequest, connection,
 };
 use tonic::Code;
 
@@ -135,13 +135,7 @@ pub async fn create(context: &mut Context, args: Create) -> Result<()> {
     show::print(context, &connection)?;
     if !context.out.is_json() {
         context.out.flush()?;
-        match args.disabled {
-            true => note(&format!("it begins with `connectorctl connections enable {}`", connection.name)),
-            false => note(&format!(
-                "its first sync begins now; follow it with `connectorctl sync {} --wait`",
-                connection.name
-            )),
-        }
+        note(&what_next(&connection, args.disabled));
     }
     Ok(())
 }
@@ -199,5 +193,19 @@ async fn schema(context: &Context, connector: &str) -> Result<Schema> {
             "there is no connector {connector:?} on this server; see `connectorctl connectors list`"
         ))),
         Err(status) => Err(status.into()),
+    }
+}
+/// What a person does after a connection was made.
+fn what_next(connection: &Connection, disabled: bool) -> String {
+    let name = &connection.name;
+    if disabled {
+        format!("it begins with `connectorctl connections enable {name}`")
+    } else if connection.state() == connection::State::NeedsCredential {
+        format!(
+            "it syncs once it has its credential: connect an account with `connectorctl credentials connect {name}`, or \
+             enter a key or password with `connectorctl credentials set {name}`"
+        )
+    } else {
+        format!("its first sync begins now; follow it with `connectorctl sync {name} --wait`")
     }
 }
