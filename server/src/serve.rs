@@ -129,8 +129,7 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let listening = tokio::spawn(listener.serve(shutdown.clone(), patience));
     let public = tokio::spawn(public.serve(front, shutdown.clone(), patience));
     let mut scheduling = tokio::spawn(scheduler.clone().run());
-    let fresh = CancellationToken::new();
-    let keeping_fresh = tokio::spawn(credentials.keep_fresh(fresh.clone()));
+    let _fresh = AbortOnDropHandle::new(tokio::spawn(credentials.clone().keep_fresh(shutdown.clone())));
     health.serving().await;
     tracing::info!(%address, %public_address, %public_url, connectors = catalog.list().len(), "connectord is serving");
 
@@ -145,9 +144,8 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     listening.await.context("the control listener failed")?;
     public.await.context("the public listener failed")?;
     scheduling.await.context("the scheduler failed")??;
-    // What a provider has answered is stored before the store is closed.
-    fresh.cancel();
-    keeping_fresh.await.context("the refreshes failed")?;
+    // What a provider answers is stored before the store is closed.
+    credentials.finish(patience).await;
     fetcher.shutdown().await;
     host.shutdown().await;
     served.cancel();

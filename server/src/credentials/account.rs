@@ -7,6 +7,7 @@ use superfasttt_proto::error::{ConnectorError, reason_info};
 use super::refresh::over;
 use super::usable::got_at;
 use super::{Credentials, Usable, as_it_is};
+use crate::catalog::AuthKind;
 use crate::store::connections::Connection;
 use crate::store::credentials::{Account, CredentialPut, State, Status, Trouble};
 
@@ -24,13 +25,19 @@ impl Credentials {
         let mut goes_on = false;
         let now = self.clock.now();
         self.change(connection, |found| {
-            let Some(found) =
-                found.filter(|found| matches!(found.status.state, State::Connected | State::Pending))
-            else {
+            let Some(found) = found.filter(|found| found.status.state != State::Revoked) else {
                 return Ok(None);
             };
             let before = &found.status;
             let identity = identity.filter(|identity| !identity.id.is_empty()).map(account);
+            if identity.is_none() && before.other_account.is_some() {
+                // Nobody has said that it is not the other one any more.
+                return Ok(None);
+            }
+            if before.state == State::NeedsReconnect && found.kind == AuthKind::OAuth2 {
+                // What was tried has been ended since.
+                return Ok(None);
+            }
             let is_other = match (&before.account, &identity) {
                 (Some(known), Some(found)) => known.id != found.id,
                 _ => false,
@@ -44,7 +51,7 @@ impl Credentials {
                     ..before.clone()
                 }
             } else {
-                let waited = before.state == State::Pending;
+                let waited = before.state != State::Connected;
                 Status {
                     state: State::Connected,
                     since: if waited { now } else { before.since },
@@ -54,7 +61,7 @@ impl Credentials {
                     ..before.clone()
                 }
             };
-            goes_on = before.state == State::Pending && status.state == State::Connected;
+            goes_on = before.state != State::Connected && status.state == State::Connected;
             Ok((status != *before).then(|| CredentialPut { status, ..as_it_is(found) }))
         })
         .await?;

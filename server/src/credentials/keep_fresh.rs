@@ -40,8 +40,6 @@ impl Credentials {
                 () = tokio::time::sleep(pause) => {}
             }
         }
-        // A refresh that was begun is not given up: see `refresh`.
-        let _ = places.acquire_many(AT_ONCE as u32).await;
     }
 
     /// Refreshes one batch, and waits for all of it: what is due is then another.

@@ -37,6 +37,7 @@ use superfasttt_oauth::Http;
 use superfasttt_proto::connector::v1::Reason;
 use superfasttt_proto::error::ConnectorError;
 use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
 
 use crate::access::{Audit, CredentialUse, Purpose};
 use crate::catalog::{AuthKind, Catalog, Manifest};
@@ -102,6 +103,8 @@ pub struct Credentials {
     references: CredentialsConfig,
     audit: Audit,
     flights: Flights,
+    /// What a provider is being asked, which may bring what it gives only once.
+    calls: TaskTracker,
 }
 
 /// A wish for a credential.
@@ -130,8 +133,21 @@ impl Credentials {
     /// Puts them together.
     pub fn new(parts: Parts) -> Arc<Self> {
         let Parts { store, vault, http, clock, catalog, oauth: config, references, audit } = parts;
-        let flights = Flights::default();
-        Arc::new(Self { store, vault, http, clock, catalog, config, references, audit, flights })
+        let (flights, calls) = (Flights::default(), TaskTracker::new());
+        Arc::new(Self { store, vault, http, clock, catalog, config, references, audit, flights, calls })
+    }
+
+    /// Waits until what providers are being asked is answered and stored, for so long at most: a process that ends before
+    /// loses tokens that are given once.
+    pub async fn finish(&self, patience: Duration) {
+        self.calls.close();
+        if tokio::time::timeout(patience, self.calls.wait()).await.is_err() {
+            let calls = self.calls.len();
+            tracing::warn!(
+                calls,
+                "providers did not answer in time, or the store did not take what they gave"
+            );
+        }
     }
 
     /// Whether there are keys to seal with.

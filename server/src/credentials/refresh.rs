@@ -84,7 +84,7 @@ impl Credentials {
                     secrets,
                 };
                 // By itself: whoever asked may be cancelled, and the provider's reply must not be lost with it.
-                let done = tokio::spawn(work.run()).await;
+                let done = self.calls.spawn(work.run()).await;
                 done.map_err(|error| internal(&format!("a refresh panicked: {error}")))?
             }
         }

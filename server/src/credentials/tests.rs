@@ -316,6 +316,27 @@ async fn a_refresh_goes_on_when_nobody_waits_for_it_any_more() {
 }
 
 #[tokio::test]
+async fn a_stop_waits_until_what_a_provider_gives_is_stored() {
+    let installation = Arc::new(Installation::new(1, Rules::default()).await);
+    installation.grant(Some("r1"), TimeDelta::seconds(1)).await;
+    let second = json!({"access_token": "second", "refresh_token": "r2", "token_type": "Bearer"});
+    let (answer, mut gate) = Answer::json(200, &second).held();
+    installation.provider.answer(answer);
+    let asking = tokio::spawn({
+        let installation = installation.clone();
+        async move { installation.usable(0).await.map(drop) }
+    });
+    gate.reached().await;
+    asking.abort();
+    let mut finishing = Box::pin(installation.replicas[0].finish(Duration::from_secs(60)));
+    assert!(futures::poll!(&mut finishing).is_pending());
+    gate.open();
+    finishing.await;
+    let (credential, _) = installation.store.credential(installation.connection.key).await.unwrap().unwrap();
+    assert!(credential.status.refreshed_at.is_some(), "r2 is not lost");
+}
+
+#[tokio::test]
 async fn an_account_that_was_never_connected_says_how_to_connect_it() {
     let installation = Installation::new(1, Rules::default()).await;
     let error = installation.usable(0).await.unwrap_err();
@@ -397,6 +418,8 @@ async fn another_account_waits_until_a_person_has_confirmed_it() {
     // A source that does not say changes nothing; the former account ends the wait by itself.
     credentials.tested(&connection, Some(&account("ann"))).await.unwrap();
     assert_eq!(installation.state().await, State::Pending);
+    credentials.tested(&connection, None).await.unwrap();
+    assert_eq!(installation.state().await, State::Pending, "silence confirms nothing");
     credentials.tested(&connection, Some(&account("bob"))).await.unwrap();
     assert_eq!(installation.state().await, State::Connected);
     credentials.tested(&connection, None).await.unwrap();

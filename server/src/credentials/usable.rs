@@ -89,9 +89,12 @@ impl Credentials {
 
     async fn connected(&self, wanted: Wanted<'_>) -> Result<(Credential, Secrets), ConnectorError> {
         let (credential, secrets) = self.stored(wanted.connection, wanted.manifest).await?;
+        let is_test = wanted.used_for.purpose == Purpose::Test;
         match credential.status.state {
             State::Connected => Ok((credential, secrets)),
-            State::Pending if wanted.used_for.purpose == Purpose::Test && !secrets.is_empty() => {
+            State::Pending if is_test && !secrets.is_empty() => Ok((credential, secrets)),
+            // What was entered may be good again, or refer to something that is another by now.
+            State::NeedsReconnect if is_test && credential.kind != AuthKind::OAuth2 => {
                 Ok((credential, secrets))
             }
             _ => Err(unusable(&credential)),

@@ -156,6 +156,16 @@ async fn a_key_that_the_source_refuses_waits_for_a_person_who_enters_another() {
     let asked = source.script.calls().len();
     client.sync_to_failure(id).await;
     assert_eq!(source.script.calls().len(), asked);
+    // A test does: where the source takes it again, nobody has to enter it again.
+    let target = Some(test_connection_request::Target::Connection(id.clone()));
+    let request = TestConnectionRequest { target };
+    client.connections().test_connection(request.clone()).await.unwrap_err();
+    assert_eq!(client.credential(id).await.state(), State::NeedsReconnect);
+    source.script.source(json!({}));
+    assert!(client.connections().test_connection(request).await.unwrap().into_inner().ok);
+    assert_eq!(client.credential(id).await.state(), State::Connected);
+    source.script.source(json!({"refuses": {KEY: "CREDENTIAL_EXPIRED"}}));
+    client.sync_to_failure(id).await;
     // One that the source does not take either is told at once.
     source.script.source(json!({"refuses": {KEY: "CREDENTIAL_EXPIRED", "k-2": "CREDENTIAL_REVOKED"}}));
     let status = client.enter(id, &[("key", "k-2")]).await.unwrap();

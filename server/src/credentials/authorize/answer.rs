@@ -78,7 +78,7 @@ impl Authorizations {
             Ok((session, secrets)) => {
                 let work = Work { authorizations: self.clone(), session, secrets, answer };
                 // By itself: a browser that goes away must not lose what the provider gives.
-                match tokio::spawn(work.run(try_it)).await {
+                match self.credentials.calls.spawn(work.run(try_it)).await {
                     Ok(answered) => answered,
                     Err(error) => nothing(Refusal::Here(internal(&format!("it panicked: {error}")))),
                 }
