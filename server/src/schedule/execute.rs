@@ -84,16 +84,13 @@ impl Scheduler {
         // Where the run was cut off a commit may have come through of which nobody here has heard.
         let progress = (end.state != State::Queued).then(|| report.run().progress());
         let outcome = RunOutcome { fence, run: id.clone(), end: end.clone(), progress, states, log };
-        // Until it is written the connection takes no other run; when this process goes away, the run is begun again.
+        // Until it is written the connection takes no other run; when this process goes away, the run is begun again. It
+        // gives the claim back, so from now on only the store's answer tells whether it was lost.
+        held.ending();
         let mut told = false;
         loop {
             let now = self.clock.now();
-            let written = tokio::select! {
-                biased;
-                () = held.lost() => Err(StoreError::Fenced),
-                written = self.outcomes.write(outcome.clone(), self.live.count() > 1) => written,
-            };
-            match written {
+            match self.outcomes.write(outcome.clone(), self.live.count() > 1).await {
                 Ok(()) => {
                     report.update(|live| {
                         live.state = end.state;
@@ -125,7 +122,8 @@ impl Scheduler {
         tracing::info!(state = end.state.as_str_name(), "run ended");
     }
 
-    /// The claim is somebody else's: a person cancelled the run, or another replica has taken it over.
+    /// The claim is somebody else's: a person cancelled the run, or another replica has taken it over. Or it is nobody's,
+    /// because the run's end came through and its answer did not.
     async fn lost(&self, context: &RunContext) {
         let run = match self.store.run(&context.run).await {
             Ok(run) => run,
@@ -134,15 +132,17 @@ impl Scheduler {
                 return;
             }
         };
-        let Some(run) = run.filter(|run| run.state == State::Cancelled) else {
+        let Some(run) = run.filter(|run| state::has_ended(run.state)) else {
             tracing::warn!("run lost its claim and was dropped");
             return;
         };
-        context.report.log(Level::Info, "the run was cancelled at its last committed page", []);
-        if let Err(error) = context.flush_log().await {
-            tracing::warn!(%error, "the last lines of a run's log could not be written");
+        if run.state == State::Cancelled {
+            context.report.log(Level::Info, "the run was cancelled at its last committed page", []);
+            if let Err(error) = context.flush_log().await {
+                tracing::warn!(%error, "the last lines of a run's log could not be written");
+            }
         }
-        tracing::info!("run cancelled");
+        tracing::info!(state = run.state.as_str_name(), "run ended");
         context.report.update(|live| *live = run);
     }
 
