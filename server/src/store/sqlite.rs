@@ -1,15 +1,16 @@
-//! The SQLite store: one writer connection (`sqlite_writer`), which makes writes that wait true together, and a few
-//! reader connections, each used on a blocking thread.
+//! The SQLite store: one writer connection (`sqlite_writer`), which makes writes that wait true together, and a few reader
+//! connections (`sqlite_readers`), each on a thread of its own.
 
 use std::path::Path;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction};
 use rusqlite_migration::{M, Migrations};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{oneshot, watch};
 
+use super::sqlite_readers::Readers;
 use super::sqlite_writer::Writer;
 use super::trouble::Trouble;
 use super::{Fence, Maintenance, Result, Store, StoreError};
@@ -56,42 +57,11 @@ const PREPARED_STATEMENTS: usize = 128;
 pub struct SqliteStore {
     writer: Writer,
     trouble: Trouble,
-    readers: Arc<Readers>,
+    readers: Readers,
     /// Counts changes of runs, for those who wait for some.
     pub(super) run_changes: watch::Sender<u64>,
     /// The feed's newest offset, for those who wait for it to move.
     pub(super) feed_head: watch::Sender<i64>,
-}
-
-#[derive(Debug)]
-struct Readers {
-    free: Mutex<Vec<Connection>>,
-    permits: Arc<Semaphore>,
-}
-
-/// A reader at work. It goes back even when the work panics.
-struct Lent {
-    connection: Option<Connection>,
-    readers: Arc<Readers>,
-}
-
-impl Lent {
-    fn take(readers: Arc<Readers>) -> Result<Self> {
-        let connection = readers.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        match connection {
-            Some(connection) => Ok(Self { connection: Some(connection), readers }),
-            None => Err(closed()),
-        }
-    }
-}
-
-impl Drop for Lent {
-    fn drop(&mut self) {
-        // After the end of the store there is nobody to give it back to.
-        if let Some(connection) = self.connection.take().filter(|_| !self.readers.permits.is_closed()) {
-            self.readers.free.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
-        }
-    }
 }
 
 impl SqliteStore {
@@ -140,13 +110,10 @@ impl SqliteStore {
     fn with(writer: Connection, path: &Path, head: i64) -> Result<Self> {
         let readers = (0..READERS).map(|_| connect(path, READER_CACHE_KIB)).collect::<Result<Vec<_>>>()?;
         Ok(Self {
-            writer: Writer::new(writer),
+            writer: Writer::new(writer).map_err(no_thread)?,
             trouble: Trouble::default(),
             run_changes: watch::Sender::new(0),
-            readers: Arc::new(Readers {
-                free: Mutex::new(readers),
-                permits: Arc::new(Semaphore::new(READERS)),
-            }),
+            readers: Readers::new(readers).map_err(no_thread)?,
             feed_head: watch::Sender::new(head),
         })
     }
@@ -213,26 +180,7 @@ impl SqliteStore {
         &self,
         work: impl FnOnce(&Transaction<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        timed(operation_of(&work), self.read_snapshot(work)).await
-    }
-
-    async fn read_snapshot<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Transaction<'_>) -> Result<T> + Send + 'static,
-    ) -> Result<T> {
-        let readers = self.readers.clone();
-        let permit = readers.permits.clone().acquire_owned().await.map_err(|_| closed())?;
-        blocking(move || {
-            let mut lent = Lent::take(readers)?;
-            let connection = lent.connection.as_mut().ok_or_else(closed)?;
-            let result =
-                connection.transaction().map_err(StoreError::from).and_then(|snapshot| work(&snapshot));
-            // The work goes on when its caller has left, so the place is free only once the connection is back.
-            drop(lent);
-            drop(permit);
-            result
-        })
-        .await
+        timed(operation_of(&work), self.readers.read(work)).await
     }
 }
 
@@ -253,8 +201,7 @@ impl Maintenance for SqliteStore {
     }
 
     async fn close(&self) {
-        self.readers.permits.close();
-        self.readers.free.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.readers.close().await;
         // Closing the last connection folds the write-ahead log into the file.
         self.writer.close().await;
     }
@@ -299,12 +246,23 @@ fn connect(path: &Path, cache_kib: i64) -> Result<Connection> {
     Ok(connection)
 }
 
-pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|error| StoreError::Database(format!("a statement panicked: {error}")))?
+}
+
+/// Waits for the answer of the writer or a reader; None where it has gone without.
+pub(super) async fn answered<T: Send + 'static>(answer: oneshot::Receiver<T>) -> Option<T> {
+    // A test whose clock stands still would see time leap while nothing but one of those threads is at work.
+    #[cfg(test)]
+    return tokio::task::spawn_blocking(|| answer.blocking_recv()).await.ok()?.ok();
+    #[cfg(not(test))]
+    answer.await.ok()
+}
+
+fn no_thread(error: std::io::Error) -> StoreError {
+    StoreError::Database(format!("the system gives no thread: {error}"))
 }
 
 impl From<rusqlite::Error> for StoreError {

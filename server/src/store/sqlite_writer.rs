@@ -1,17 +1,16 @@
-//! The one writer of a SQLite database. Writes that wait while a transaction goes on go into the next one together,
-//! each in a savepoint: a thousand small writes cost a few waits for the disk and not a thousand. Whoever comes to the
-//! writer first writes for everybody who waits.
+//! The one writer of a SQLite database, on a thread of its own. Writes that wait while a transaction goes on go into the
+//! next one together, each in a savepoint: a thousand small writes cost a few waits for the disk and not a thousand.
 
-use std::collections::VecDeque;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
-use tokio::sync::oneshot::{self, error::TryRecvError};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::sqlite::{blocking, closed};
+use super::sqlite::{answered, closed};
 use super::{Result, StoreError};
 
 /// Writes in one transaction, and how long it may gather more.
@@ -24,20 +23,25 @@ type Then = Box<dyn FnOnce(Result<()>) + Send>;
 /// Writes within a transaction; says whether what it wrote may stay.
 type Job = Box<dyn FnOnce(Result<&Transaction<'_>>) -> (bool, Then) + Send>;
 
-/// The jobs that wait, in order.
-type Waiting = Arc<Mutex<VecDeque<Job>>>;
+/// What the thread is told.
+enum Order {
+    Write(Job),
+    /// Close the connection, and say so.
+    Close(oneshot::Sender<()>),
+}
 
-/// The writer.
+/// The writer. Its thread ends when it is closed, or when the last of these is gone.
 #[derive(Clone)]
 pub(super) struct Writer {
-    connection: Arc<tokio::sync::Mutex<Option<Connection>>>,
-    waiting: Waiting,
+    orders: Sender<Order>,
 }
 
 impl Writer {
     /// Writes through this connection.
-    pub(super) fn new(connection: Connection) -> Self {
-        Self { connection: Arc::new(tokio::sync::Mutex::new(Some(connection))), waiting: Waiting::default() }
+    pub(super) fn new(connection: Connection) -> io::Result<Self> {
+        let (orders, taken) = channel();
+        std::thread::Builder::new().name("sqlite-writer".into()).spawn(move || serve(connection, &taken))?;
+        Ok(Self { orders })
     }
 
     /// Runs `work` in a transaction, and `then` right after its commit. Once begun, both happen even when the caller
@@ -47,7 +51,7 @@ impl Writer {
         work: impl FnOnce(&Transaction<'_>) -> Result<T> + Send + 'static,
         then: impl FnOnce(&T) + Send + 'static,
     ) -> Result<T> {
-        let (reply, mut answer) = oneshot::channel();
+        let (reply, answer) = oneshot::channel();
         let job: Job = Box::new(move |transaction| {
             // A caller that left before its turn wants nothing any more.
             let left = || Err(StoreError::Database("the write was given up".to_owned()));
@@ -63,33 +67,16 @@ impl Writer {
             });
             (stays, done)
         });
-        lock(&self.waiting).push_back(job);
-        loop {
-            let mut connection = self.connection.clone().lock_owned().await;
-            // Whoever had the writer before may have written it already.
-            match answer.try_recv() {
-                Ok(written) => return written,
-                Err(TryRecvError::Closed) => {
-                    return Err(StoreError::Database("a write panicked".to_owned()));
-                }
-                Err(TryRecvError::Empty) => {}
-            }
-            let waiting = self.waiting.clone();
-            let write = move || {
-                let Some(connection) = connection.as_mut() else {
-                    lock(&waiting).clear();
-                    return Err(closed());
-                };
-                write_all(connection, &waiting);
-                Ok(())
-            };
-            blocking(write).await?;
-        }
+        self.orders.send(Order::Write(job)).map_err(|_| closed())?;
+        answered(answer).await.ok_or_else(|| StoreError::Database("a write panicked".to_owned()))?
     }
 
     /// Closes the connection. What waits before it is written.
     pub(super) async fn close(&self) {
-        self.connection.lock().await.take();
+        let (closed, answer) = oneshot::channel();
+        if self.orders.send(Order::Close(closed)).is_ok() {
+            answered(answer).await;
+        }
     }
 }
 
@@ -99,29 +86,53 @@ impl std::fmt::Debug for Writer {
     }
 }
 
-fn lock(waiting: &Waiting) -> std::sync::MutexGuard<'_, VecDeque<Job>> {
-    waiting.lock().unwrap_or_else(PoisonError::into_inner)
+/// Writes what is ordered until the end.
+fn serve(mut connection: Connection, orders: &Receiver<Order>) {
+    let mut next = None;
+    while let Some(order) = next.take().or_else(|| orders.recv().ok()) {
+        match order {
+            Order::Write(job) => next = write_all(&mut connection, job, orders),
+            Order::Close(told) => {
+                drop(connection);
+                if let Ok(Order::Write(job)) = orders.try_recv() {
+                    refuse_all(job, orders, &closed());
+                }
+                // Whoever closes may have left.
+                let _ = told.send(());
+                return;
+            }
+        }
+    }
 }
 
-/// Writes what waits, in one transaction.
-fn write_all(connection: &mut Connection, waiting: &Waiting) {
+/// Writes a job and what waits behind it, in one transaction. Returns an order that is no write, if there was one.
+fn write_all(connection: &mut Connection, first: Job, orders: &Receiver<Order>) -> Option<Order> {
     let transaction = match connection.transaction_with_behavior(TransactionBehavior::Immediate) {
         Ok(transaction) => transaction,
-        Err(error) => {
-            let error = StoreError::from(error);
-            let jobs = std::mem::take(&mut *lock(waiting));
-            for job in jobs {
-                let (_, then) = job(Err(error.clone()));
-                then(Ok(()));
-            }
-            return;
+        Err(error) => return refuse_all(first, orders, &error.into()),
+    };
+    // The first needs no savepoint, which would cost a copy of each page that it changes: nothing is before it.
+    let mut done = match catch_unwind(AssertUnwindSafe(|| first(Ok(&transaction)))) {
+        Ok((true, then)) => vec![then],
+        Ok((false, then)) => {
+            drop(transaction);
+            then(Ok(()));
+            return None;
         }
+        Err(_) => return None,
     };
     let began = Instant::now();
-    let mut done = Vec::new();
+    let mut next = None;
     // Where the disk is full SQLite may give up the whole transaction. What would be written then has none around it.
     while done.len() < MAX_JOBS && began.elapsed() < MAX_TIME && !transaction.is_autocommit() {
-        let Some(job) = lock(waiting).pop_front() else { break };
+        let job = match orders.try_recv() {
+            Ok(Order::Write(job)) => job,
+            Ok(other) => {
+                next = Some(other);
+                break;
+            }
+            Err(_) => break,
+        };
         match catch_unwind(AssertUnwindSafe(|| within_savepoint(&transaction, job))) {
             Ok(then) => done.push(then),
             // Its caller hears of it, because the job is gone with the way to answer. Without the savepoint there is
@@ -137,6 +148,19 @@ fn write_all(connection: &mut Connection, waiting: &Waiting) {
     };
     for then in done {
         then(committed.clone());
+    }
+    next
+}
+
+/// No transaction can begin: each would wait as long for that. Returns an order that is no write, if there was one.
+fn refuse_all(first: Job, orders: &Receiver<Order>, error: &StoreError) -> Option<Order> {
+    let mut job = first;
+    loop {
+        job(Err(error.clone())).1(Ok(()));
+        match orders.try_recv() {
+            Ok(Order::Write(next)) => job = next,
+            other => return other.ok(),
+        }
     }
 }
 
@@ -166,7 +190,7 @@ mod tests {
     fn writer() -> Arc<Writer> {
         let connection = Connection::open_in_memory().unwrap();
         connection.execute_batch("CREATE TABLE numbers (number INTEGER PRIMARY KEY)").unwrap();
-        Arc::new(Writer::new(connection))
+        Arc::new(Writer::new(connection).unwrap())
     }
 
     async fn insert(writer: &Writer, number: i64) -> Result<()> {
