@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{OptionalExtension, Row, Transaction, params};
 use superfasttt_proto::control::v1::run::State;
 
 use super::{by_id, number};
@@ -107,14 +107,19 @@ pub(in crate::store) fn begin_again(
     Ok(tx.execute(sql, params![number(State::Queued), crashes, connection.0])? as u64)
 }
 
+/// The next lane, in two steps: for `(organization, connector) > (?1, ?2)` SQLite begins with the first run of that lane
+/// and passes over each.
+const NEXT_CONNECTOR: &str = "SELECT organization, connector FROM runs WHERE state = 1 AND organization = ?1 \
+     AND connector > ?2 ORDER BY connector LIMIT 1";
+const NEXT_ORGANIZATION: &str = "SELECT organization, connector FROM runs WHERE state = 1 AND organization > ?1 \
+     ORDER BY organization, connector LIMIT 1";
+
 /// The lanes in which runs wait, with as many runs of each as there are places: those behind `after` first, then from
 /// the beginning, [`lanes_in_a_look`] at most. A lane is found from the one before it by one step in the index, however
 /// many runs wait in it.
 fn lanes(tx: &Transaction<'_>, after: Option<&LaneKey>, places: usize) -> Result<Vec<Waiting>> {
-    let mut next = tx.prepare_cached(
-        "SELECT organization, connector FROM runs WHERE state = 1 AND (organization, connector) > (?1, ?2) \
-         ORDER BY organization, connector LIMIT 1",
-    )?;
+    let mut next_connector = tx.prepare_cached(NEXT_CONNECTOR)?;
+    let mut next_organization = tx.prepare_cached(NEXT_ORGANIZATION)?;
     let mut waiting = tx.prepare_cached(
         "SELECT id, connection FROM runs WHERE state = 1 AND organization = ?1 AND connector = ?2 \
          ORDER BY turn, created_at, id LIMIT ?3",
@@ -123,8 +128,11 @@ fn lanes(tx: &Transaction<'_>, after: Option<&LaneKey>, places: usize) -> Result
     let mut at = after.cloned().unwrap_or_default();
     let mut around = after.is_none();
     while lanes.len() < lanes_in_a_look(places) {
-        let found: Option<LaneKey> =
-            next.query_row([&at.0, &at.1], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+        let key = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+        let found: Option<LaneKey> = match next_connector.query_row([&at.0, &at.1], key).optional()? {
+            None => next_organization.query_row([&at.0], key).optional()?,
+            found => found,
+        };
         match found {
             Some(lane) if !around || after.is_none_or(|after| lane <= *after) => at = lane,
             None if !around => {
@@ -161,4 +169,32 @@ fn load(tx: &Transaction<'_>) -> Result<Load> {
 /// When a lease of this length ends.
 pub(in crate::store) fn lease_until(now: DateTime<Utc>, lease: Duration) -> i64 {
     micros(now).saturating_add(i64::try_from(lease.as_micros()).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::StatementStatus;
+
+    use super::*;
+    use crate::store::SqliteStore;
+
+    #[tokio::test]
+    async fn the_next_lane_is_found_without_passing_over_the_runs_of_this_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&folder.path().join("db")).await.unwrap();
+        let steps = store.write(|tx| {
+            tx.execute_batch(
+                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000) \
+                 INSERT INTO runs (id, connection, state, cause, work, created_at, organization, connector, turn) \
+                 SELECT 'r' || i, i, 1, 1, 0, 0, iif(i < 3000, 'large', 'small'), 'drive', 0 FROM n",
+            )?;
+            let found = lanes(tx, None, 2)?;
+            let found: Vec<_> = found.iter().map(|lane| (&*lane.organization, lane.waiting.len())).collect();
+            assert_eq!(found, [("large", 2), ("small", 1)]);
+            let steps = |sql| Ok(tx.prepare_cached(sql)?.get_status(StatementStatus::VmStep));
+            [NEXT_CONNECTOR, NEXT_ORGANIZATION].into_iter().map(steps).sum::<Result<i32>>()
+        });
+        let steps = steps.await.unwrap();
+        assert!(steps < 1000, "{steps} steps of SQLite's machine for three lanes");
+    }
 }
