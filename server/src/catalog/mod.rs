@@ -28,7 +28,8 @@ pub use manifest::{
 pub use problem::Problem;
 pub use schema::MANIFEST_SCHEMA;
 pub use settings::{
-    FieldProblem, Picker, SettingsSchema, apply_defaults, secret_values, validate_settings, without_secrets,
+    FieldProblem, Picker, SEALED, SettingsSchema, apply_defaults, secret_places, secret_values,
+    validate_settings, without_secrets,
 };
 pub use store::{Catalog, CatalogError};
 pub use watch::CatalogWatch;

@@ -1,6 +1,7 @@
 //! The settings of a connection, as its connector's manifest describes them: validated field by field, defaults
 //! filled in, secrets told apart.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use jsonschema::Validator;
@@ -140,6 +141,9 @@ pub fn validate_settings(manifest: &Manifest, settings: &Value) -> Result<(), Ve
     if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
+/// The one name in an object that stands for a secret value, sealed.
+pub const SEALED: &str = "$sealed";
+
 /// The settings without their secret values: what may be shown, and what Normalize gets.
 #[must_use]
 pub fn without_secrets(manifest: &Manifest, settings: &Value) -> Value {
@@ -147,7 +151,19 @@ pub fn without_secrets(manifest: &Manifest, settings: &Value) -> Value {
     for place in &manifest.settings.secrets {
         remove(&mut settings, place);
     }
+    // Of a setting that was secret in an earlier version of the manifest.
+    remove_sealed(&mut settings);
     settings
+}
+
+/// Where secret values stand in these settings, as JSON pointers; outer ones before those within them.
+#[must_use]
+pub fn secret_places(manifest: &Manifest, settings: &Value) -> Vec<String> {
+    let mut pointers = BTreeSet::new();
+    for place in &manifest.settings.secrets {
+        find(settings, place, String::new(), &mut pointers);
+    }
+    pointers.into_iter().collect()
 }
 
 /// The values of secret settings, each text and number within them by itself.
@@ -184,6 +200,43 @@ fn remove(value: &mut Value, place: &[Step]) {
         }
         (Step::AnyName, Value::Object(object)) => object.values_mut().for_each(|inner| remove(inner, rest)),
         (Step::Items, Value::Array(items)) => items.iter_mut().for_each(|inner| remove(inner, rest)),
+        _ => {}
+    }
+}
+
+fn remove_sealed(value: &mut Value) {
+    match value {
+        Value::Object(object) => {
+            object.retain(|_, inner| inner.get(SEALED).is_none());
+            object.values_mut().for_each(remove_sealed);
+        }
+        Value::Array(items) => {
+            items.retain(|inner| inner.get(SEALED).is_none());
+            items.iter_mut().for_each(remove_sealed);
+        }
+        _ => {}
+    }
+}
+
+fn find(value: &Value, place: &[Step], pointer: String, pointers: &mut BTreeSet<String>) {
+    let Some((step, rest)) = place.split_first() else {
+        pointers.insert(pointer);
+        return;
+    };
+    let below = |name: &str| format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"));
+    match (step, value) {
+        (Step::Name(name), Value::Object(object)) => {
+            if let Some(inner) = object.get(name) {
+                find(inner, rest, below(name), pointers);
+            }
+        }
+        (Step::AnyName, Value::Object(object)) => {
+            object.iter().for_each(|(name, inner)| find(inner, rest, below(name), pointers));
+        }
+        (Step::Items, Value::Array(items)) => {
+            let inner = items.iter().enumerate();
+            inner.for_each(|(at, inner)| find(inner, rest, below(&at.to_string()), pointers));
+        }
         _ => {}
     }
 }

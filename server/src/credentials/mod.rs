@@ -19,6 +19,7 @@ mod reference;
 mod refresh;
 mod revoke;
 mod set;
+mod settings;
 #[cfg(test)]
 mod tests;
 mod trouble;
@@ -33,9 +34,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde_json::{Map, Value};
 use superfasttt_oauth::Http;
 use superfasttt_proto::connector::v1::Reason;
 use superfasttt_proto::error::ConnectorError;
+use tokio::sync::OnceCell;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
@@ -48,7 +51,7 @@ use crate::store::credentials::{Credential, CredentialPut};
 use crate::store::secrets::{Secrets, SecretsWrite};
 use crate::store::{Store, StoreError};
 use crate::sync::port::CredentialSource;
-use crate::vault::{Vault, VaultError};
+use crate::vault::{KeyRing, Vault, VaultError};
 use flights::Flights;
 use trouble::{away, ended_at_once, missing};
 
@@ -105,6 +108,7 @@ pub struct Credentials {
     flights: Flights,
     /// What a provider is being asked, which may bring what it gives only once.
     calls: TaskTracker,
+    settings_key: OnceCell<KeyRing>,
 }
 
 /// A wish for a credential.
@@ -134,7 +138,20 @@ impl Credentials {
     pub fn new(parts: Parts) -> Arc<Self> {
         let Parts { store, vault, http, clock, catalog, oauth: config, references, audit } = parts;
         let (flights, calls) = (Flights::default(), TaskTracker::new());
-        Arc::new(Self { store, vault, http, clock, catalog, config, references, audit, flights, calls })
+        let settings_key = OnceCell::new();
+        Arc::new(Self {
+            store,
+            vault,
+            http,
+            clock,
+            catalog,
+            config,
+            references,
+            audit,
+            flights,
+            calls,
+            settings_key,
+        })
     }
 
     /// Waits until what providers are being asked is answered and stored, for so long at most: a process that ends before
@@ -282,6 +299,10 @@ fn as_it_is(credential: &Credential) -> CredentialPut {
 
 #[async_trait]
 impl CredentialSource for Credentials {
+    async fn settings(&self, connection: &Connection) -> Result<Map<String, Value>, ConnectorError> {
+        self.open_settings(connection).await
+    }
+
     async fn credential(
         self: Arc<Self>,
         connection: &Connection,

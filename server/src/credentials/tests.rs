@@ -29,20 +29,20 @@ use crate::vault::{Key, KeySource, Place, Vault};
 const RUN: UsedFor<'static> = UsedFor { purpose: Purpose::Run, run: "r" };
 
 /// A connection whose grant has ended its first access token, and the replicas that work on it.
-struct Installation {
+pub(super) struct Installation {
     provider: FakeProvider,
-    store: Arc<dyn Store>,
-    vault: Vault,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) vault: Vault,
     clock: MockClock,
-    manifest: Arc<Manifest>,
-    connection: Connection,
-    replicas: Vec<Arc<Credentials>>,
+    pub(super) manifest: Arc<Manifest>,
+    pub(super) connection: Connection,
+    pub(super) replicas: Vec<Arc<Credentials>>,
     catalog: Arc<Catalog>,
     folder: tempfile::TempDir,
 }
 
 impl Installation {
-    async fn new(replicas: usize, rules: Rules) -> Self {
+    pub(super) async fn new(replicas: usize, rules: Rules) -> Self {
         let provider = FakeProvider::with_rules(rules).await;
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new(true));
         let keys = SecretString::from(Key::generate().to_base64().to_string());
@@ -52,7 +52,11 @@ impl Installation {
             "id": "demo", "sync": {"mode": "incremental"},
             "auth": {"type": "oauth2", "authorization_url": provider.url("/authorize"),
                      "token_url": provider.url("/{door}"), "scopes": ["read"]},
-            "settings": {"type": "object", "properties": {"door": {"type": "string", "default": "token"}}},
+            "settings": {"type": "object", "properties": {
+                "door": {"type": "string", "default": "token"},
+                "password": {"x-secret": true},
+                "proxies": {"items": {"properties": {"login": {"type": "string", "x-secret": true}}}},
+            }},
         });
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("demo")).unwrap();

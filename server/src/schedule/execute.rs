@@ -159,8 +159,9 @@ impl Scheduler {
         }
         let manifest = self.manifest(&connection)?;
         report.log(Level::Info, "the run began", [("attempt", run.attempts.to_string())]);
-        let settings = apply_defaults(&manifest, &Value::Object(connection.settings.clone()));
-        let settings = json::to_struct(settings.as_object().unwrap_or(&connection.settings));
+        let settings = self.credentials.settings(&connection).await?;
+        let settings = apply_defaults(&manifest, &Value::Object(settings));
+        let settings = settings.as_object().map(json::to_struct).unwrap_or_default();
         let context = RunContext { capabilities: capabilities(&manifest), ..RunContext::clone(context) };
         let bytes = (self.in_flight.clone(), self.config.sync.in_flight_bytes.as_usize());
         let stored = (states, leftovers);

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use rand::Rng;
+use serde_json::{Map, Value};
 use superfasttt_proto::connector::v1::credential::Kind;
 use superfasttt_proto::connector::v1::{Credential, OAuthToken, Reason};
 use superfasttt_proto::error::ConnectorError;
@@ -82,6 +83,10 @@ pub(super) struct SimulatedVault {
 
 #[async_trait]
 impl CredentialSource for SimulatedVault {
+    async fn settings(&self, connection: &Connection) -> Result<Map<String, Value>, ConnectorError> {
+        Ok(connection.settings.clone())
+    }
+
     async fn credential(
         self: Arc<Self>,
         connection: &Connection,

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
+use serde_json::{Map, Value};
 use superfasttt_proto::connector::pulled::PullResponse;
 use superfasttt_proto::connector::v1::log_record::Level;
 use superfasttt_proto::connector::v1::{
@@ -28,6 +29,12 @@ pub struct StderrLine {
 /// Gives connections what they authenticate with.
 #[async_trait]
 pub trait CredentialSource: Send + Sync {
+    /// The settings of a connection as its connector gets them, but for defaults: secret ones opened.
+    ///
+    /// # Errors
+    /// `INTERNAL` where they cannot be opened.
+    async fn settings(&self, connection: &Connection) -> Result<Map<String, Value>, ConnectorError>;
+
     /// What a connector authenticates with, good for a while from now, and never `refused` again. For a test
     /// also where it is not known yet whose account it opens. `None`: the connector asks for nothing.
     ///

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use prost::Message;
+use serde_json::{Map, Value};
 use superfasttt_proto::connector::pulled;
 use superfasttt_proto::connector::v1::{
     Capabilities, Checkpoint, DocumentEnvelope, Page, PullMode, Reason, change,
@@ -32,6 +33,10 @@ pub struct NoCredentials;
 
 #[async_trait]
 impl CredentialSource for NoCredentials {
+    async fn settings(&self, connection: &Connection) -> Result<Map<String, Value>, ConnectorError> {
+        Ok(connection.settings.clone())
+    }
+
     async fn credential(
         self: Arc<Self>,
         _: &Connection,

@@ -15,5 +15,8 @@ mod source;
 pub use canary::{OpenError, open, watch};
 pub use handle::Vault;
 pub use keys::{Key, KeyId, KeyRing, KeyRingError};
-pub use seal::{Place, Sealed, VaultError, connection_owner, oauth_app_owner, oauth_session_owner};
+pub use seal::{
+    Place, Sealed, VaultError, connection_owner, oauth_app_owner, oauth_session_owner, open as open_with,
+    seal as seal_with,
+};
 pub use source::{KeySource, SourceError};

@@ -49,6 +49,11 @@ impl Place {
         Self::of(organization, oauth_session_owner(session), field)
     }
 
+    /// A secret of the vault itself.
+    pub fn of_vault(field: &str) -> Self {
+        Self::of("", String::new(), field)
+    }
+
     fn of(organization: &str, owner: String, field: &str) -> Self {
         Self { organization: organization.to_owned(), owner, field: field.to_owned() }
     }
@@ -117,7 +122,8 @@ pub enum VaultError {
     Keys(String),
 }
 
-pub(super) fn seal(key: &Key, place: &Place, secret: &[u8]) -> Sealed {
+/// Seals a secret with one key. Those of this installation are [`super::Vault::seal`]'s.
+pub fn seal(key: &Key, place: &Place, secret: &[u8]) -> Sealed {
     let mut sealed = Vec::with_capacity(SECRET_AT + secret.len() + MAX_TAG_LEN);
     sealed.push(VERSION);
     sealed.extend(key.id().0);
@@ -135,7 +141,11 @@ pub(super) fn seal(key: &Key, place: &Place, secret: &[u8]) -> Sealed {
     Sealed(sealed)
 }
 
-pub(super) fn open(ring: &KeyRing, place: &Place, sealed: &Sealed) -> Result<SecretSlice<u8>, VaultError> {
+/// Opens what was sealed for this place with a key of this ring.
+///
+/// # Errors
+/// As [`super::Vault::open`].
+pub fn open(ring: &KeyRing, place: &Place, sealed: &Sealed) -> Result<SecretSlice<u8>, VaultError> {
     let id = match (sealed.0.first(), sealed.key()) {
         (Some(&VERSION), Some(id)) => id,
         (Some(&version), _) if version > VERSION => return Err(VaultError::TooNew(version)),

@@ -63,9 +63,18 @@ impl ConnectionService for Api {
             schedule = schedule::created(asked.schedule.as_ref(), manifest, now, &mut faults);
         }
         refuse(faults)?;
-        let needs_credential = manifest.is_some_and(|manifest| manifest.auth.kind != AuthKind::None);
+        let needs_credential = manifest.as_ref().is_some_and(|manifest| manifest.auth.kind != AuthKind::None);
+        let id = new_id();
+        let settings = match &manifest {
+            Some(manifest) => {
+                let owner = (organization.as_str(), id.as_str());
+                let sealed = self.credentials.seal_settings(manifest, owner, settings, None).await;
+                sealed.map_err(ApiError::from)?
+            }
+            None => settings,
+        };
         let new = NewConnection {
-            id: new_id(),
+            id,
             organization,
             connector: asked.connector,
             name: asked.name,
@@ -125,7 +134,7 @@ impl ConnectionService for Api {
                 ApiError::Invalid(_) => ApiError::field("connection.id", "is required: the server's id"),
                 error => error,
             })?;
-            let change = self.change(&found, &asked, &mask)?;
+            let change = self.change(&found, &asked, &mask).await?;
             // What a mask leaves out is taken from what was read: it must be what is there when the change is written.
             let read = revision.unwrap_or(found.revision);
             match self.store.update_connection(&found.id, Some(read), change, self.clock.now()).await {
@@ -441,9 +450,9 @@ impl Api {
         let mut faults = Vec::new();
         let manifest = self.manifest(&target.connector, &mut faults);
         refuse(faults)?;
-        let settings = Value::Object(target.settings.clone());
+        let settings = Value::Object(self.credentials.open_settings(target).await?);
         let settings = manifest.map_or(settings.clone(), |manifest| apply_defaults(&manifest, &settings));
         let session = self.host.open(target).await?;
-        Ok((session, to_struct(settings.as_object().unwrap_or(&target.settings))))
+        Ok((session, settings.as_object().map(to_struct).unwrap_or_default()))
     }
 }

@@ -11,7 +11,7 @@ use crate::access::Caller;
 use crate::api::Api;
 use crate::api::bounds::owner;
 use crate::api::error::ApiError;
-use crate::catalog::{Manifest, apply_defaults, validate_settings};
+use crate::catalog::{Manifest, SEALED, apply_defaults, validate_settings};
 use crate::schedule::new_id;
 use crate::schedule::times::Due;
 use crate::store::connections::{Connection as Stored, ConnectionChange, Schedule as StoredSchedule};
@@ -19,7 +19,7 @@ use crate::sync::json::from_struct;
 
 impl Api {
     /// What the fields of a mask change.
-    pub(super) fn change(
+    pub(super) async fn change(
         &self,
         found: &Stored,
         asked: &Connection,
@@ -36,6 +36,8 @@ impl Api {
         }
         let manifest = self.manifest(&found.connector, &mut faults);
         let asked_settings = asked.settings.as_ref().map(from_struct).unwrap_or_default();
+        let changes_settings = mask.iter().any(|path| path == "settings" || path.starts_with("settings."));
+        let set = if changes_settings { self.credentials.open_settings(found).await? } else { Map::new() };
         let mut settings: Option<Map<String, Value>> = None;
         let mut schedule_fields = Vec::new();
         for path in mask {
@@ -48,12 +50,12 @@ impl Api {
                     let mut asked = asked_settings.clone();
                     let secrets = manifest.as_ref().map(|manifest| manifest.settings.secret_fields());
                     for secret in secrets.unwrap_or_default() {
-                        keep(&mut asked, &found.settings, &secret);
+                        keep(&mut asked, &set, &secret);
                     }
                     settings = Some(asked);
                 }
                 ("settings", name) if !name.contains('.') => {
-                    let settings = settings.get_or_insert_with(|| found.settings.clone());
+                    let settings = settings.get_or_insert_with(|| set.clone());
                     match asked_settings.get(name) {
                         Some(value) => settings.insert(name.to_owned(), value.clone()),
                         None => settings.remove(name),
@@ -78,11 +80,15 @@ impl Api {
             change.schedule = Some(schedule);
         }
         refuse(faults)?;
-        if settings.as_ref().is_some_and(|settings| *settings != found.settings) {
+        if let (Some(settings), Some(manifest)) = (settings, &manifest)
+            && settings != set
+        {
             // A person wants to see what the new settings bring.
             change.next = Some(Some(Due { at: now, cause: Trigger::Settings, full: false }));
+            let owner = (found.organization.as_str(), found.id.as_str());
+            let before = Some((&set, &found.settings));
+            change.settings = Some(self.credentials.seal_settings(manifest, owner, settings, before).await?);
         }
-        change.settings = settings;
         Ok(change)
     }
 
@@ -218,6 +224,9 @@ pub(super) fn check_settings(
     faults: &mut Vec<(String, String)>,
 ) {
     let complete = apply_defaults(manifest, &Value::Object(settings.clone()));
+    if complete.to_string().contains(&format!("\"{SEALED}\":")) {
+        faults.push(fault("connection.settings", &format!("the name {SEALED:?} is the server's own")));
+    }
     if let Err(problems) = validate_settings(manifest, &complete) {
         let named = problems.into_iter().map(|problem| {
             let field = if problem.field.is_empty() { String::new() } else { format!(".{}", problem.field) };
