@@ -43,6 +43,25 @@ pub(crate) fn of_values(auth: &Auth, values: &BTreeMap<String, String>) -> Resul
     Ok(Credential { kind: Some(kind), expires_at: None, extras: BTreeMap::new() })
 }
 
+/// The values in a text: a JSON object, or the one value that a connector of this kind asks for.
+///
+/// # Errors
+///
+/// It is neither. What it holds is not told.
+pub(crate) fn given(auth: &Auth, text: &str) -> Result<BTreeMap<String, String>, String> {
+    let text = text.trim();
+    if text.starts_with('{') {
+        return serde_json::from_str(text)
+            .map_err(|_| "the credential is not a JSON object of texts".to_owned());
+    }
+    match names(auth).as_slice() {
+        [name] => Ok(BTreeMap::from([(name.clone(), text.to_owned())])),
+        names => {
+            Err(format!("the credential has several values: give a JSON object of {}", names.join(", ")))
+        }
+    }
+}
+
 /// The same names with other values, which no source can know.
 pub(crate) fn with_canaries(auth: &Auth, canary: &str) -> Option<Credential> {
     let values = names(auth).into_iter().map(|name| (name.clone(), format!("{canary}-{name}"))).collect();

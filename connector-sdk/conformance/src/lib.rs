@@ -3,7 +3,7 @@
 //! [`run`] tries the [`checks`] one after another against a [`Workbench`] and makes a [`Report`]. A check asks the connector
 //! what connectord would ask of it on a bad day, and compares the answers with a small model of what connectord would
 //! then hold. To add one, write a function in a file under `checks/`, name it in `checks/mod.rs` and in
-//! `docs/conformance.md`, and break it on purpose in `tests/wrong`: a test holds the three together.
+//! `docs/conformance.md`, and break it on purpose in `wrong/`: a test holds the three together.
 //!
 //! - `program`, `process`, `wire`: starting a connector as connectord does, and calling it
 //! - `plan`, `credential`, `source`, `proxy`: what it reads, by `conformance.json` in its folder

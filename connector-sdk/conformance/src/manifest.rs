@@ -128,11 +128,6 @@ impl Manifest {
         }
     }
 
-    /// Whether a connection has a credential.
-    pub fn has_credential(&self) -> bool {
-        self.auth.kind != "none"
-    }
-
     /// Whether a host with a port is let through `allowed_hosts`, so that the connector may be led to another port.
     pub fn lets_any_port(&self, host: &str) -> bool {
         self.allowed_hosts.is_empty() || self.allowed_hosts.iter().any(|allowed| allowed == host)

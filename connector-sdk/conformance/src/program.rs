@@ -11,6 +11,11 @@ use crate::manifest::Manifest;
 ///
 /// Why there is nothing to start, and what to do.
 pub(crate) fn command(manifest: &Manifest, folder: &Path) -> Result<Vec<String>, String> {
+    if let Some(endpoint) = &manifest.runtime.endpoint {
+        return Err(format!(
+            "the manifest says that it runs elsewhere: name {endpoint} instead of the folder"
+        ));
+    }
     let Some((program, arguments)) = manifest.runtime.command.split_first() else {
         return conventional(folder);
     };

@@ -1,6 +1,6 @@
 //! Tries the checks one after another.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -29,8 +29,8 @@ pub struct Options {
     pub plan: Option<PathBuf>,
     /// Settings that win over those of the plan, key by key.
     pub settings: Map<String, Value>,
-    /// A credential that wins over the plan's.
-    pub credential: Option<BTreeMap<String, String>>,
+    /// A credential that wins over the plan's: a JSON object of its values, or the one value that is secret.
+    pub credential: Option<String>,
     /// A recording that wins over the plan's. Relative to the connector's folder.
     pub replay: Option<PathBuf>,
 }
@@ -53,9 +53,6 @@ impl Default for Options {
 impl Options {
     pub(crate) fn apply(&self, plan: &mut Plan) {
         plan.settings.extend(self.settings.clone());
-        if let Some(credential) = &self.credential {
-            plan.credential = Some(credential.clone());
-        }
         if let Some(replay) = &self.replay {
             plan.replay = Some(replay.clone());
         }

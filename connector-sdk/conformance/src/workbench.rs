@@ -146,7 +146,13 @@ impl Workbench {
             values,
         };
         bench.check_settings()?;
-        bench.credential = bench.credential_of(bench.plan.credential.as_ref())?;
+        bench.credential = match &options.credential {
+            Some(text) => {
+                let given = credential::given(&bench.manifest.auth, text).map_err(TargetError::Usage)?;
+                Some(credential::of_values(&bench.manifest.auth, &given).map_err(TargetError::Usage)?)
+            }
+            None => bench.credential_of(bench.plan.credential.as_ref())?,
+        };
         bench.proxy = bench.new_proxy(None).await.map_err(|error| TargetError::Source(error.to_string()))?;
         Ok(bench)
     }
