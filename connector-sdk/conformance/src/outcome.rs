@@ -1,5 +1,7 @@
 //! How a check ended.
 
+use std::collections::HashSet;
+
 use serde::Serialize;
 
 /// What is wrong: what was seen, what the contract says, and how to mend it.
@@ -70,7 +72,10 @@ impl Outcome {
     }
 
     /// Passed, unless something was found.
-    pub(crate) fn of(mut findings: Vec<Finding>, detail: impl Into<String>) -> Self {
+    pub(crate) fn of(findings: Vec<Finding>, detail: impl Into<String>) -> Self {
+        let mut told = HashSet::new();
+        let mut findings: Vec<Finding> =
+            findings.into_iter().filter(|finding| told.insert(finding.seen.clone())).collect();
         if findings.is_empty() {
             return Outcome::passed(detail);
         }

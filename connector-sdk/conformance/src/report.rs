@@ -103,12 +103,14 @@ impl CheckReport {
             Outcome::Passed { detail } => write!(text, ": {detail}"),
             Outcome::NotApplicable { reason } => write!(text, ": not applicable, {reason}"),
             Outcome::NotTried { reason } => write!(text, ": not tried, {reason}"),
-            Outcome::Failed { findings } => findings.iter().try_for_each(|finding| {
-                write!(
-                    text,
-                    "\n    seen:     {}\n    contract: {}\n    mend:     {}",
-                    finding.seen, finding.contract, finding.fix
-                )
+            Outcome::Failed { findings } => findings.iter().enumerate().try_for_each(|(number, finding)| {
+                write!(text, "\n    seen:     {}", finding.seen)?;
+                // Said once for several of the kind.
+                let next = findings.get(number + 1);
+                if next.is_some_and(|next| next.contract == finding.contract && next.fix == finding.fix) {
+                    return Ok(());
+                }
+                write!(text, "\n    contract: {}\n    mend:     {}", finding.contract, finding.fix)
             }),
         };
         text

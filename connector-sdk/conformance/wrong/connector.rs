@@ -168,9 +168,11 @@ impl Connector for Wrong {
         let (out, mut pulled) = mpsc::channel(4);
         let task = tokio::spawn(async move {
             let pull = Pull { connection: connection.clone(), request, out };
-            let forward = async {
+            let to_client = sender.clone();
+            // Ends, and with it the pull, when nobody reads.
+            let forward = async move {
                 while let Some(message) = pulled.recv().await {
-                    if sender.send(Ok(message)).await.is_err() {
+                    if to_client.send(Ok(message)).await.is_err() {
                         return false;
                     }
                 }

@@ -70,7 +70,7 @@ pub fn change(fault: Fault, space: &str, item: &Json, form: Form) -> Change {
 fn raw(fault: Fault, id: String, version: String, item: &Json) -> RawItem {
     let mut item = item.clone();
     if fault == Fault::RawIsAgainstItsSchema {
-        item["number"] = Json::from("seven");
+        item["internal"] = Json::from(true);
     }
     let schema = if fault == Fault::RawNamesAnUnknownSchema { "thing/9" } else { "item/1" };
     RawItem {

@@ -22,6 +22,7 @@ use crate::listing::{self, Form};
 pub struct Memory {
     pub limiter: Limiter,
     listings: Mutex<HashMap<String, u64>>,
+    /// The space of the newest call.
     space: Mutex<String>,
     leaked: Mutex<Vec<Vec<u8>>>,
 }
@@ -55,7 +56,9 @@ impl Connection {
             _ => return Err(missing("key")),
         };
         let url = text("url").ok_or_else(|| missing("url"))?;
-        Ok(Self { fault, url, space: text("space").unwrap_or_else(|| "a".to_owned()), key, memory })
+        let space = text("space").unwrap_or_else(|| "a".to_owned());
+        space.clone_into(&mut memory.space.lock().unwrap_or_else(PoisonError::into_inner));
+        Ok(Self { fault, url, space, key, memory })
     }
 
     /// Asks the source, within the limit.
@@ -118,12 +121,6 @@ impl Pull {
         let memory = &self.connection.memory;
         if self.fault() == Fault::LeaksMemory {
             memory.leaked.lock().unwrap_or_else(PoisonError::into_inner).push(vec![7; 2 * 1024 * 1024]);
-        }
-        if self.fault() == Fault::SharesSettings {
-            self.connection
-                .space
-                .clone_into(&mut memory.space.lock().unwrap_or_else(PoisonError::into_inner));
-            tokio::task::yield_now().await;
         }
         match self.request.mode() {
             PullMode::Full => self.list(false).await,
@@ -270,7 +267,8 @@ impl Pull {
 
     async fn complete(&self, since: u64) -> Done {
         let listing_complete = self.fault() != Fault::NeverCompletes;
-        let cursor = json!({"v": 1, "since": since}).to_string().into_bytes();
+        // Where it is not complete, a listing goes on from here.
+        let cursor = json!({"v": 1, "after": u64::MAX / 2, "since": since}).to_string().into_bytes();
         self.send(Vec::new(), Some(Checkpoint { cursor, has_more: false, listing_complete })).await
     }
 

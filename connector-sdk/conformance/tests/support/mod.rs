@@ -39,12 +39,14 @@ pub fn folder(fault: &str) -> TempDir {
         "documents": 39,
         "changes": [{ "request": { "url": "$SOURCE:url/control", "json": control } }]
     });
-    let object = |name: &str, kind: &str| json!({ "type": "object", "required": [name], "properties": { name: { "type": kind } } });
+    let metadata = json!({ "required": ["owner"], "properties": { "owner": { "type": "string" } } });
+    let properties = json!({ "number": {}, "title": {}, "sequence": {} });
+    let item = json!({ "type": "object", "properties": properties, "additionalProperties": false });
     write(&folder.path().join("manifest.json"), &manifest);
     write(&folder.path().join("conformance.json"), &plan);
     std::fs::create_dir_all(folder.path().join("schemas/item")).unwrap();
-    write(&folder.path().join("schemas/metadata.json"), &object("owner", "string"));
-    write(&folder.path().join("schemas/item/1.json"), &object("number", "integer"));
+    write(&folder.path().join("schemas/metadata.json"), &metadata);
+    write(&folder.path().join("schemas/item/1.json"), &item);
     folder
 }
 
