@@ -106,8 +106,7 @@ impl Workbench {
                 command: program::command(&manifest, folder).map_err(TargetError::Usage)?,
                 folder: folder.clone(),
                 replay: plan.replay.as_ref().map(|file| folder.join(file)),
-                // Everything that it can say, so that a secret in it shows.
-                log: "trace",
+                log: "debug",
             }),
             None => None,
         };
@@ -231,7 +230,21 @@ impl Workbench {
     ///
     /// It could not be started, or there is nothing to start.
     pub(crate) async fn start(&self) -> Result<Process, Outcome> {
-        let Some(launch) = &self.launch else {
+        self.start_logging(None).await
+    }
+
+    /// A process of its own that logs everything it can.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::start`].
+    pub(crate) async fn start_talkative(&self) -> Result<Process, Outcome> {
+        self.start_logging(Some("trace")).await
+    }
+
+    async fn start_logging(&self, log: Option<&'static str>) -> Result<Process, Outcome> {
+        let launch = self.launch.clone().map(|launch| Launch { log: log.unwrap_or(launch.log), ..launch });
+        let Some(launch) = &launch else {
             return Err(Outcome::not_tried(
                 "a running connector is not started or ended by the kit: name its folder instead",
             ));

@@ -17,11 +17,16 @@ const NEVER: &str = "\"Required, at most 4 KiB. Without secrets.\" (connector.pr
 const CANARY: &str = "canary/7f3e+9c=&d1b5a8";
 
 pub(super) async fn check(bench: &mut Workbench) -> Verdict {
-    let wire = bench.wire().await?;
+    // Everything that it can say: what is wrong in a log is wrong at every level.
+    let talkative = if bench.folder.is_some() { Some(bench.start_talkative().await?) } else { None };
+    let wire = match &talkative {
+        Some(process) => process.wire.clone(),
+        None => bench.wire().await?,
+    };
     let auth = &bench.manifest.auth;
     let mut known = bench.credential.as_ref().map(|credential| secrets(auth, credential)).unwrap_or_default();
     known.extend(secret_settings(&bench.manifest.settings, &bench.settings));
-    known.extend(bench.process().map(|process| process.token.clone()));
+    known.extend(bench.process().into_iter().chain(&talkative).map(|process| process.token.clone()));
     let mut heard: Vec<u8> = Vec::new();
     let mut tried = "the token";
     if let Some(credential) = with_canaries(auth, CANARY) {
