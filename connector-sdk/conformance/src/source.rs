@@ -45,6 +45,8 @@ impl RunningSource {
             .current_dir(folder)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            // A source that a check refuses or leaves has much to complain of, and it is not what is tried.
+            .stderr(Stdio::null())
             .process_group(0)
             .kill_on_drop(true)
             .spawn()

@@ -13,7 +13,7 @@ const KILLED: &str = "\"A connector keeps nothing between calls, serves many con
 const FIRST: usize = 30;
 const REST: usize = 10;
 /// Processes at once: each start costs a while, and most of it is waiting.
-const AT_ONCE: usize = 3;
+const AT_ONCE: usize = 6;
 
 pub(super) async fn check(bench: &mut Workbench) -> Verdict {
     let baseline = bench.baseline().await?;

@@ -11,7 +11,6 @@ use crate::workbench::Workbench;
 
 const ANSWERS: &str = "\"Exactly the `ids` of the request. Each is answered with document, raw, deletion or item_error; an unanswered id counts as an item error, never as a deletion.\" (connector.proto, PullMode)";
 const NO_CHECKPOINT: &str = "\"No checkpoint. Needs capability `targeted`.\" (connector.proto, PullMode)";
-const UNKNOWN: &str = "conformance-kit-no-such-id";
 const MOST_IDS: usize = 50;
 
 pub(super) async fn check(bench: &mut Workbench) -> Verdict {
@@ -23,7 +22,8 @@ pub(super) async fn check(bench: &mut Workbench) -> Verdict {
     let known: BTreeMap<&str, _> =
         baseline.model.documents().take(MOST_IDS).map(|document| (document.id.as_str(), document)).collect();
     let mut ids: Vec<String> = known.keys().map(|id| (*id).to_owned()).collect();
-    ids.push(UNKNOWN.to_owned());
+    let unknown = unknown_like(ids.last().map_or("", String::as_str));
+    ids.push(unknown.clone());
     let asked = ids.len();
     let pulled =
         pull(&wire, PullRequest { ids: ids.clone(), ..bench.request(PullMode::Targeted) }, None).await;
@@ -52,8 +52,8 @@ pub(super) async fn check(bench: &mut Workbench) -> Verdict {
             findings.push(Finding::new(seen, ANSWERS, "send what was asked for and nothing else"));
         }
         match kind {
-            change::Kind::Document(_) | change::Kind::Raw(_) if id == UNKNOWN => {
-                let seen = format!("{UNKNOWN:?}, which no source has, was answered with a document");
+            change::Kind::Document(_) | change::Kind::Raw(_) if id == unknown => {
+                let seen = format!("{unknown:?}, which no source has, was answered with a document");
                 findings.push(Finding::new(
                     seen,
                     ANSWERS,
@@ -87,4 +87,28 @@ pub(super) async fn check(bench: &mut Workbench) -> Verdict {
         findings.push(Finding::new("a checkpoint came", NO_CHECKPOINT, "send none in TARGETED"));
     }
     Ok(Outcome::of(findings, format!("{asked} ids, one of them unknown")))
+}
+
+/// An id that no item has, in the form of one that an item has: only ids that a connector gave are ever asked for.
+fn unknown_like(id: &str) -> String {
+    match id.rfind(|c: char| c.is_ascii_digit()) {
+        Some(last) => {
+            let first = id[..last].rfind(|c: char| !c.is_ascii_digit()).map_or(0, |before| before + 1);
+            let first = (first..=last).find(|at| id.is_char_boundary(*at)).unwrap_or(last);
+            format!("{}999{}", &id[..first], &id[first..])
+        }
+        None => format!("{id}-of-nothing"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_id_has_the_form_of_the_others() {
+        assert_eq!(unknown_like("12"), "99912");
+        assert_eq!(unknown_like("é7.txt"), "é9997.txt");
+        assert_eq!(unknown_like("readme"), "readme-of-nothing");
+    }
 }

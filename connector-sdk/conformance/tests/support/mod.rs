@@ -26,7 +26,7 @@ pub fn folder(fault: &str) -> TempDir {
             "required": ["url"],
             "properties": { "url": { "type": "string" }, "space": { "type": "string" } }
         },
-        "rate_limits": [{ "requests": 20, "per": "100ms" }],
+        "rate_limits": [{ "requests": 100, "per": "1s" }],
         "allowed_hosts": ["127.0.0.1"],
         "runtime": { "command": [PROGRAM, "serve", fault] }
     });
