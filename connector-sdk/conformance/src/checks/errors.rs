@@ -1,6 +1,7 @@
 //! Errors carry a reason, and with it who must act: for requests that cannot be meant, a wrong credential, and a source
 //! that refuses or is gone.
 
+use serde_json::Value;
 use superfasttt_proto::connector::v1::{PullMode, PullRequest, Reason};
 use superfasttt_proto::error::{ConnectorError, ERROR_DOMAIN, reason_by_name, reason_info};
 use tonic::{Code, Status};
@@ -38,9 +39,7 @@ pub(super) async fn check(bench: &mut Workbench) -> Verdict {
         contract: MODE,
         waits: false,
     }];
-    let required =
-        bench.manifest.settings["required"].as_array().is_some_and(|required| !required.is_empty());
-    if required {
+    if needs_settings(&bench.manifest.settings) {
         bad.push(Bad {
             what: "a pull without the settings that are required",
             request: PullRequest { settings: Some(to_struct(&serde_json::json!({}))), ..full() },
@@ -137,6 +136,12 @@ fn of_failure(bad: &Bad, pulled: &Pulled) -> Vec<Finding> {
         findings.push(Finding::new(seen, WAIT, "hand on the time that the source gives"));
     }
     findings
+}
+
+/// Whether a connection cannot be without settings: what has a default is filled in by the server.
+fn needs_settings(schema: &Value) -> bool {
+    let mut required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    required.any(|name| schema["properties"][name].get("default").is_none())
 }
 
 /// Whether a status tells its reason, and who must act.
