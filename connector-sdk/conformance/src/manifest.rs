@@ -21,7 +21,7 @@ pub struct Manifest {
     #[serde(default)]
     capabilities: Vec<String>,
     /// The JSON Schema of the settings.
-    #[serde(default)]
+    #[serde(default = "no_settings")]
     pub settings: Value,
     /// How often the source lets itself be asked.
     #[serde(default)]
@@ -87,6 +87,11 @@ pub struct Runtime {
     pub command: Vec<String>,
     /// Where it runs, if elsewhere.
     pub endpoint: Option<String>,
+}
+
+/// The schema of a connector that takes none.
+fn no_settings() -> Value {
+    serde_json::json!({"type": "object", "additionalProperties": false})
 }
 
 impl Manifest {

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::task::JoinHandle;
 
 /// What is kept of each of the two; a connector that writes more is not read in full, and goes on all the same.
 const MOST_BYTES: usize = 64 * 1024 * 1024;
@@ -25,8 +26,12 @@ pub(crate) enum Stream {
 }
 
 impl Output {
-    /// Reads what comes until it ends. Nobody waits for it: a process that left a child behind keeps it open.
-    pub(crate) fn follow(&self, stream: Stream, mut from: impl AsyncRead + Unpin + Send + 'static) {
+    /// Reads what comes until it ends. A process that left a child behind keeps it open.
+    pub(crate) fn follow(
+        &self,
+        stream: Stream,
+        mut from: impl AsyncRead + Unpin + Send + 'static,
+    ) -> JoinHandle<()> {
         let output = self.clone();
         tokio::spawn(async move {
             let mut buffer = vec![0; 16 * 1024];
@@ -40,7 +45,7 @@ impl Output {
                     kept.extend_from_slice(&buffer[..read]);
                 }
             }
-        });
+        })
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Written> {

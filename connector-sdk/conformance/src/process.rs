@@ -15,6 +15,7 @@ use rand::Rng;
 use superfasttt_confine::Domain;
 use tempfile::TempDir;
 use tokio::process::Child;
+use tokio::task::JoinHandle;
 
 use crate::output::{Output, Stream};
 use crate::usage::Usage;
@@ -22,6 +23,8 @@ use crate::wire::Wire;
 
 /// connectord's `process.start_timeout`.
 const START_WITHIN: Duration = Duration::from_secs(20);
+/// What is written before an end is there at once, unless somebody else holds the other side open.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// How to start a connector.
 #[derive(Clone, Debug)]
@@ -45,6 +48,8 @@ pub(crate) struct Process {
     pub(crate) token: String,
     /// How long it took to be ready.
     pub(crate) started_in: Duration,
+    /// What takes in its output.
+    readers: Vec<JoinHandle<()>>,
     _socket_folder: TempDir,
 }
 
@@ -64,15 +69,18 @@ impl Launch {
         let mut child = self.command(&socket, &token).and_then(|mut it| it.spawn()).map_err(cannot)?;
         let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).map(Pid::from_raw);
         let pid = pid.ok_or_else(|| "it ended before it was looked at".to_owned())?;
-        if let Some(stdout) = child.stdout.take() {
-            output.follow(Stream::Stdout, stdout);
-        }
-        if let Some(stderr) = child.stderr.take() {
-            output.follow(Stream::Stderr, stderr);
-        }
+        let stdout = child.stdout.take().map(|stdout| output.follow(Stream::Stdout, stdout));
+        let stderr = child.stderr.take().map(|stderr| output.follow(Stream::Stderr, stderr));
         let wire = Wire::unix(&socket, &token);
-        let mut process =
-            Process { child, pid, wire, token, started_in: Duration::ZERO, _socket_folder: socket_folder };
+        let mut process = Process {
+            child,
+            pid,
+            wire,
+            token,
+            started_in: Duration::ZERO,
+            readers: stdout.into_iter().chain(stderr).collect(),
+            _socket_folder: socket_folder,
+        };
         let ready = tokio::select! {
             biased;
             exit = process.child.wait() => Err(format!("before it was ready it ended ({})", told(exit))),
@@ -86,8 +94,7 @@ impl Launch {
             },
         };
         if let Err(reason) = ready {
-            // What it last wrote may still be on its way.
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            process.kill().await;
             let last = output.last_line().map_or_else(String::new, |line| format!("; it last wrote: {line}"));
             return Err(format!("{reason}{last}"));
         }
@@ -157,10 +164,12 @@ impl Process {
         Usage::of(self.pid.as_raw())
     }
 
-    /// Ends it at once, as a crash would.
+    /// Ends it at once, as a crash would, and takes in what it wrote last.
     pub(crate) async fn kill(mut self) {
         let _ = killpg(self.pid, Signal::SIGKILL);
         let _ = self.child.wait().await;
+        let readers = futures::future::join_all(std::mem::take(&mut self.readers));
+        let _ = tokio::time::timeout(LAST_WORDS, readers).await;
     }
 
     /// Asks it to end, and waits for `limit`. `None`: it had to be killed.

@@ -158,9 +158,6 @@ impl Workbench {
 
     /// Whether the settings are what connectord would let through.
     fn check_settings(&self) -> Result<(), TargetError> {
-        if self.manifest.settings.is_null() {
-            return Ok(());
-        }
         let validator = jsonschema::validator_for(&self.manifest.settings)
             .map_err(|error| TargetError::Manifest(vec![format!("settings: {error}")]))?;
         let problems: Vec<String> = validator

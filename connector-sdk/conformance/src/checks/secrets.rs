@@ -56,8 +56,9 @@ pub(super) async fn check(bench: &mut Workbench) -> Verdict {
             "leave requests and credentials out of messages, also those of errors",
         ));
     }
-    // What it wrote last may still be on its way.
-    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    if let Some(process) = talkative {
+        process.kill().await;
+    }
     let written = bench.output.lock();
     for (name, text) in [("stderr", &written.stderr), ("stdout", &written.stdout)] {
         let line =
