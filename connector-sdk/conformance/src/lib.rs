@@ -14,7 +14,6 @@ mod canary;
 pub mod checks;
 mod credential;
 mod junit;
-mod level;
 mod manifest;
 mod model;
 mod outcome;
@@ -34,9 +33,9 @@ mod usage;
 mod wire;
 mod workbench;
 
-pub use self::level::Level;
 pub use self::outcome::{Finding, Outcome};
 pub use self::report::{CheckReport, Report};
 pub use self::run::{Options, run};
 pub use self::target::{Endpoint, Target, TargetError};
 pub use self::workbench::Workbench;
+pub use superfasttt_conformance_proof::Level;

@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use crate::junit;
-use crate::level::Level;
 use crate::outcome::Outcome;
 use crate::run::Options;
 use crate::workbench::Workbench;
+use superfasttt_conformance_proof::Level;
 
 /// How one check ended.
 #[derive(Clone, Debug, Serialize)]

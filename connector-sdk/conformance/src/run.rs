@@ -7,12 +7,12 @@ use std::time::Instant;
 use serde_json::{Map, Value};
 
 use crate::checks;
-use crate::level::Level;
 use crate::outcome::Outcome;
 use crate::plan::Plan;
 use crate::report::{CheckReport, Report};
 use crate::target::{Target, TargetError};
 use crate::workbench::Workbench;
+use superfasttt_conformance_proof::{Level, PROOF_FILE};
 
 /// How a connector is tried.
 #[derive(Clone, Debug)]
@@ -31,6 +31,8 @@ pub struct Options {
     pub settings: Map<String, Value>,
     /// A credential that wins over the plan's: a JSON object of its values, or the one value that is secret.
     pub credential: Option<String>,
+    /// Whether the folder keeps what was reached, for connectord to read.
+    pub write: bool,
     /// A recording that wins over the plan's. Relative to the connector's folder.
     pub replay: Option<PathBuf>,
 }
@@ -46,6 +48,7 @@ impl Default for Options {
             settings: Map::new(),
             credential: None,
             replay: None,
+            write: false,
         }
     }
 }
@@ -101,7 +104,13 @@ pub async fn run(
         told(&report);
         reports.push(report);
     }
-    Ok(Report::new(&bench, options, reports))
+    let report = Report::new(&bench, options, reports);
+    if options.write {
+        bench
+            .keep_proof(report.level)
+            .map_err(|error| TargetError::Source(format!("{PROOF_FILE} cannot be written: {error}")))?;
+    }
+    Ok(report)
 }
 
 /// The names of the checks that are tried.

@@ -1,10 +1,12 @@
 //! What the checks work with: the connector, started as often as needed, its source, and what a listing brought.
 
+use std::io::ErrorKind::NotFound;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use prost_types::Struct;
 use serde_json::Value;
+use superfasttt_conformance_proof::{Fingerprint, Level, PROOF_FILE, Proof};
 use superfasttt_proto::CONTRACT_REVISION;
 use superfasttt_proto::connector::v1::{
     Capabilities, Credential, DescribeRequest, PullLimits, PullMode, PullRequest, PullResponse,
@@ -263,6 +265,18 @@ impl Workbench {
     /// Whether the process that the other checks use still runs.
     pub(crate) fn is_alive(&mut self) -> bool {
         self.remote.is_some() || self.process.as_mut().is_some_and(Process::is_alive)
+    }
+
+    /// Writes into the folder what was reached; where that is nothing, what stands there no longer holds.
+    pub(crate) fn keep_proof(&self, level: Option<Level>) -> std::io::Result<()> {
+        let (Some(folder), Some(launch)) = (&self.folder, &self.launch) else { return Ok(()) };
+        let Some(level) = level else {
+            let removed = std::fs::remove_file(folder.join(PROOF_FILE));
+            return removed.or_else(|error| if error.kind() == NotFound { Ok(()) } else { Err(error) });
+        };
+        let sha256 = Fingerprint::of(&self.manifest.text, folder, &launch.command)?;
+        let connector = self.manifest.id.clone();
+        Proof { connector, level, contract_revision: CONTRACT_REVISION, sha256 }.write(folder)
     }
 
     /// The settings as a connector gets them.

@@ -73,6 +73,9 @@ pub struct Args {
     /// Write the report as JUnit XML as well
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
+    /// Keep the level that was reached in the folder, as conformance-report.json, for connectord to read
+    #[arg(long, conflicts_with = "only")]
+    write: bool,
     /// List the checks
     #[arg(long, conflicts_with = "target")]
     list: bool,
@@ -158,6 +161,7 @@ fn options(args: &Args) -> Result<Options> {
         plan: args.plan.clone(),
         settings,
         credential,
+        write: args.write,
         replay: args.replay.clone().map(|file| std::path::absolute(&file).unwrap_or(file)),
     })
 }

@@ -2,9 +2,9 @@
 
 use futures::future::LocalBoxFuture;
 
-use crate::level::Level;
 use crate::outcome::Verdict;
 use crate::workbench::Workbench;
+use superfasttt_conformance_proof::Level;
 
 mod apart;
 mod cancel;
