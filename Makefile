@@ -10,7 +10,7 @@ DENY_VERSION := 0.20.2
 # What the contract must not break.
 BUF_AGAINST ?= main
 
-.PHONY: help run run-oauth build connectors test test-rust test-contract test-sdk test-extract test-oauth test-connectors test-server test-cli \
+.PHONY: help run run-oauth build connectors test test-rust test-contract test-sdk test-conformance test-extract test-oauth test-connectors test-server test-cli \
 	test-run simulate chaos bench check check-format check-lint check-contract check-licences clean need-cargo need-cc need-python \
 	need-postgres
 
@@ -56,6 +56,9 @@ test-contract: need-cargo need-cc ## Only the generated types and the table of e
 
 test-sdk: need-cargo need-cc ## Only the Rust SDK and its example
 	cargo test --locked -p superfasttt-connector
+
+test-conformance: need-cargo need-cc ## Only the conformance kit, on connectors that are wrong in one thing each, and on right ones
+	cargo test --locked -p superfasttt-conformance -p superfasttt-conformance-proof -p superfasttt-connector -p connector-filesystem
 
 test-extract: need-cargo need-cc ## Only text extraction, each format and the hostile ones
 	cargo test --locked -p superfasttt-extract

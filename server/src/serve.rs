@@ -67,7 +67,11 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     health.tells_of(store.clone());
     let vault = vault::open(&config, store.as_ref()).await.context("the vault cannot be opened")?;
     let _canary = AbortOnDropHandle::new(tokio::spawn(vault::watch(vault.clone(), store.clone())));
-    let catalog = Catalog::load_without(&config.connectors.dir, config.connectors.disabled())?;
+    let catalog = Catalog::load_with(
+        &config.connectors.dir,
+        config.connectors.disabled(),
+        config.connectors.required_conformance,
+    )?;
     let _watch = if config.connectors.watch { Some(catalog.watch()) } else { None };
     let host = ProcessHost::new(config.process.clone(), clock.clone(), catalog.clone(), &runtime_dir)?;
     let fetcher =

@@ -7,8 +7,8 @@ use clap::{Parser, Subcommand};
 
 use crate::client::{Client, Target};
 use crate::commands::{
-    approve, audit, completions, connections, connectors, consumers, credentials, documents, errors,
-    oauth_apps, runs, state, status, sync, tokens,
+    approve, audit, completions, conformance, connections, connectors, consumers, credentials, documents,
+    errors, oauth_apps, runs, state, status, sync, tokens,
 };
 use crate::context::Context;
 use crate::error::Result;
@@ -146,6 +146,8 @@ pub enum Command {
     Audit(audit::Command),
     /// Say what the server is and how it does
     Status(status::Args),
+    /// Prove a connector, in any language, against the contract; no server is needed
+    Conformance(Box<conformance::Args>),
     /// Write a completion script for a shell
     Completions(completions::Args),
 }
@@ -156,15 +158,23 @@ pub async fn run(cli: Cli) -> Result<()> {
     if let Command::Completions(args) = &cli.command {
         return completions::run(args, &mut out);
     }
+    let identity = cli.client_cert.zip(cli.client_key);
+    let command = match cli.command {
+        Command::Conformance(args) => {
+            let trust = conformance::Trust { ca_file: cli.ca_file, identity };
+            return conformance::run(*args, &trust, &mut out).await;
+        }
+        command => command,
+    };
     let target = Target {
         server: cli.server,
         token: cli.token.as_ref().and_then(Secret::reveal).map(str::to_owned),
         ca_file: cli.ca_file,
-        identity: cli.client_cert.zip(cli.client_key),
+        identity,
     };
     let client = Client::connect(&target).await?;
     let mut context = Context { client, out, organization: cli.organization.filter(|name| !name.is_empty()) };
-    match cli.command {
+    match command {
         Command::Connectors(command) => connectors::run(&mut context, command).await,
         Command::Connections(command) => connections::run(&mut context, command).await,
         Command::Credentials(command) => credentials::run(&mut context, command).await,
@@ -180,7 +190,7 @@ pub async fn run(cli: Cli) -> Result<()> {
         Command::Audit(command) => audit::run(&mut context, command).await,
         Command::Status(args) => status::run(&mut context, args).await,
         // Handled before the server was asked for.
-        Command::Completions(_) => Ok(()),
+        Command::Completions(_) | Command::Conformance(_) => Ok(()),
     }?;
     context.out.flush()
 }

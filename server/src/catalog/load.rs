@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::entry::{ConnectorEntry, Runnable, runnable};
 use super::manifest::{MAX_MANIFEST_BYTES, Manifest};
 use super::problem::Problem;
+use super::proofs::Proofs;
 
 /// The name of the file that makes a folder a connector.
 const MANIFEST_FILE: &str = "manifest.json";
@@ -20,7 +21,11 @@ const MANIFEST_FILE: &str = "manifest.json";
 /// # Errors
 ///
 /// The directory itself cannot be listed.
-pub(super) fn scan(root: &Path, known: &[Arc<ConnectorEntry>]) -> io::Result<Vec<Arc<ConnectorEntry>>> {
+pub(super) fn scan(
+    root: &Path,
+    known: &[Arc<ConnectorEntry>],
+    proofs: &Proofs,
+) -> io::Result<Vec<Arc<ConnectorEntry>>> {
     let real_root = root.canonicalize()?;
     let known: HashMap<&Path, &Arc<ConnectorEntry>> =
         known.iter().map(|entry| (entry.folder.as_path(), entry)).collect();
@@ -34,7 +39,7 @@ pub(super) fn scan(root: &Path, known: &[Arc<ConnectorEntry>]) -> io::Result<Vec
     let mut entries = Vec::new();
     for folder in folders {
         let before = known.get(folder.as_path()).copied();
-        let mut entry = read_folder(&real_root, &folder, before);
+        let mut entry = read_folder(&real_root, &folder, before, proofs);
         if entry.manifest.is_some() {
             if let Some(holder) = folder_of_id.get(&entry.id) {
                 entry = duplicate(entry, holder);
@@ -66,7 +71,12 @@ fn connector_folders(root: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(folders)
 }
 
-fn read_folder(real_root: &Path, folder: &Path, before: Option<&Arc<ConnectorEntry>>) -> ConnectorEntry {
+fn read_folder(
+    real_root: &Path,
+    folder: &Path,
+    before: Option<&Arc<ConnectorEntry>>,
+    proofs: &Proofs,
+) -> ConnectorEntry {
     let last_good = before.and_then(|entry| entry.manifest.clone());
     let read =
         read_manifest(real_root, &folder.join(MANIFEST_FILE)).and_then(|text| match last_good.as_ref() {
@@ -78,7 +88,7 @@ fn read_folder(real_root: &Path, folder: &Path, before: Option<&Arc<ConnectorEnt
         Err(problems) => (last_good, problems),
     };
     let (id, runnable) = match &manifest {
-        Some(manifest) => (manifest.id.clone(), runnable(manifest, folder)),
+        Some(manifest) => (manifest.id.clone(), proofs.admit(manifest, folder, runnable(manifest, folder))),
         None => {
             let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
             (name, Runnable::NotRunnable("its manifest has problems".to_owned()))

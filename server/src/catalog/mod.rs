@@ -12,6 +12,7 @@ mod frequency;
 mod load;
 mod manifest;
 mod problem;
+mod proofs;
 mod schema;
 mod schema_walk;
 mod settings;

@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use superfasttt_conformance_proof::Level;
 use tokio::sync::watch;
 
 use super::entry::ConnectorEntry;
 use super::load;
+use super::proofs::Proofs;
 
 /// The connectors directory cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +28,8 @@ pub struct Catalog {
     scanning: Mutex<()>,
     /// The ids of connectors that an administrator disabled.
     disabled: Vec<String>,
+    /// What an administrator asks to be proved.
+    proofs: Proofs,
 }
 
 impl Catalog {
@@ -35,20 +39,26 @@ impl Catalog {
     ///
     /// The directory itself cannot be listed. What is wrong inside a connector's folder is in its entry.
     pub fn load(root: &Path) -> Result<Arc<Self>, CatalogError> {
-        Self::load_without(root, Vec::new())
+        Self::load_with(root, Vec::new(), None)
     }
 
-    /// As [`Self::load`], where an administrator disabled some: they are listed, and nothing of them is to be started.
+    /// As [`Self::load`], where an administrator disabled some, or asks for a level of conformance: the others are listed,
+    /// and nothing of them is to be started.
     ///
     /// # Errors
     ///
     /// As [`Self::load`].
-    pub fn load_without(root: &Path, disabled: Vec<String>) -> Result<Arc<Self>, CatalogError> {
+    pub fn load_with(
+        root: &Path,
+        disabled: Vec<String>,
+        required_conformance: Option<Level>,
+    ) -> Result<Arc<Self>, CatalogError> {
         // Absolute, so that a connector started in another folder finds its program.
         let root =
             std::path::absolute(root).map_err(|source| CatalogError { folder: root.to_owned(), source })?;
-        let entries =
-            load::scan(&root, &[]).map_err(|source| CatalogError { folder: root.clone(), source })?;
+        let proofs = Proofs::new(required_conformance);
+        let entries = load::scan(&root, &[], &proofs)
+            .map_err(|source| CatalogError { folder: root.clone(), source })?;
         for entry in &entries {
             report(entry);
         }
@@ -65,6 +75,7 @@ impl Catalog {
             version: watch::Sender::new(0),
             scanning: Mutex::new(()),
             disabled,
+            proofs,
         }))
     }
 
@@ -107,7 +118,7 @@ impl Catalog {
     pub fn rescan(&self) -> Result<bool, CatalogError> {
         let _one_at_a_time = self.scanning.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.list();
-        let after = load::scan(&self.root, &before)
+        let after = load::scan(&self.root, &before, &self.proofs)
             .map_err(|source| CatalogError { folder: self.root.clone(), source })?;
         let same = before.len() == after.len()
             && before.iter().zip(&after).all(|(before, after)| Arc::ptr_eq(before, after));

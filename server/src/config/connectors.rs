@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use superfasttt_conformance_proof::Level;
 
 use super::problem::Checks;
 
@@ -15,6 +16,8 @@ pub struct ConnectorsConfig {
     pub dir: PathBuf,
     /// Whether changes are seen without a restart.
     pub watch: bool,
+    /// The level of conformance that a connector must have been proved to reach before it is started. Absent: none.
+    pub required_conformance: Option<Level>,
     /// The sections `connectors.ID`. They are no key of this one.
     #[serde(skip)]
     pub by_id: BTreeMap<String, ConnectorConfig>,
@@ -33,7 +36,12 @@ pub struct ConnectorConfig {
 
 impl Default for ConnectorsConfig {
     fn default() -> Self {
-        Self { dir: PathBuf::from("connectors"), watch: true, by_id: BTreeMap::new() }
+        Self {
+            dir: PathBuf::from("connectors"),
+            watch: true,
+            required_conformance: None,
+            by_id: BTreeMap::new(),
+        }
     }
 }
 

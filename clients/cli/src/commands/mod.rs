@@ -3,6 +3,7 @@
 pub mod approve;
 pub mod audit;
 pub mod completions;
+pub mod conformance;
 pub mod connections;
 pub mod connectors;
 pub mod consumers;

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a panic is the failure report, in the helpers of tests too")]
 
 mod access;
+mod conformance;
 mod connections;
 mod credentials;
 mod documents;

@@ -1,7 +1,8 @@
 //! A first connector: each line of a file is a document.
 
 use superfasttt_connector::{
-    Connector, ConnectorError, DocumentEnvelope, Item, ItemKey, Metadata, Pull, Reason, Sink, serve,
+    Connector, ConnectorError, DocumentEnvelope, Item, ItemKey, Metadata, Permissions, Pull, Reason, Sink,
+    serve,
 };
 
 /// Reads a file of notes: each line is a document.
@@ -55,6 +56,8 @@ impl Connector for Notes {
             title: format!("Note {}", note.number),
             metadata: Metadata::new().with_count("size", note.text.len() as u64).into(),
             content: Some(note.text),
+            // Who may see it: nobody but the owner of the connection.
+            permissions: Some(Permissions { visibility: "private".to_owned(), ..Permissions::default() }),
             ..DocumentEnvelope::default()
         })
     }
