@@ -1,0 +1,107 @@
+"""What one call to a connector is made of. Each call has an instance of the connector of its own, and this behind it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import httpx
+from superfasttt.connector.v1 import connector_pb2 as pb
+
+from . import settings as settings_module
+from .changes import Mode
+from .classify import Classifier
+from .credential import Credential
+from .http import client
+from .log import Log, keep_secret
+from .manifest import Manifest
+from .redact import Redactor
+
+if TYPE_CHECKING:
+    from .connector import BaseConnector
+
+Factory = Callable[[Any], Any]
+"""Makes `self.loader` or `self.api`, given the connector of a call."""
+
+
+@dataclass(slots=True)
+class Program:
+    """What is the same for every call: the author's class, its manifest, and what `run` was given."""
+
+    connector: type[BaseConnector[Any]]
+    manifest: Manifest
+    factories: Mapping[str, Factory] = field(default_factory=dict)
+
+    @asynccontextmanager
+    async def call(
+        self,
+        settings: Mapping[str, Any] | None,
+        credential: pb.Credential | None,
+        *,
+        mode: Mode = Mode.FULL,
+        trace: str = "",
+        to_run: Callable[[pb.LogRecord], None] | None = None,
+    ) -> AsyncIterator[BaseConnector[Any]]:
+        """A connector for one call, which ends with it: nothing is kept between calls.
+
+        Raises:
+            SettingsInvalid: the settings do not fit the author's model.
+        """
+        given = Credential(credential if credential is not None else pb.Credential())
+        redactor = Redactor(given.secrets(self.manifest.public_fields))
+        forget = keep_secret(redactor)
+        try:
+            model = self.connector.settings_model
+            parsed = settings_module.parse(model, dict(settings or {}))
+            classifier = Classifier(self.connector.error_table, self.manifest.auth_type)
+            call = Call(
+                program=self,
+                settings=parsed,
+                settings_values=dict(settings or {}),
+                credential=given,
+                mode=mode,
+                trace=trace,
+                redactor=redactor,
+                classifier=classifier,
+                log=Log(self.manifest.id, redactor, to_run),
+            )
+            try:
+                yield self.connector(call)
+            finally:
+                await call.close()
+        finally:
+            forget()
+
+
+@dataclass(slots=True)
+class Call:
+    """What the SDK knows of a call. Authors use the attributes of their connector instead."""
+
+    program: Program
+    settings: Any
+    settings_values: dict[str, Any]
+    credential: Credential
+    mode: Mode
+    trace: str
+    redactor: Redactor
+    classifier: Classifier
+    log: Log
+    known_scopes: list[str] = field(default_factory=list)
+    credential_lifetime: float | None = None
+    sync: Callable[[], Any] | None = None
+    """Runs the pull; set while there is one."""
+    _http: httpx.AsyncClient | None = None
+
+    @property
+    def http(self) -> httpx.AsyncClient:
+        """The HTTP client of this call, made when it is first used."""
+        if self._http is None:
+            self._http = client.make(self)
+        return self._http
+
+    async def close(self) -> None:
+        """Ends what the call has opened."""
+        if self._http is not None:
+            await self._http.aclose()
