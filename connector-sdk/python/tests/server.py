@@ -54,7 +54,8 @@ class Server:
             "CONNECTORD_SERVER__PUBLIC_LISTEN": f"127.0.0.1:{free_port()}",
             "CONNECTORD_OAUTH__ALLOW_LOOPBACK": "true",
         }
-        command = [BIN_DIR / "connectord", "--data-dir", self.folder / "data", "--connectors-dir", self.connectors]
+        command = [str(BIN_DIR / "connectord"), "--data-dir", str(self.folder / "data")]
+        command += ["--connectors-dir", str(self.connectors)]
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
         until = time.monotonic() + READY_SECONDS
@@ -70,10 +71,12 @@ class Server:
 
     def ctl(self, *arguments: str, stdin: str = "", fails: bool = False) -> list[dict[str, Any]]:
         """What connectorctl answers, line by line."""
-        command = [BIN_DIR / "connectorctl", "--server", self.url, "--output", "json", *arguments]
+        command = [str(BIN_DIR / "connectorctl"), "--server", self.url, "--output", "json", *arguments]
         ran = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=120)
         if (ran.returncode != 0) != fails:
-            raise AssertionError(f"{arguments} ended with {ran.returncode}:\n{ran.stderr}\n{ran.stdout}\n{self.log.read_text()}")
+            raise AssertionError(
+                f"{arguments} ended with {ran.returncode}:\n{ran.stderr}\n{ran.stdout}\n{self.log.read_text()}"
+            )
         return [json.loads(line) for line in ran.stdout.splitlines() if line.strip()]
 
     def documents(self, connection: str) -> dict[str, dict[str, Any]]:

@@ -31,7 +31,7 @@ class Checks:
         """It was not tried, because an earlier one failed."""
         return self._add(name, pb.Check.OUTCOME_SKIPPED, message, "")
 
-    def account(self, id: str, display_name: str = "", email: str = "") -> Checks:  # noqa: A002
+    def account(self, id: str, display_name: str = "", email: str = "") -> Checks:
         """Says whose account the connection reads, by the source's stable identifier."""
         self.response.account.CopyFrom(pb.AccountIdentity(id=id, display_name=display_name, email=email))
         return self

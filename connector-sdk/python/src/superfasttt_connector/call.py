@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import httpx
+
 from superfasttt.connector.v1 import connector_pb2 as pb
 
 from . import settings as settings_module

@@ -47,7 +47,7 @@ class Classifier:
     def __init__(self, table: ErrorTable, auth_type: str) -> None:
         self._table = table
         # What OAuth gave is refreshed; what a person entered cannot be.
-        self._unauthorized = CredentialExpired if auth_type == "oauth2" else CredentialRevoked
+        self._unauthorized: type[ConnectorError] = CredentialExpired if auth_type == "oauth2" else CredentialRevoked
 
     def classify(self, error: BaseException) -> ConnectorError:
         """The error to tell. What nobody classifies is INTERNAL with the kind of the exception and no value of it."""
@@ -70,13 +70,14 @@ class Classifier:
             return self._apply(self._table[status], error, status)
         if status == 401:
             return self._unauthorized("the source answers 401: it does not accept the credential")
-        kind = _STATUSES.get(status, SourceUnavailable if status >= 500 else ConnectorError)
+        kind: type[ConnectorError] = _STATUSES.get(status, SourceUnavailable if status >= 500 else ConnectorError)
         return kind(f"the source answers {status}", retry_after=retry_after(_headers_of(error)))
 
     def _apply(self, rule: Rule, error: BaseException, status: int | None) -> ConnectorError:
         if isinstance(rule, type):
             said = type(error).__name__ if status is None else f"the source answers {status}"
-            return rule(said, retry_after=retry_after(_headers_of(error)))
+            made: ConnectorError = rule(said, retry_after=retry_after(_headers_of(error)))
+            return made
         return rule(error)
 
 

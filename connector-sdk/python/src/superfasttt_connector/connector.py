@@ -20,7 +20,6 @@ from .log import Log
 from .settings import AnySettings, SettingsT
 
 
-
 class BaseConnector(Generic[SettingsT]):
     """Reads one kind of source. Write `pull` and `normalize`; override what else the source needs.
 
@@ -137,12 +136,12 @@ class BaseConnector(Generic[SettingsT]):
         try:
             identifier = raw_item["id"]
         except (KeyError, TypeError, IndexError):
-            raise ConnectorError("the item has no \"id\": the connector's author has to override `key`") from None
+            raise ConnectorError('the item has no "id": the connector\'s author has to override `key`') from None
         if identifier is None or identifier is True or identifier is False:
             raise ConnectorError("the item's \"id\" is no id: the connector's author has to override `key`")
         return identifier if type(identifier) is str else str(identifier)
 
-    async def get(self, id: str) -> Any:  # noqa: A002 - the contract's word
+    async def get(self, id: str) -> Any:
         """Reads one item for a TARGETED pull; None: it is gone. With several scopes return `InScope`."""
         raise Unimplemented(f"{type(self).__name__} does not override `get`")
 
@@ -150,7 +149,7 @@ class BaseConnector(Generic[SettingsT]):
         """The item as it is kept by connections with `keep_raw`. Default: JSON."""
         return raw.to_json(raw_item)
 
-    def decode_raw(self, schema: str, data: bytes) -> Any:  # noqa: ARG002 - for overriding
+    def decode_raw(self, schema: str, data: bytes) -> Any:
         """The item that `encode_raw` wrote, perhaps in an older version of this connector with another `schema`."""
         return raw.from_json(data)
 
@@ -162,7 +161,7 @@ class BaseConnector(Generic[SettingsT]):
         """Lists resources that a person may pick in settings. Capability `discover`."""
         raise Unimplemented(f"{type(self).__name__} does not override `discover`")
 
-    async def fetch_content(self, id: str, content_ref: str, version: str) -> Content:  # noqa: A002
+    async def fetch_content(self, id: str, content_ref: str, version: str) -> Content:
         """Reads the bytes of a document whose `key` gave `content_ref`. Capability `fetch_content`."""
         raise Unimplemented(f"{type(self).__name__} does not override `fetch_content`")
 
@@ -181,5 +180,3 @@ class BaseConnector(Generic[SettingsT]):
                 raise ConnectorError(f"self.{name} is used and not given: run({type(self).__name__}, {name}=…)")
             self._parts[name] = factory(self)
         return self._parts[name]
-
-

@@ -91,6 +91,10 @@ class Credential:
             return None
         return self._credential.expires_at.ToDatetime(tzinfo=timezone.utc)
 
+    def identity(self) -> bytes:
+        """What tells this credential from others. It holds the secrets."""
+        return self._credential.SerializeToString(deterministic=True)
+
     def secrets(self, public_fields: frozenset[str] = frozenset()) -> list[str]:
         """Every value that must never be shown; `public_fields` are those that the manifest says are no secrets."""
         credential = self._credential

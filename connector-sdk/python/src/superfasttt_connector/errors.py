@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 import grpc
+
 from superfasttt.connector.v1 import errors_pb2
 
 from .wire import field, varint

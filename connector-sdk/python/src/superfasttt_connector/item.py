@@ -15,7 +15,7 @@ from superfasttt.connector.v1 import connector_pb2 as pb
 from . import envelope, wire
 from .changes import Key, Mode
 from .envelope import DocumentEnvelope
-from .errors import ConnectorError, ContentTooLarge, ProtocolViolation
+from .errors import ConnectorError, ContentTooLarge, ProtocolViolation, Reason
 from .limits import (
     MAX_CHANGE_BYTES,
     MAX_CONTENT_REF_BYTES,
@@ -111,18 +111,18 @@ class Items:
         """The change that says an item could not be read."""
         return self.item_error(error, identifier.decode() if identifier else "")
 
-    def item_error(self, error: BaseException, id: str = "", locator: str = "", below: bool = False) -> bytes:  # noqa: A002
+    def item_error(self, error: BaseException, id: str = "", locator: str = "", below: bool = False) -> bytes:
         """The same, for an item that the author names."""
         change = self.error_message(error, id, locator, below)
         if change.WhichOneof("target") is None:
             self._skipped_unnamed()
         return framed(pb.Change(item_error=change))
 
-    def error_message(self, error: BaseException, id: str, locator: str = "", below: bool = False) -> pb.ItemError:  # noqa: A002
+    def error_message(self, error: BaseException, id: str, locator: str = "", below: bool = False) -> pb.ItemError:
         """The message of an item that failed. A name that the contract does not take is left out."""
         told = self._call.classifier.classify(error).to_proto()
         told.message = self._call.redactor.mask(told.message)
-        if not isinstance(error, ConnectorError):
+        if told.reason == Reason.REASON_INTERNAL and not isinstance(error, ConnectorError):
             self._log_once(error)
         change = pb.ItemError(error=told, with_descendants=below)
         if may_name(id, MAX_ID_BYTES):

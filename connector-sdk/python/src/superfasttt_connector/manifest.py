@@ -25,6 +25,8 @@ class RateLimit:
 
     requests: int
     seconds: float
+    shared: bool = False
+    """All connections of this process share it; else it is that of one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,8 @@ class Manifest:
     id: str
     capabilities: pb.Capabilities
     auth_type: str = "none"
+    fields: tuple[str, ...] = ()
+    """The values of the credential, where the manifest names them."""
     public_fields: frozenset[str] = frozenset()
     """Fields of the credential that are no secrets."""
     allowed_hosts: tuple[str, ...] = ()
@@ -92,6 +96,7 @@ def parse(text: str) -> Manifest:
             id=manifest["id"],
             capabilities=_capabilities(manifest),
             auth_type=auth.get("type", "none"),
+            fields=tuple(str(entry["name"]) for entry in fields),
             public_fields=frozenset(entry["name"] for entry in fields if entry.get("secret") is False),
             allowed_hosts=tuple(str(host).lower() for host in manifest.get("allowed_hosts") or ()),
             rate_limits=tuple(_rate_limit(entry) for entry in manifest.get("rate_limits") or ()),
@@ -113,7 +118,7 @@ def _capabilities(manifest: dict[str, Any]) -> pb.Capabilities:
 
 
 def _rate_limit(entry: dict[str, Any]) -> RateLimit:
-    return RateLimit(int(entry["requests"]), duration(entry["per"]))
+    return RateLimit(int(entry["requests"]), duration(entry["per"]), entry.get("reach", "connection") != "connection")
 
 
 def duration(text: str) -> float:

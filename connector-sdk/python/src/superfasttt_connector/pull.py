@@ -11,10 +11,9 @@ from superfasttt.connector.v1 import connector_pb2 as pb
 
 from . import changes, threads
 from .changes import Checkpoint, InScope, ListingComplete, Mode, Page, Progress, ScopeRemoved
-from .errors import AccessDenied, ConnectorError, CursorInvalid, NotFound, PaginationLoop, ProtocolViolation
+from .errors import AccessDenied, ConnectorError, CursorInvalid, NotFound, PaginationLoop, ProtocolViolation, clip
 from .item import Items, framed, may_name
 from .limits import MAX_ID_BYTES, MAX_LOCATOR_BYTES, MAX_TITLE_BYTES, item_id, text
-from .errors import clip
 from .outlet import Outlet
 
 if TYPE_CHECKING:
@@ -213,9 +212,7 @@ class Pull:
         self._outlet.complete_listing(_encoded(given.cursor))
 
     def _progress(self, given: Progress) -> None:
-        self._outlet.progress(
-            pb.Progress(items_seen=given.items_seen, items_total=given.items_total, message=given.message)
-        )
+        self._outlet.progress(pb.Progress(items_seen=given.items_seen, items_total=given.items_total, message=given.message))
 
     def _present(self, given: changes.Present) -> bytes:
         try:
@@ -232,9 +229,7 @@ class Pull:
         permissions = given.permissions.to_proto()
         return self._checked(
             given.id,
-            lambda: pb.Change(
-                permissions=pb.PermissionsChange(id=item_id(given.id).decode(), permissions=permissions)
-            ),
+            lambda: pb.Change(permissions=pb.PermissionsChange(id=item_id(given.id).decode(), permissions=permissions)),
         )
 
     def _deletion(self, given: changes.Deletion) -> bytes | None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 import grpc.aio
+
 from superfasttt.connector.v1 import connector_pb2 as pb
 
 from . import VERSION, answers, content, settings, threads, wire
@@ -25,6 +26,7 @@ SERVICE = pb.DESCRIPTOR.services_by_name["Connector"].full_name
 _MAX_TARGETED_IDS = 1000
 _MAX_DISCOVER_PAGE = 1000
 
+_Answer = TypeVar("_Answer")
 Context = Any  # grpc.aio.ServicerContext, which has no types
 
 
@@ -37,7 +39,7 @@ class Service:
         self._running: set[asyncio.Task[None]] = set()
         self._stopping = False
 
-    def handlers(self) -> grpc.GenericRpcHandler:
+    def handlers(self) -> Any:
         """What a server is given. Streams are written as bytes, which are put together here."""
         unary, stream = grpc.unary_unary_rpc_method_handler, grpc.unary_stream_rpc_method_handler
         shapes: dict[str, tuple[Any, Callable[[Any, Context], Awaitable[Any]], Any]] = {
@@ -134,7 +136,13 @@ class Service:
             await threads.called(connector.connect)
             found: answers.Resources = await threads.called(connector.discover, asked)
             resources = [
-                pb.Resource(id=each.id, name=each.name, kind=each.kind, has_children=each.has_children, selectable=each.selectable)
+                pb.Resource(
+                    id=each.id,
+                    name=each.name,
+                    kind=each.kind,
+                    has_children=each.has_children,
+                    selectable=each.selectable,
+                )
                 for each in found.resources
             ]
             return pb.DiscoverResponse(resources=resources, next_page_token=found.next_page_token)
@@ -251,11 +259,11 @@ class Service:
         self,
         request: Any,
         context: Context,
-        work: Callable[[BaseConnector[Any]], Awaitable[Any]],
+        work: Callable[[BaseConnector[Any]], Awaitable[_Answer]],
         *,
         mode: Mode = Mode.FULL,
         to_run: Callable[[pb.LogRecord], None] | None = None,
-    ) -> Any:
+    ) -> _Answer:
         """Runs the author's code on a connector made for this call. What it raises comes out as a ConnectorError."""
         given = settings.struct_to_dict(request.settings)
         credential = request.credential if hasattr(request, "credential") else None
@@ -263,7 +271,7 @@ class Service:
         async with self._program.call(given, credential, mode=mode, trace=trace, to_run=to_run) as connector:
             try:
                 return await work(connector)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001
                 raise await told(connector, error) from None
 
     def _mode_of(self, request: pb.PullRequest) -> Mode:
@@ -290,8 +298,8 @@ async def told(connector: BaseConnector[Any], error: Exception) -> ConnectorErro
     """What a call ends with, for an exception of the author's code; `refresh` is asked first where that may help."""
     call = connector._call
     found = call.classifier.classify(error)
-    if found is not error:
-        call.log.exception(f"the call ends with {found.reason_name}", error)
+    if type(found) is ConnectorError and found is not error:
+        call.log.exception("the call ends with INTERNAL", error)  # the stack is for the author: nobody else can mend it
     if found.reason_name == "CREDENTIAL_EXPIRED":
         try:
             await threads.called(connector.refresh)
