@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from .serve import serve
 _MODES = {"full": pb.PULL_MODE_FULL, "incremental": pb.PULL_MODE_INCREMENTAL}
 _MODES |= {"list": pb.PULL_MODE_LIST, "targeted": pb.PULL_MODE_TARGETED}
 _DONE, _FAILED, _USAGE = 0, 1, 2
+_DOCUMENTS = ("document", "raw", "present")
 
 
 def main(program: Program, arguments: list[str]) -> int:
@@ -49,6 +50,10 @@ def main(program: Program, arguments: list[str]) -> int:
         return asyncio.run(command(program, asked, options, out))
     except KeyboardInterrupt:
         return _FAILED
+
+
+class _Enough(BaseException):  # --limit is reached: no error, and nothing that an author could catch
+    """Ends a pull early."""
 
 
 class _UsageError(Exception):
@@ -89,15 +94,15 @@ class _Output:
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
 
-    def say(self, kind: str, found: dict[str, Any], text: Callable[[], str] | str) -> None:
-        line = json.dumps({kind: found}, ensure_ascii=False) if self.as_json else text if isinstance(text, str) else text()
+    def say(self, kind: str, found: dict[str, Any], text: str) -> None:
+        line = json.dumps({kind: found}, ensure_ascii=False) if self.as_json else text
         sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
 
 
 def _info(program: Program, out: _Output) -> int:
     found = info.describe(program)
-    out.say("connector", found, lambda: info.as_text(found))
+    out.say("connector", found, info.as_text(found))
     return _FAILED if found["problems"] else _DONE
 
 
@@ -128,22 +133,33 @@ async def _pull(program: Program, asked: local.Asked, options: argparse.Namespac
         return _USAGE
     counts: dict[str, int] = {}
 
-    def change(change: pb.Change) -> None:
-        kind = change.WhichOneof("kind")
-        counts[kind] = counts.get(kind, 0) + 1
-        message = getattr(change, kind)
-        out.say(kind, _plain(message), lambda: _line(kind, message))
-
-    def checkpoint(scope: str, cursor: bytes) -> None:
-        states[scope] = cursor
-        if options.cursor:
-            local.write_states(Path(options.cursor), states)
+    def take(response: pb.PullResponse) -> None:
+        kind = str(response.WhichOneof("kind"))
+        if kind != "page":
+            note = getattr(response, kind)
+            out.say(kind, _plain(note), _line(kind, note))
+            return
+        for change in response.page.changes:
+            named = str(change.WhichOneof("kind"))
+            counts[named] = counts.get(named, 0) + 1
+            message = getattr(change, named)
+            out.say(named, _plain(message), _line(named, message))
+            if options.limit and sum(counts.get(each, 0) for each in _DOCUMENTS) >= options.limit:
+                raise _Enough
+        if response.page.HasField("checkpoint"):
+            states[response.page.scope] = response.page.checkpoint.cursor
+            if options.cursor:
+                local.write_states(Path(options.cursor), states)
 
     request = pb.PullRequest(mode=_MODES[mode], ids=options.id)
+    if options.limit:
+        request.limits.max_page_changes = options.limit
+    # A listing begins anew: what is resumed in a FULL is a listing, and the file may hold where the changes stand.
     if mode != "full":
         request.states.extend(pb.ScopeState(scope=scope, cursor=cursor) for scope, cursor in states.items())
-    note: local.Note = lambda kind, message: out.say(kind, _plain(message), lambda: _line(kind, message))  # noqa: E731
-    failure = await local.pull(program, asked, request, options.limit, change, checkpoint, note)
+    failure = None
+    with contextlib.suppress(_Enough):
+        failure = await local.pull(program, asked, request, take)
     cursors = {scope: cursor.decode(errors="replace") for scope, cursor in states.items()}
     told = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items())) or "nothing"
     ends = "".join(f"\ncursor of {scope!r}: {cursor}" for scope, cursor in cursors.items())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -126,7 +127,7 @@ def _content(content: object) -> bytes:
 def _metadata(metadata: Mapping[str, Any]) -> bytes:
     try:
         return wire.struct_of(metadata)
-    except (TypeError, ValueError, OverflowError) as error:
+    except (TypeError, ValueError, OverflowError, AttributeError, struct.error) as error:
         raise ConnectorError(f"the item's metadata cannot be sent: {error}") from None
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,6 @@ from .call import Program
 from .errors import ConnectorError
 from .manifest import Manifest
 from .service import CONTRACT_REVISION, Service
-
-Note = Callable[[str, Any], None]
-"""Is given the kind and the message of what is no page: progress, log, scope_error, scope_removed."""
 
 
 @dataclass(slots=True)
@@ -89,65 +86,52 @@ async def test_connection(program: Program, asked: Asked) -> Tested:
         return Tested(pb.TestConnectionResponse(), _failure(error))
 
 
-async def pull(
-    program: Program,
-    asked: Asked,
-    request: pb.PullRequest,
-    limit: int,
-    change: Callable[[pb.Change], None],
-    checkpoint: Callable[[str, bytes], None],
-    note: Note,
+async def pull_once(
+    program: Program, asked: Asked, request: pb.PullRequest, take: Callable[[pb.PullResponse], None]
 ) -> Failure | None:
-    """Pulls once, and again while a scope's last checkpoint says that it has more. What ends it is returned.
-
-    Args:
-        program: the connector.
-        asked: who asks.
-        request: mode, states and ids.
-        limit: end after so many documents; 0: no limit.
-        change: is given each change.
-        checkpoint: is given each scope's cursor.
-        note: is given what is no page.
-    """
-    documents = 0
-    more: dict[str, bool] = {}
-
-    def take(data: bytes) -> None:
-        nonlocal documents
-        response = pb.PullResponse.FromString(data)
-        kind = response.WhichOneof("kind")
-        if kind != "page":
-            note(str(kind), getattr(response, str(kind)))
-            return
-        for each in response.page.changes:
-            change(each)
-            documents += each.WhichOneof("kind") in ("document", "raw", "present")
-            if limit and documents >= limit:
-                raise _Enough
-        if response.page.HasField("checkpoint"):
-            found = response.page.checkpoint
-            checkpoint(response.page.scope, found.cursor)
-            states[response.page.scope] = found.cursor
-            more[response.page.scope] = found.has_more
-
-    states = {state.scope: state.cursor for state in request.states}
+    """One pull. `take` is given each message; what ends the pull is returned."""
     asked.request(request)
-    if limit:
-        request.limits.max_page_changes = 1
+    try:
+        await Service(program).pull(request, _Context(lambda data: take(pb.PullResponse.FromString(data))))
+    except ConnectorError as error:
+        return _failure(error)
+    return None
+
+
+async def pull(
+    program: Program, asked: Asked, request: pb.PullRequest, take: Callable[[pb.PullResponse], None]
+) -> Failure | None:
+    """A pull, and others while the last checkpoint of a scope says that it has more."""
+    last: dict[str, pb.Checkpoint] = {}
+
+    def taken(response: pb.PullResponse) -> None:
+        if response.page.HasField("checkpoint"):
+            last[response.page.scope] = response.page.checkpoint
+        take(response)
+
     while True:
-        more.clear()
-        try:
-            await Service(program).pull(request, _Context(take))
-        except _Enough:
-            return None
-        except ConnectorError as error:
-            return _failure(error)
-        scopes = [scope for scope, has_more in more.items() if has_more]
-        if not scopes:
-            return None
-        request.scopes[:] = scopes
-        del request.states[:]
-        request.states.extend(pb.ScopeState(scope=scope, cursor=states[scope]) for scope in scopes)
+        failure = await pull_once(program, asked, request, taken)
+        states = [pb.ScopeState(scope=scope, cursor=point.cursor) for scope, point in last.items() if point.has_more]
+        if failure is not None or not states:
+            return failure
+        last.clear()
+        del request.states[:], request.scopes[:]
+        request.states.extend(states)
+        request.scopes.extend(state.scope for state in states)
+
+
+async def normalize(program: Program, asked: Asked, items: Iterable[pb.RawItem]) -> list[pb.NormalizeResponse]:
+    """Runs raw items through the connector; one answer for each, in their order."""
+    answers: list[pb.NormalizeResponse] = []
+
+    async def requests() -> AsyncIterator[pb.NormalizeRequest]:
+        yield pb.NormalizeRequest(start=asked.request(pb.NormalizeStart()))
+        for item in items:
+            yield pb.NormalizeRequest(raw=item)
+
+    context = _Context(lambda data: answers.append(pb.NormalizeResponse.FromString(data)))
+    await Service(program).normalize(requests(), context)
+    return answers
 
 
 def credential(manifest: Manifest, text: str) -> pb.Credential:

@@ -126,7 +126,7 @@ class Pull:
             if self._ends(page, cursor):
                 await self._end(following)
                 return
-            key = _encoded(following)
+            key = self._written(following)
             if key in seen or empty > _MAX_EMPTY_PAGES:
                 raise PaginationLoop("the source gives a cursor for the next page that it has given before")
             seen.add(key)
@@ -142,7 +142,7 @@ class Pull:
         return page.has_more is None and nothing_new
 
     async def _end(self, cursor: Any) -> None:
-        encoded = _encoded(cursor)
+        encoded = self._written(cursor)
         if self._mode.is_listing and self._outlet.listing.full_listing:
             self._outlet.complete_listing(encoded)
         else:
@@ -203,13 +203,19 @@ class Pull:
             await self._outlet.flush()
             self._outlet.add(change)
 
+    def _written(self, cursor: Any) -> bytes:
+        try:
+            return _encoded(cursor)
+        except (TypeError, ValueError) as error:
+            raise self._outlet.refuse(ProtocolViolation(f"the cursor cannot be written as JSON: {error}")) from None
+
     # What an author may give beside items: a change to add to the page, or None where it is something else.
 
     async def _checkpoint(self, given: Checkpoint) -> None:
-        await self._outlet.checkpoint(_encoded(given.cursor), given.has_more)
+        await self._outlet.checkpoint(self._written(given.cursor), given.has_more)
 
     def _complete(self, given: ListingComplete) -> None:
-        self._outlet.complete_listing(_encoded(given.cursor))
+        self._outlet.complete_listing(self._written(given.cursor))
 
     def _progress(self, given: Progress) -> None:
         self._outlet.progress(pb.Progress(items_seen=given.items_seen, items_total=given.items_total, message=given.message))
@@ -282,11 +288,8 @@ _CONTROLS: dict[type, Callable[[Pull, Any], Any]] = {
 
 
 def _encoded(cursor: Any) -> bytes:
-    """A cursor as the server keeps it."""
-    try:
-        return json.dumps(cursor, separators=(",", ":"), sort_keys=True).encode()
-    except (TypeError, ValueError) as error:
-        raise ProtocolViolation(f"the cursor cannot be written as JSON: {error}") from None
+    """A cursor as the server keeps it. The same one is always written alike."""
+    return json.dumps(cursor, separators=(",", ":"), sort_keys=True).encode()
 
 
 def _page(given: Any) -> Any:
