@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -18,7 +19,7 @@ TEXTS = ["", "a", "é", "日本語", "x" * 127, "x" * 128, "y" * 20_000, '"\\\n\
 
 
 def anything(rng: random.Random, depth: int) -> Any:
-    kinds = [
+    kinds: list[Callable[[], Any]] = [
         lambda: rng.choice(TEXTS),
         lambda: rng.randint(-(2**53), 2**53),
         lambda: rng.random() * 1e300,

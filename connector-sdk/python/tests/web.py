@@ -59,7 +59,7 @@ def web(answer: Callable[[Request], Answer]) -> Iterator[Web]:
             if self.command != "HEAD":
                 self.wfile.write(body)
 
-        do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = handle_one  # noqa: N815
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = handle_one  # noqa: N815
 
         def log_message(self, format: str, *args: object) -> None:
             """Nothing."""

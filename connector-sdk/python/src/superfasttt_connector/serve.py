@@ -31,7 +31,9 @@ class StartedByHandError(Exception):
 
 
 def serve(program: Program) -> int:
-    """The whole life of a connector's process. The exit code: 0 after a signal, 1 where it cannot be served, 2 by hand."""
+    """Serves until a signal comes. The exit code, with which the process has to end at once: 0 after a signal, 1 where it
+    cannot be served, 2 where it was started by hand.
+    """
     try:
         socket, token = (_environment(name) for name in ("CONNECTOR_SOCKET", "CONNECTOR_TOKEN"))
     except StartedByHandError as error:
@@ -39,7 +41,8 @@ def serve(program: Program) -> int:
         return 2
     log.to_stderr()
     try:
-        asyncio.run(_until_signal(program, socket, token))
+        # Not asyncio.run: it waits for threads of an author, which may wait for their source.
+        asyncio.new_event_loop().run_until_complete(_until_signal(program, socket, token))
     except (OSError, RuntimeError) as error:
         sys.stderr.write(f"ERROR cannot listen on CONNECTOR_SOCKET={socket}: {error}\n")
         return 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -26,6 +27,7 @@ SERVICE = pb.DESCRIPTOR.services_by_name["Connector"].full_name
 _MAX_TARGETED_IDS = 1000
 _MAX_DISCOVER_PAGE = 1000
 
+_logger = logging.getLogger("connector.sdk")
 _Answer = TypeVar("_Answer")
 Context = Any  # grpc.aio.ServicerContext, which has no types
 
@@ -83,8 +85,11 @@ class Service:
                 error: ConnectorError = SourceUnavailable("the connector is stopping: call again")
             except grpc.aio.AbortError:
                 raise
-            except ConnectorError as told:
-                error = told
+            except ConnectorError as known:
+                error = known
+            except Exception as fault:
+                _logger.error("a call ended with a fault of the SDK", exc_info=fault)
+                error = ConnectorError(f"the connector's SDK raised {type(fault).__name__}: its log says where")
             finally:
                 self._running.discard(task)
             trailers = (("grpc-status-details-bin", error.to_details()),)
@@ -271,7 +276,8 @@ class Service:
         async with self._program.call(given, credential, mode=mode, trace=trace, to_run=to_run) as connector:
             try:
                 return await work(connector)
-            except Exception as error:  # noqa: BLE001
+            # A library that ends the program must not end it for the others that it serves.
+            except (Exception, SystemExit) as error:  # noqa: BLE001
                 raise await told(connector, error) from None
 
     def _mode_of(self, request: pb.PullRequest) -> Mode:
@@ -294,7 +300,7 @@ class Service:
             raise Unimplemented(f"this connector does not serve {capability}: its manifest does not declare it")
 
 
-async def told(connector: BaseConnector[Any], error: Exception) -> ConnectorError:
+async def told(connector: BaseConnector[Any], error: BaseException) -> ConnectorError:
     """What a call ends with, for an exception of the author's code; `refresh` is asked first where that may help."""
     call = connector._call
     found = call.classifier.classify(error)
