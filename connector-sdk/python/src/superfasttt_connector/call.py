@@ -15,6 +15,7 @@ from . import settings as settings_module
 from .changes import Mode
 from .classify import Classifier
 from .credential import Credential
+from .errors import ConnectorError
 from .http import client
 from .log import Log, keep_secret
 from .manifest import Manifest
@@ -101,6 +102,13 @@ class Call:
         if self._http is None:
             self._http = client.make(self)
         return self._http
+
+    def told(self, error: BaseException) -> ConnectorError:
+        """The error that is told of an exception: with its reason, and without secrets."""
+        found = self.classifier.classify(error)
+        found.message = self.redactor.mask(found.message)
+        found.metadata = {name: self.redactor.mask(value) for name, value in found.metadata.items()}
+        return found
 
     async def close(self) -> None:
         """Ends what the call has opened."""

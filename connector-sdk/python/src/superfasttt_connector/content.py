@@ -40,8 +40,13 @@ async def _parts(data: bytes | AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     if isinstance(data, bytes):
         yield data
         return
-    async for part in data:
-        yield part
+    try:
+        async for part in data:
+            yield part
+    finally:
+        close = getattr(data, "aclose", None)
+        if close is not None:
+            await close()
 
 
 def _check(size: int, max_bytes: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -37,7 +38,16 @@ class Permissions:
     """Who may not, whatever else says that they may."""
 
     def to_proto(self) -> document_pb2.Permissions:
-        """The contract's message."""
+        """The contract's message.
+
+        Raises:
+            ConnectorError: a principal is over 1,024 bytes, or one text stands where a list has to.
+        """
+        for principals in (self.allow, self.deny):
+            if isinstance(principals, str):
+                raise ConnectorError("permissions name a list of principals, not a text")
+            for principal in principals:
+                text("principal", principal, MAX_ID_BYTES)
         return document_pb2.Permissions(visibility=self.visibility, allow=self.allow, deny=self.deny)
 
 
@@ -96,6 +106,8 @@ def encode(document: DocumentEnvelope, identifier: bytes, version: bytes, conten
             raise too_large("metadata", len(metadata), MAX_METADATA_BYTES)
         parts += (b"\x32", wire.varint(len(metadata)), metadata)
     if document.permissions is not None:
+        if not isinstance(document.permissions, Permissions):
+            raise ConnectorError(f"permissions has to be Permissions, and is {type(document.permissions).__name__}")
         parts.append(wire.field(b"\x3a", document.permissions.to_proto().SerializeToString()))
     if version:
         parts.append(wire.field(b"\x42", version))
@@ -131,14 +143,21 @@ def _metadata(metadata: Mapping[str, Any]) -> bytes:
         raise ConnectorError(f"the item's metadata cannot be sent: {error}") from None
 
 
+_RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d+))?(?:([Zz])|([+-]\d\d):?(\d\d))")
+
+
 def _time(name: str, moment: datetime | str) -> bytes:
-    if isinstance(moment, str):
-        try:
-            # Before Python 3.11 the letter Z is not understood.
-            moment = datetime.fromisoformat(moment[:-1] + "+00:00" if moment.endswith(("Z", "z")) else moment)
-        except ValueError:
-            raise ConnectorError(f"the item's {name} is no RFC 3339 time") from None
     try:
-        return wire.timestamp(moment)
+        return wire.timestamp(_parsed(moment) if isinstance(moment, str) else moment)
     except (TypeError, ValueError, AttributeError) as error:
         raise ConnectorError(f"the item's {name} cannot be sent: {error}") from None
+
+
+def _parsed(text: str) -> datetime:
+    """A time as JSON APIs write it. Before Python 3.11 `fromisoformat` reads only some of them."""
+    found = _RFC3339.fullmatch(text)
+    if found is None:
+        raise ValueError("it is no RFC 3339 time with a zone")
+    day, time, fraction, zulu, hours, minutes = found.groups()
+    zone = "+00:00" if zulu else f"{hours}:{minutes}"
+    return datetime.fromisoformat(f"{day}T{time}.{(fraction or '0')[:6]:0<6}{zone}")

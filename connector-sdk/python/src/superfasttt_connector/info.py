@@ -28,8 +28,13 @@ def describe(program: Program) -> dict[str, Any]:
         "capabilities": [name for name in CAPABILITIES if getattr(manifest.capabilities, name)],
         "sdk": f"python/{VERSION}",
         "class": program.connector.__name__,
-        "problems": [*_missing_methods(program), *settings_differ(program)],
+        "problems": problems(program),
     }
+
+
+def problems(program: Program) -> list[str]:
+    """Where the class and the manifest say different things."""
+    return [*_missing_methods(program), *_settings_differ(program)]
 
 
 def as_text(found: dict[str, Any]) -> str:
@@ -62,7 +67,7 @@ def _missing_methods(program: Program) -> Iterator[str]:
             yield f"{cls.__name__} overrides `{name}` and the manifest does not declare {capability}"
 
 
-def settings_differ(program: Program) -> Iterator[str]:
+def _settings_differ(program: Program) -> Iterator[str]:
     """Where the settings' model and the manifest's schema say different things: what is saved must be readable."""
     model = program.connector.settings_model.model_json_schema()
     schema = program.manifest.settings_schema

@@ -120,8 +120,7 @@ class Items:
 
     def error_message(self, error: BaseException, id: str, locator: str = "", below: bool = False) -> pb.ItemError:
         """The message of an item that failed. A name that the contract does not take is left out."""
-        told = self._call.classifier.classify(error).to_proto()
-        told.message = self._call.redactor.mask(told.message)
+        told = self._call.told(error).to_proto()
         if told.reason == Reason.REASON_INTERNAL and not isinstance(error, ConnectorError):
             self._log_once(error)
         change = pb.ItemError(error=told, with_descendants=below)

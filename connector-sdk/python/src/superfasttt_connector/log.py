@@ -76,9 +76,9 @@ def to_stderr() -> None:
     root = logging.getLogger()
     root.handlers[:] = [_Lines(sys.stderr)]
     root.setLevel(level())
-    # They tell of every request at info, which is a debugging matter here.
+    # They write addresses and headers with all that is in them. The client's own lines have no secrets.
     for name in ("httpx", "httpcore"):
-        logging.getLogger(name).setLevel(max(level(), logging.WARNING) if level() > 10 else level())
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 class Log:

@@ -43,7 +43,10 @@ class Pull:
         if self._mode is Mode.TARGETED:
             await self._targeted()
             return
-        for scope in await threads.called(self._connector.scopes):
+        scopes = await threads.called(self._connector.scopes)
+        if isinstance(scopes, str):
+            raise ConnectorError("`scopes` has to return a list of scopes, and returned text")
+        for scope in scopes:
             if isinstance(scope, ScopeRemoved):
                 if self._wants(scope.scope):
                     await self._remove(scope)
@@ -71,7 +74,7 @@ class Pull:
         try:
             await self._pull(self._cursor(scope))
         except Exception as error:
-            told = self._call.classifier.classify(error)
+            told = self._call.told(error)
             # What concerns a scope ends that scope; of a source that has only one, it is the connection's.
             of_scope = isinstance(told, (CursorInvalid, PaginationLoop)) or (
                 scope and isinstance(told, (AccessDenied, NotFound))
@@ -79,9 +82,7 @@ class Pull:
             if not of_scope:
                 raise
             self._outlet.listing.stopped(scope)
-            message = told.to_proto()
-            message.message = self._call.redactor.mask(message.message)
-            await self._outlet.send(pb.PullResponse(scope_error=pb.ScopeError(scope=scope, error=message)))
+            await self._outlet.send(pb.PullResponse(scope_error=pb.ScopeError(scope=scope, error=told.to_proto())))
 
     def _cursor(self, scope: str) -> Any:
         state = self._states.get(scope)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hmac
+import logging
 import os
 import signal
 import sys
@@ -16,10 +17,11 @@ import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
-from . import log
+from . import info, log
 from .call import Program
 from .service import SERVICE, Service
 
+_logger = logging.getLogger("connector.sdk")
 _STOP_WITHIN_SECONDS = 1.0
 """After a signal, calls get this long to end; with what else there is to do the process is gone within 2 seconds."""
 _MAX_SEND_BYTES = 4 * 1024 * 1024
@@ -40,6 +42,8 @@ def serve(program: Program) -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     log.to_stderr()
+    for problem in info.problems(program):
+        _logger.warning("%s", problem)
     try:
         # Not asyncio.run: it waits for threads of an author, which may wait for their source.
         asyncio.new_event_loop().run_until_complete(_until_signal(program, socket, token))

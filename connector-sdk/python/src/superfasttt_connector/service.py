@@ -168,13 +168,14 @@ class Service:
             await threads.called(connector.sync)
 
         ticker = asyncio.ensure_future(outlet.tick())
+        # Where the client is gone its write fails; so does the author's, and that is told.
+        ticker.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
         try:
             error: ConnectorError | None = None
             try:
                 await self._work(request, context, work, mode=mode, to_run=outlet.log)
             except ConnectorError as told:
                 error = told
-            # Between two writes of the ticker, so that no page is lost in one.
             await outlet.finish(error)
         finally:
             ticker.cancel()
@@ -303,15 +304,14 @@ class Service:
 async def told(connector: BaseConnector[Any], error: BaseException) -> ConnectorError:
     """What a call ends with, for an exception of the author's code; `refresh` is asked first where that may help."""
     call = connector._call
-    found = call.classifier.classify(error)
+    found = call.told(error)
     if type(found) is ConnectorError and found is not error:
         call.log.exception("the call ends with INTERNAL", error)  # the stack is for the author: nobody else can mend it
     if found.reason_name == "CREDENTIAL_EXPIRED":
         try:
             await threads.called(connector.refresh)
         except Exception as refused:  # noqa: BLE001 - what it says is more to the point
-            found = call.classifier.classify(refused)
-    found.message = call.redactor.mask(found.message)
+            found = call.told(refused)
     return found
 
 

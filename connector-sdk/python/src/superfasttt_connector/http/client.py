@@ -17,8 +17,8 @@ import httpx
 
 from .. import VERSION
 from ..errors import ConnectorError
-from . import hosts, rates
-from .record import Recorder, recording_file
+from . import har, hosts, rates
+from .record import Recorder, RecordingFile, recording_file
 from .replay import Replay, recording
 from .waits import Waiting
 
@@ -43,7 +43,7 @@ def make(call: Call) -> httpx.AsyncClient:
     else:
         transport = _Network(call.credential, public_only=not manifest.allowed_hosts)
         if recorded:
-            transport = Recorder(transport, recording_file(Path(recorded)), call.redactor)
+            transport = Recorder(transport, _file(Path(recorded)), call.redactor)
         transport = Waiting(transport, _limiters(call))
     return httpx.AsyncClient(
         transport=_Guard(transport, manifest.allowed_hosts),
@@ -56,8 +56,17 @@ def make(call: Call) -> httpx.AsyncClient:
     )
 
 
+def _file(path: Path) -> RecordingFile:
+    try:
+        return recording_file(path)
+    except OSError as error:
+        raise ConnectorError(f"the recording {path.name} cannot be written: {error.strerror}") from None
+
+
 async def _raise(call: Call, response: httpx.Response) -> None:
     """Turns an answer of 400 and above into its reason. `__cause__` of what is raised has the response."""
+    address = har.address(response.request.url, call.redactor)
+    call.log.debug(f"{response.request.method} {address} answers {response.status_code}")
     if response.status_code < 400:
         return
     await response.aread()
