@@ -383,6 +383,25 @@ def test_pages_keep_to_the_limits_of_the_request_and_lose_nothing() -> None:
         assert max(message.ByteSize() for message in pulled.messages) <= largest
 
 
+# The connection's test that an author gets.
+
+
+@pytest.mark.parametrize("connector", [AsyncGenerator, BlockingGenerator, AsyncList, BlockingPages])
+def test_the_default_test_reads_the_first_page(connector: type[BaseConnector[Any]]) -> None:
+    [check] = testing.checks(testing.program(connector, manifest_json=MANIFEST)).checks
+    assert (check.name, check.outcome) == ("readable", pb.Check.OUTCOME_PASSED)
+
+
+def test_the_default_test_fails_with_the_reason_of_the_source() -> None:
+    class Closed(Base):
+        async def pull(self, cursor: Any = None) -> AsyncIterator[Any]:
+            raise AccessDenied("the account is closed")
+            yield
+
+    with pytest.raises(AssertionError, match="ACCESS_DENIED: the account is closed"):
+        testing.checks(testing.program(Closed, manifest_json=MANIFEST))
+
+
 # Scopes.
 
 

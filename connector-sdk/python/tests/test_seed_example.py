@@ -17,7 +17,7 @@ PAGES = 4
 
 
 class Google:
-    """Drive and its token endpoint. Each access token is good for two pages, as if it had ended in the middle."""
+    """Drive and its token endpoint. Each access token is good for three pages, as if it had ended in the middle."""
 
     def __init__(self) -> None:
         self.tokens = 0
@@ -38,7 +38,7 @@ class Google:
         if form["grant_type"] == "refresh_token" and form["refresh_token"] != "rt-very-secret":
             return web.Answer(400, {"error": "invalid_grant"})
         self.tokens += 1
-        self.left = 2
+        self.left = 3
         answer = {"access_token": f"at-very-secret-{self.tokens}", "token_type": "Bearer", "expires_in": 3600}
         return web.Answer(200, {**answer, "refresh_token": "rt-very-secret"})
 
@@ -104,7 +104,7 @@ def test_the_example_runs_as_written(connectord: server.Server) -> None:
         assert documents["f7"]["permissions"] == {"visibility": "private"}
         # The token ended after the second page; the pull went on behind the last checkpoint and not from the beginning.
         given = [page for what, page in google.pages if what == "given"]
-        assert given == [1, 2, 3, 4], google.pages
+        assert given == [1, 1, 2, 3, 4], "one for the connection's test"
         assert ("refused", 3) in google.pages
         assert google.grants == ["authorization_code", "refresh_token"], google.grants
         log = connectord.log.read_text()

@@ -17,6 +17,7 @@ from .classify import ErrorTable
 from .credential import Credential, OAuth
 from .errors import ConnectorError, Unimplemented
 from .log import Log
+from .probe import FIRST_PAGE_SECONDS, first_page
 from .settings import AnySettings, SettingsT
 
 
@@ -154,8 +155,13 @@ class BaseConnector(Generic[SettingsT]):
         return raw.from_json(data)
 
     async def test_connection(self) -> Checks:
-        """Tries the connection without pulling. Default: whether `connect` works."""
-        return Checks().passed("connected", "the connector could be set up")
+        """Tries the connection without syncing it. What it raises is told with its reason.
+
+        Default: whether the first page of `pull` can be read. Override it to say whose account it is, and what to mend.
+        """
+        if await first_page(self):
+            return Checks().passed("readable", "the source can be read")
+        return Checks().skipped("readable", f"the first page takes longer than {FIRST_PAGE_SECONDS} s")
 
     async def discover(self, request: Discover) -> Resources:
         """Lists resources that a person may pick in settings. Capability `discover`."""
