@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import shutil
+import ssl
+import subprocess
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from email.utils import formatdate
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -32,7 +36,7 @@ from superfasttt_connector import (
     testing,
 )
 from superfasttt_connector.classify import retry_after
-from superfasttt_connector.http import hosts, waits
+from superfasttt_connector.http import client, hosts, waits
 
 LOCAL = ["127.0.0.1", "localhost"]
 
@@ -185,6 +189,31 @@ def test_an_authors_own_header_stays_and_the_trace_goes_on() -> None:
         assert first.headers["authorization"] == "Token own"
         assert first.headers["traceparent"] == trace
         assert "traceparent" not in second.headers
+
+
+def test_a_client_certificate_is_shown_to_the_source_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is missing: apt-get install openssl")
+    key, chain = tmp_path / "key.pem", tmp_path / "chain.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    command += ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", str(key), "-out", str(chain)]
+    subprocess.run(command, check=True, capture_output=True)
+    monkeypatch.setenv("SSL_CERT_FILE", str(chain))
+    client._tls.cache_clear()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(chain, key)
+    context.load_verify_locations(chain)
+    context.verify_mode = ssl.CERT_OPTIONAL
+    pair = pb.ClientCertificate(certificate_pem=chain.read_text(), private_key_pem=key.read_text())
+    credential = pb.Credential(client_certificate=pair)
+    try:
+        with web.web(lambda request: web.Answer(200, {"shown": request.certificate}), context) as other:
+            elsewhere = other.url.replace("127.0.0.1", "localhost")
+            assert get(other.url, credential=credential, auth="client_certificate").json() == {"shown": True}
+            with web.web(lambda _: web.Answer(302, headers={"location": elsewhere}), context) as source:
+                assert get(source.url, credential=credential, auth="client_certificate").json() == {"shown": False}
+    finally:
+        client._tls.cache_clear()
 
 
 # Waiting and trying again.

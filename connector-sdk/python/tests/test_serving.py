@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import signal
 import socket as sockets
 import subprocess
@@ -94,6 +95,61 @@ def test_an_older_revision_and_an_unset_mode_are_refused(connector: process.Conn
     with pytest.raises(grpc.RpcError) as raised:
         list(connector.pull({"how": "own"}, mode=pb.PULL_MODE_LIST))
     assert raised.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_a_large_request_is_taken(connector: process.Connector) -> None:
+    settings = {"how": "own", "name": "a", "more": "x" * 10 * 1024 * 1024}
+    assert len(list(connector.pull(settings, token="t"))) == 1
+
+
+def test_what_the_manifest_does_not_declare_is_unimplemented() -> None:
+    with process.running(PROGRAM.parents[2] / "examples" / "tracker" / "connector.py") as tracker:
+        for method, request, response in (
+            ("Discover", pb.DiscoverRequest(contract_revision=1), pb.DiscoverResponse),
+            ("HandleEvent", pb.HandleEventRequest(contract_revision=1), pb.HandleEventResponse),
+            ("Execute", pb.ExecuteRequest(contract_revision=1), pb.ExecuteResponse),
+        ):
+            with pytest.raises(grpc.RpcError) as raised:
+                tracker.unary(method, request, response)
+            assert raised.value.code() is grpc.StatusCode.UNIMPLEMENTED
+            assert process.reason_of(raised.value) == "UNIMPLEMENTED"
+        with pytest.raises(grpc.RpcError) as raised:
+            fetch(tracker, "x")
+        assert raised.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [pb.NormalizeRequest(raw=pb.RawItem(id="a"))],
+        [pb.NormalizeRequest()],
+        [pb.NormalizeRequest(start=pb.NormalizeStart(contract_revision=1))] * 2,
+        [pb.NormalizeRequest(start=pb.NormalizeStart())],
+    ],
+)
+def test_normalize_keeps_to_its_order(connector: process.Connector, messages: list[pb.NormalizeRequest]) -> None:
+    call = connector.channel.stream_stream(
+        f"{process.SERVICE}/Normalize", pb.NormalizeRequest.SerializeToString, pb.NormalizeResponse.FromString
+    )
+    with pytest.raises(grpc.RpcError) as raised:
+        list(call(iter(messages), metadata=process.AUTHORIZED, timeout=30))
+    assert process.reason_of(raised.value) == "PROTOCOL_VIOLATION"
+
+
+def test_normalize_answers_while_requests_still_come(connector: process.Connector) -> None:
+    call = connector.channel.stream_stream(
+        f"{process.SERVICE}/Normalize", pb.NormalizeRequest.SerializeToString, pb.NormalizeResponse.FromString
+    )
+    waiting: queue.Queue[pb.NormalizeRequest | None] = queue.Queue()
+    answers = call(iter(waiting.get, None), metadata=process.AUTHORIZED, timeout=30)
+    waiting.put(pb.NormalizeRequest(start=pb.NormalizeStart(contract_revision=1)))
+    for number in range(5):
+        raw = pb.RawItem(id=str(number), version="v", schema="item/1", data=f'{{"id": "{number}"}}'.encode())
+        waiting.put(pb.NormalizeRequest(raw=raw))
+        answer = next(answers).document
+        assert (answer.id, answer.version) == (str(number), "v")
+    waiting.put(None)
+    assert list(answers) == []
 
 
 def test_large_pages_travel(connector: process.Connector) -> None:

@@ -185,6 +185,13 @@ def test_through_connectord(connectord: server.Server, tracker: Tracker) -> None
     assert incremental["mode"] == "PULL_MODE_INCREMENTAL"
     assert (documents["7"]["title"], "3" in documents, "300" in documents) == ("Renamed", False, True)
 
+    connectord.ctl(
+        "connections", "create", "--connector", "tracker", "--name", "kept", "--keep-raw", "--set", f"url={tracker.url}"
+    )
+    connectord.ctl("credentials", "set", "kept", "--field", "key=-", stdin=KEY)
+    connectord.ctl("sync", "kept", "--wait")
+    assert connectord.documents("kept") == documents, "made by Normalize of what was kept"
+
     # Mended, and tried again by itself: a targeted pull.
     tracker.change(put=[{"number": int(BROKEN), "title": "Mended"}])
     connectord.ctl("errors", "retry", "issues", "--wait")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,8 @@ class Request:
     query: dict[str, str]
     headers: dict[str, str]
     body: bytes
+    certificate: bool = False
+    """Whether the client has shown one."""
 
 
 @dataclass
@@ -35,7 +38,7 @@ class Web:
 
 
 @contextmanager
-def web(answer: Callable[[Request], Answer]) -> Iterator[Web]:
+def web(answer: Callable[[Request], Answer], tls: ssl.SSLContext | None = None) -> Iterator[Web]:
     """Answers each request with what `answer` makes of it, and keeps them all."""
     seen: list[Request] = []
 
@@ -47,7 +50,8 @@ def web(answer: Callable[[Request], Answer]) -> Iterator[Web]:
             length = int(self.headers.get("content-length") or 0)
             headers = {name.lower(): value for name, value in self.headers.items()}
             query = dict(parse_qsl(address.query, keep_blank_values=True))
-            request = Request(self.command, address.path, query, headers, self.rfile.read(length))
+            shown = isinstance(self.connection, ssl.SSLSocket) and bool(self.connection.getpeercert())
+            request = Request(self.command, address.path, query, headers, self.rfile.read(length), shown)
             seen.append(request)
             answered = answer(request)
             body = answered.body if isinstance(answered.body, bytes) else json.dumps(answered.body).encode()
@@ -66,9 +70,11 @@ def web(answer: Callable[[Request], Answer]) -> Iterator[Web]:
 
     listener = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     listener.daemon_threads = True
+    if tls is not None:
+        listener.socket = tls.wrap_socket(listener.socket, server_side=True)
     threading.Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
     try:
-        yield Web(f"http://127.0.0.1:{listener.server_port}", seen)
+        yield Web(f"{'https' if tls else 'http'}://127.0.0.1:{listener.server_port}", seen)
     finally:
         listener.shutdown()
         listener.server_close()

@@ -44,6 +44,7 @@ class Program:
         *,
         mode: Mode = Mode.FULL,
         trace: str = "",
+        partial_settings: bool = False,
         to_run: Callable[[pb.LogRecord], None] | None = None,
     ) -> AsyncIterator[BaseConnector[Any]]:
         """A connector for one call, which ends with it: nothing is kept between calls.
@@ -56,7 +57,8 @@ class Program:
         forget = keep_secret(redactor)
         try:
             model = self.connector.settings_model
-            parsed = settings_module.parse(model, dict(settings or {}))
+            parse = settings_module.partial if partial_settings else settings_module.parse
+            parsed = parse(model, dict(settings or {}))
             classifier = Classifier(self.connector.error_table, self.manifest.auth_type)
             call = Call(
                 program=self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
@@ -38,6 +39,7 @@ _EXCEPTIONS: dict[type[BaseException], type[ConnectorError]] = {
     httpx.TransportError: SourceUnavailable,
     ConnectionError: SourceUnavailable,
     TimeoutError: SourceUnavailable,
+    asyncio.TimeoutError: SourceUnavailable,  # its own class before Python 3.11
 }
 
 

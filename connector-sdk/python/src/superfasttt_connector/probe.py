@@ -19,11 +19,16 @@ async def first_page(connector: BaseConnector[Any]) -> bool:
 
     What the author's code raises comes out as it is.
     """
+    # Not `wait_for`: the author's code may raise the same error as it does.
+    reading = asyncio.ensure_future(_read(connector))
     try:
-        await asyncio.wait_for(_read(connector), FIRST_PAGE_SECONDS)
-    except asyncio.TimeoutError:
-        return False
-    return True
+        await asyncio.wait({reading}, timeout=FIRST_PAGE_SECONDS)
+        if not reading.done():
+            return False
+        reading.result()
+        return True
+    finally:
+        reading.cancel()
 
 
 async def _read(connector: BaseConnector[Any]) -> None:

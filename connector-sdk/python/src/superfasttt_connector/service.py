@@ -152,7 +152,7 @@ class Service:
             ]
             return pb.DiscoverResponse(resources=resources, next_page_token=found.next_page_token)
 
-        return await self._work(request, context, work)
+        return await self._work(request, context, work, partial_settings=True)
 
     async def pull(self, request: pb.PullRequest, context: Context) -> None:
         """Streams changes and checkpoints."""
@@ -244,7 +244,7 @@ class Service:
                 response.answer.CopyFrom(answer)
             return response
 
-        return await self._work(request, context, work)
+        return await self._work(request, context, work, partial_settings=event.for_app)
 
     async def execute(self, request: pb.ExecuteRequest, context: Context) -> pb.ExecuteResponse:
         """Carries out an action."""
@@ -268,13 +268,15 @@ class Service:
         work: Callable[[BaseConnector[Any]], Awaitable[_Answer]],
         *,
         mode: Mode = Mode.FULL,
+        partial_settings: bool = False,
         to_run: Callable[[pb.LogRecord], None] | None = None,
     ) -> _Answer:
         """Runs the author's code on a connector made for this call. What it raises comes out as a ConnectorError."""
         given = settings.struct_to_dict(request.settings)
         credential = request.credential if hasattr(request, "credential") else None
         trace = next((str(value) for key, value in context.invocation_metadata() or () if key == "traceparent"), "")
-        async with self._program.call(given, credential, mode=mode, trace=trace, to_run=to_run) as connector:
+        called = self._program.call(given, credential, mode=mode, trace=trace, partial_settings=partial_settings, to_run=to_run)
+        async with called as connector:
             try:
                 return await work(connector)
             # A library that ends the program must not end it for the others that it serves.

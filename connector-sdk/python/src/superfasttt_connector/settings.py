@@ -44,6 +44,14 @@ def parse(model: type[SettingsT], settings: dict[str, Any]) -> SettingsT:
         raise SettingsInvalid(f"the setting {where!r} cannot be used: {why}", metadata={"field": where}) from None
 
 
+def partial(model: type[SettingsT], settings: dict[str, Any]) -> SettingsT:
+    """The settings as far as they are there: a person is still choosing them, or the call is about no connection."""
+    try:
+        return model.model_validate(settings)
+    except ValidationError:
+        return model.model_construct(**settings)
+
+
 def _texts(value: Any) -> list[str]:
     if isinstance(value, str):
         return [value] if len(value) > 3 else []

@@ -140,7 +140,7 @@ def _certificate(credential: Credential) -> ssl.SSLContext | None:
     # OpenSSL reads them from files only. This one has no name that anybody else could open, where the system can do that.
     with tempfile.TemporaryFile() as file:
         file.write(f"{chain}\n{key}\n".encode())
-        file.flush()
+        file.seek(0)
         context.load_cert_chain(f"/dev/fd/{file.fileno()}")
     return context
 
