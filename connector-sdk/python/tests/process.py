@@ -104,7 +104,7 @@ def wait_for(path: Path, seconds: float) -> float:
 
 
 def reason_of(error: grpc.RpcError) -> str:
-    """The reason in a status, read by the generated classes of reflection's own descriptors: by hand."""
+    """The reason of the ErrorInfo in a status."""
     trailers = dict(error.trailing_metadata() or ())
     data = trailers.get("grpc-status-details-bin", b"")
     # google.rpc.Status.details[0].value is ErrorInfo, whose first field is the reason.

@@ -166,6 +166,17 @@ def test_an_open_page_leaves_after_a_second(connector: process.Connector) -> Non
     call.cancel()
 
 
+def test_code_that_never_waits_holds_up_nobody(connector: process.Connector) -> None:
+    busy = connector.pull({"how": "busy"})
+    next(busy)
+    began = time.monotonic()
+    assert list(connector.pull({"how": "own", "name": "other"}, token="t"))
+    assert time.monotonic() - began < 2
+    busy.cancel()
+    connector.process.send_signal(signal.SIGTERM)
+    assert connector.process.wait(5) == 0
+
+
 @pytest.mark.parametrize("how", ["waits", "blocking"])
 def test_what_is_cancelled_stops_within_a_second(connector: process.Connector, tmp_path: Path, how: str) -> None:
     closed = tmp_path / "closed"

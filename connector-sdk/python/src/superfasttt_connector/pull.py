@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import inspect
 import json
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from superfasttt.connector.v1 import connector_pb2 as pb
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 
 _MAX_EMPTY_PAGES = 1000
 """So many pages without an item, one after the other, and each with a new cursor: nothing will come any more."""
+_YIELD_SECONDS = 0.02
 
 
 class Pull:
@@ -36,6 +40,7 @@ class Pull:
         named = [*self._states, *request.scopes, *request.known_scopes]
         self._call.known_scopes = list(dict.fromkeys(named))
         self._items = Items(connector, lambda: outlet.listing.skipped_unnamed(outlet.scope))
+        self._yields_at = 0.0
         self._change_of, self._is_async = self._items.maker(self._mode, request.want_raw)
 
     async def run(self) -> None:
@@ -109,11 +114,13 @@ class Pull:
                 await self._give(event)
         finally:
             # Where the pull ends in the middle, the author's `finally` runs now and not when memory is cleared.
-            await events.aclose()  # type: ignore[attr-defined]
+            close = getattr(events, "aclose", None)
+            if close is not None:
+                await close()
 
     async def _paged(self, cursor: Any) -> None:
         """Pages that `pull` returns, each called for with the cursor of the one before."""
-        seen = {_encoded(cursor)}
+        seen = {_digest(_encoded(cursor))}
         empty = 0
         while True:
             page = _page(await threads.called(self._connector.pull, cursor))
@@ -128,9 +135,10 @@ class Pull:
                 await self._end(following)
                 return
             key = self._written(following)
-            if key in seen or empty > _MAX_EMPTY_PAGES:
+            digest = _digest(key)
+            if digest in seen or empty > _MAX_EMPTY_PAGES:
                 raise PaginationLoop("the source gives a cursor for the next page that it has given before")
-            seen.add(key)
+            seen.add(digest)
             await self._outlet.checkpoint(key, has_more=True)
             cursor = following
 
@@ -195,14 +203,16 @@ class Pull:
             change = await given if inspect.isawaitable(given) else given
             if change is None:
                 return
-        if not self._outlet.add(change):
-            await self._outlet.flush()
-            self._outlet.add(change)
+        await self._add(change)
 
     async def _add(self, change: bytes) -> None:
         if not self._outlet.add(change):
             await self._outlet.flush()
             self._outlet.add(change)
+        if monotonic() > self._yields_at:
+            # Code that never waits must not hold up the other calls of this process, nor its own cancellation.
+            await asyncio.sleep(0)
+            self._yields_at = monotonic() + _YIELD_SECONDS
 
     def _written(self, cursor: Any) -> bytes:
         try:
@@ -293,6 +303,11 @@ def _encoded(cursor: Any) -> bytes:
     return json.dumps(cursor, separators=(",", ":"), sort_keys=True).encode()
 
 
+def _digest(cursor: bytes) -> bytes:
+    """Many cursors are remembered, and each may be long."""
+    return hashlib.blake2b(cursor, digest_size=16).digest()
+
+
 def _page(given: Any) -> Any:
     """What `pull` returned: a page, or a generator that it made."""
     if isinstance(given, Page):
@@ -303,8 +318,8 @@ def _page(given: Any) -> Any:
         return Page(given["items"], given.get("next_cursor"), given.get("has_more"))
     if isinstance(given, Sequence) and not isinstance(given, (str, bytes)):
         return Page(given)
-    if isinstance(given, AsyncIterator):
-        return given
+    if isinstance(given, AsyncIterable):
+        return aiter(given)
     if isinstance(given, Iterable) and not isinstance(given, (str, bytes)):
         return threads.iterated(iter(given))
     raise ConnectorError(f"`pull` has to return items or yield them, and returned {type(given).__name__}")

@@ -60,6 +60,10 @@ class Served(BaseConnector):
             raise RateLimited("é" * 5000, metadata={f"fact {n}": "é" * 1000 for n in range(40)}, retry_after=5)
         if how == "exits":
             sys.exit(0)
+        if how == "busy":
+            for number in range(100_000):
+                time.sleep(0.002)  # as code does that computes
+                yield {"id": str(number)}
         if how == "own":
             for number in range(20):
                 await asyncio.sleep(0)
