@@ -377,6 +377,35 @@ def test_exceptions_of_libraries_are_reasons_without_their_values(
     assert "s3cret" not in str(told)
 
 
+def test_every_secret_of_a_call_is_kept_out_of_what_is_told() -> None:
+    schema = {
+        "properties": {
+            "hook": {"type": "string", "x-secret": True},
+            "deep": {"type": "array", "items": {"properties": {"pin": {"x-secret": True}}}},
+            "open": {"type": "string"},
+        }
+    }
+    auth = {"type": "api_key", "fields": [{"name": "host", "secret": False}, {"name": "key"}]}
+    credential = pb.Credential(fields=pb.FieldsCredential(values={"host": "acme.example", "key": "s3cret-key"}))
+    settings = {"hook": "s3cret-hook", "deep": [{"pin": "s3cret-pin"}], "open": "told"}
+
+    async def work(connector: BaseConnector[Any]) -> str:
+        said = "s3cret-key s3cret-hook s3cret-pin told acme.example"
+        error = connector._call.told(NotFound(said, metadata={"where": said}))
+        return error.message + error.metadata["where"]
+
+    text = json.dumps({"id": "demo", "auth": auth, "settings": schema})
+    program = testing.program(Plain, manifest_json=text)
+
+    async def inside() -> str:
+        async with program.call(settings, credential) as instance:
+            return await work(instance)
+
+    told = asyncio.run(inside())
+    assert "s3cret" not in told
+    assert "told acme.example" in told
+
+
 def test_an_error_travels_with_its_details() -> None:
     from process import reason_of
 

@@ -45,6 +45,7 @@ class Program:
         mode: Mode = Mode.FULL,
         trace: str = "",
         partial_settings: bool = False,
+        signing_secret: str = "",
         to_run: Callable[[pb.LogRecord], None] | None = None,
     ) -> AsyncIterator[BaseConnector[Any]]:
         """A connector for one call, which ends with it: nothing is kept between calls.
@@ -53,17 +54,23 @@ class Program:
             SettingsInvalid: the settings do not fit the author's model.
         """
         given = Credential(credential if credential is not None else pb.Credential())
-        redactor = Redactor(given.secrets(self.manifest.public_fields))
+        values = dict(settings or {})
+        secrets = [
+            *given.secrets(self.manifest.public_fields),
+            *settings_module.secrets(self.manifest.settings_schema, values),
+            signing_secret,
+        ]
+        redactor = Redactor(secrets)
         forget = keep_secret(redactor)
         try:
             model = self.connector.settings_model
             parse = settings_module.partial if partial_settings else settings_module.parse
-            parsed = parse(model, dict(settings or {}))
+            parsed = parse(model, values)
             classifier = Classifier(self.connector.error_table, self.manifest.auth_type)
             call = Call(
                 program=self,
                 settings=parsed,
-                settings_values=dict(settings or {}),
+                settings_values=values,
                 credential=given,
                 mode=mode,
                 trace=trace,

@@ -244,7 +244,7 @@ class Service:
                 response.answer.CopyFrom(answer)
             return response
 
-        return await self._work(request, context, work, partial_settings=event.for_app)
+        return await self._work(request, context, work, partial_settings=event.for_app, signing_secret=request.signing_secret)
 
     async def execute(self, request: pb.ExecuteRequest, context: Context) -> pb.ExecuteResponse:
         """Carries out an action."""
@@ -269,13 +269,22 @@ class Service:
         *,
         mode: Mode = Mode.FULL,
         partial_settings: bool = False,
+        signing_secret: str = "",
         to_run: Callable[[pb.LogRecord], None] | None = None,
     ) -> _Answer:
         """Runs the author's code on a connector made for this call. What it raises comes out as a ConnectorError."""
         given = settings.struct_to_dict(request.settings)
         credential = request.credential if hasattr(request, "credential") else None
         trace = next((str(value) for key, value in context.invocation_metadata() or () if key == "traceparent"), "")
-        called = self._program.call(given, credential, mode=mode, trace=trace, partial_settings=partial_settings, to_run=to_run)
+        called = self._program.call(
+            given,
+            credential,
+            mode=mode,
+            trace=trace,
+            partial_settings=partial_settings,
+            signing_secret=signing_secret,
+            to_run=to_run,
+        )
         async with called as connector:
             try:
                 return await work(connector)

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from typing_extensions import TypeVar
 
 from .errors import SettingsInvalid
+from .redact import Redactor
 
 _MAX_SAFE_INTEGER = 2**53
 
@@ -39,8 +40,7 @@ def parse(model: type[SettingsT], settings: dict[str, Any]) -> SettingsT:
         where = ".".join(str(part) for part in first["loc"])
         # What an author's own validator says may quote the value.
         why = "is refused" if first["type"] in ("value_error", "assertion_error") else first["msg"]
-        for value in _texts(settings):
-            why = why.replace(value, "…")
+        why = Redactor(_texts(settings)).mask(why)
         raise SettingsInvalid(f"the setting {where!r} cannot be used: {why}", metadata={"field": where}) from None
 
 
@@ -52,9 +52,23 @@ def partial(model: type[SettingsT], settings: dict[str, Any]) -> SettingsT:
         return model.model_construct(**settings)
 
 
+def secrets(schema: Any, value: Any) -> list[str]:
+    """The texts in settings that the manifest's schema marks `x-secret`."""
+    if not isinstance(schema, dict):
+        return []
+    if schema.get("x-secret") is True:
+        return _texts(value)
+    if isinstance(value, dict):
+        properties = schema.get("properties") or {}
+        return [text for name, part in value.items() for text in secrets(properties.get(name), part)]
+    if isinstance(value, list):
+        return [text for part in value for text in secrets(schema.get("items"), part)]
+    return []
+
+
 def _texts(value: Any) -> list[str]:
     if isinstance(value, str):
-        return [value] if len(value) > 3 else []
+        return [value]
     parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return [text for part in parts for text in _texts(part)]
 

@@ -66,7 +66,13 @@ class PublicOnly(httpcore.AsyncNetworkBackend):
                     f"{host} is an address of this machine or of a private network; the connector's author names it in "
                     f'the manifest: "allowed_hosts": ["{host}"]'
                 )
-        return await self._inner.connect_tcp(str(addresses[0]), port, timeout, local_address, socket_options)
+        failed = httpcore.ConnectError(f"the name {host} has no address")
+        for address in addresses:
+            try:
+                return await self._inner.connect_tcp(str(address), port, timeout, local_address, socket_options)
+            except httpcore.ConnectError as error:
+                failed = error  # a machine without IPv6 has names with addresses of both kinds
+        raise failed
 
     async def connect_unix_socket(
         self,
