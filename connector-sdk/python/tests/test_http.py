@@ -335,7 +335,7 @@ class LibraryError(Exception):
 
 
 class Tabled(BaseConnector):
-    error_table = {  # noqa: RUF012
+    error_table = {
         410: CursorInvalid,
         418: lambda error: QuotaExhausted(error.response.json()["why"], retry_after=60),
         Quota: QuotaExhausted,

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import server
-from superfasttt_connector import Mode, testing
+from superfasttt_connector import CursorInvalid, Mode, testing
 from superfasttt_connector.http import replay
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "tracker"
@@ -89,7 +89,9 @@ def test_a_listing_and_the_changes_after_it(tracker: Tracker) -> None:
     assert listed.complete
     assert len(listed.documents) == ISSUES - 1
     assert listed.item_errors[BROKEN].error.code == "tracker.no_title"
-    assert [point.has_more for _, point in listed.checkpoints] == [True, True, False]
+    assert [point.has_more for _, point in listed.checkpoints] == [True, True, False, False]
+    again = pull(tracker.url, states=listed.states)
+    assert (again.documents, again.complete) == ({}, True), "it stands at its end"
     private = listed.documents["5"]
     assert (private.permissions.visibility, list(private.permissions.allow)) == ("private", ["user:user5@tracker.example"])
     assert listed.documents["6"].permissions.visibility == "organization"
@@ -114,10 +116,12 @@ def test_a_listing_that_was_cut_goes_on_where_it_was(tracker: Tracker) -> None:
     assert list(pull(tracker.url, mode=Mode.INCREMENTAL, states=resumed.states).documents) == ["7"]
 
 
-def test_a_cursor_that_is_too_old(tracker: Tracker) -> None:
+def test_a_cursor_that_is_too_old_or_of_somebody_else(tracker: Tracker) -> None:
     tracker.change(history=1, put=[{"number": 1}, {"number": 2}, {"number": 4}])
-    pulled = pull(tracker.url, mode=Mode.INCREMENTAL, states={"": b'{"since":1}'})
-    assert pulled.scope_errors[""].error.reason == 8
+    for cursor in (b'{"since":1}', b'{"since":99999}', b'{"sinse":1}', b"[]", b'{"since":"x"}', b"\x00", None):
+        pulled = pull(tracker.url, mode=Mode.INCREMENTAL, states={"": cursor} if cursor else {})
+        assert pulled.error is None
+        assert pulled.scope_errors[""].error.reason == CursorInvalid.reason, cursor
 
 
 def test_single_issues_and_a_list(tracker: Tracker) -> None:

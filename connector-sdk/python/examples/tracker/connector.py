@@ -25,29 +25,37 @@ class Settings(BaseModel):
     url: str = "http://127.0.0.1:7090"
 
 
-class Tracker(BaseConnector[Settings]):
-    error_table = {410: CursorInvalid}  # noqa: RUF012 - of the change feed: the cursor is too old
+class Cursor(BaseModel):
+    """Where the changes go on; of a listing also the page that comes next."""
 
-    async def pull(self, cursor: Any = None) -> AsyncIterator[Any]:
-        """A cursor is {"since": …}, of a listing also the page that comes next."""
+    since: int
+    page: int | None = None
+
+
+class Tracker(BaseConnector[Settings]):
+    cursor_model = Cursor
+    error_table = {410: CursorInvalid}  # of the change feed: the cursor is too old
+
+    async def pull(self, cursor: Cursor | None = None) -> AsyncIterator[Any]:
         if self.mode.is_listing:
             # Changes that come while it is listed are in the feed from here on.
-            cursor = cursor or {"page": 0, "since": (await self.read("/changes"))["sequence"]}
-            while cursor["page"] is not None:
-                listing = await self.read("/issues", page=cursor["page"], limit=100)
+            cursor = cursor or Cursor(since=(await self.read("/changes"))["sequence"], page=0)
+            while cursor.page is not None:
+                listing = await self.read("/issues", page=cursor.page, limit=100)
                 for issue in listing["issues"]:
                     yield issue
-                cursor = {**cursor, "page": listing["next_page"]}
-                if cursor["page"] is not None:
-                    yield Checkpoint(cursor, has_more=True)
-            yield ListingComplete({"since": cursor["since"]})
+                cursor.page = listing["next_page"]
+                yield Checkpoint(cursor, has_more=cursor.page is not None)
+            yield ListingComplete(cursor)
             return
+        if cursor is None:
+            raise CursorInvalid("changes begin where a listing was")
         has_more = True
         while has_more:
-            feed = await self.read("/changes", since=cursor["since"], limit=100)
+            feed = await self.read("/changes", since=cursor.since, limit=100)
             for change in feed["changes"]:
                 yield change["issue"] if "issue" in change else Deletion(str(change["deleted"]))
-            cursor, has_more = {"since": feed["sequence"]}, feed["has_more"]
+            cursor, has_more = Cursor(since=feed["sequence"]), feed["has_more"]
             yield Checkpoint(cursor, has_more=has_more)
 
     async def get(self, id: str) -> Any:

@@ -53,7 +53,7 @@ class Page:
     items: Sequence[Any]
     """Items, and changes of this module among them."""
     next_cursor: Any = None
-    """Where the next page begins: anything that JSON has. None: this was the last one."""
+    """Where the next page begins: anything that JSON has, or a pydantic model. None: this was the last one."""
     has_more: bool | None = None
     """For change feeds, whose cursor never ends: False says that this page was the last one for now."""
 
@@ -63,7 +63,7 @@ class Checkpoint:
     """Everything given so far for this scope is covered by `cursor`: the next pull is given it."""
 
     cursor: Any
-    """Anything that JSON has, at most 64 KiB. It names no secret: the server stores it as it is."""
+    """Anything that JSON has, or a pydantic model; at most 64 KiB. It names no secret: the server stores it as it is."""
     has_more: bool = False
     """Pull again at once when this pull has ended. Without: the scope is caught up."""
 

@@ -34,6 +34,9 @@ class BaseConnector(Generic[SettingsT]):
     """Read from `BaseConnector[YourSettings]`."""
     error_table: ClassVar[ErrorTable] = {}
     """Which reason an HTTP status or an exception of your libraries is. It comes before the table of the SDK."""
+    cursor_model: ClassVar[type[BaseModel] | None] = None
+    """The shape of your cursors, where they have one: `pull` is given them as it. One that does not fit, as an older version of
+    the connector may have written it, is CURSOR_INVALID: the scope is listed in full."""
     raw_schema: ClassVar[str] = "item/1"
     """The shape of your raw items. Change it when the shape changes, and read older ones in `decode_raw`."""
 

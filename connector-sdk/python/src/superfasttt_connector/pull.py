@@ -10,6 +10,8 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Se
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel
+
 from superfasttt.connector.v1 import connector_pb2 as pb
 
 from . import changes, threads
@@ -94,8 +96,10 @@ class Pull:
         if state is None:
             return None
         try:
-            return json.loads(state)
-        except ValueError:
+            cursor = json.loads(state)
+            model = self._connector.cursor_model
+            return cursor if model is None or cursor is None else model.model_validate(cursor)
+        except ValueError:  # pydantic's is one
             message = "the cursor is not one that this version of the connector wrote"
             raise CursorInvalid(message, metadata={"scope": scope}) from None
 
@@ -300,7 +304,8 @@ _CONTROLS: dict[type, Callable[[Pull, Any], Any]] = {
 
 def _encoded(cursor: Any) -> bytes:
     """A cursor as the server keeps it. The same one is always written alike."""
-    return json.dumps(cursor, separators=(",", ":"), sort_keys=True).encode()
+    plain = cursor.model_dump(mode="json") if isinstance(cursor, BaseModel) else cursor
+    return json.dumps(plain, separators=(",", ":"), sort_keys=True).encode()
 
 
 def _digest(cursor: bytes) -> bytes:
