@@ -208,4 +208,4 @@ def test_settings_that_do_not_fit_are_told_without_their_values() -> None:
     assert "s3cret" not in error.message
     # A failed check is an answer: a person sees it beside the settings.
     [check] = testing.checks(program, settings).checks
-    assert (check.name, check.outcome) == ("settings_valid", 2)
+    assert (check.name, check.outcome) == ("settings_invalid", 2)

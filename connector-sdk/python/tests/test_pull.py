@@ -17,6 +17,7 @@ from superfasttt_connector import (
     Checkpoint,
     ConnectorError,
     Container,
+    CredentialExpired,
     CursorInvalid,
     Deletion,
     DocumentEnvelope,
@@ -392,14 +393,25 @@ def test_the_default_test_reads_the_first_page(connector: type[BaseConnector[Any
     assert (check.name, check.outcome) == ("readable", pb.Check.OUTCOME_PASSED)
 
 
-def test_the_default_test_fails_with_the_reason_of_the_source() -> None:
+def test_what_stands_in_the_way_is_a_failed_check() -> None:
     class Closed(Base):
         async def pull(self, cursor: Any = None) -> AsyncIterator[Any]:
             raise AccessDenied("the account is closed")
             yield
 
-    with pytest.raises(AssertionError, match="ACCESS_DENIED: the account is closed"):
-        testing.checks(testing.program(Closed, manifest_json=MANIFEST))
+    [check] = testing.checks(testing.program(Closed, manifest_json=MANIFEST)).checks
+    assert (check.name, check.outcome) == ("access_denied", pb.Check.OUTCOME_FAILED)
+    assert check.message == "the account is closed"
+    assert "administrator" in check.fix
+
+
+def test_a_token_that_ended_is_no_check_because_the_server_refreshes_it() -> None:
+    class Ended(Base):
+        async def test_connection(self) -> Any:
+            raise CredentialExpired("the token has ended")
+
+    with pytest.raises(AssertionError, match="CREDENTIAL_EXPIRED"):
+        testing.checks(testing.program(Ended, manifest_json=MANIFEST))
 
 
 # Scopes.

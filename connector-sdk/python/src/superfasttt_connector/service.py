@@ -16,7 +16,7 @@ from . import VERSION, answers, content, settings, threads, wire
 from .call import Program
 from .changes import Mode
 from .connector import BaseConnector
-from .errors import ConnectorError, ProtocolViolation, SettingsInvalid, SourceUnavailable, Unimplemented
+from .errors import ConnectorError, CredentialExpired, ProtocolViolation, SourceUnavailable, Unimplemented
 from .item import Items
 from .listing import Listing
 from .outlet import Outlet
@@ -27,6 +27,12 @@ SERVICE = pb.DESCRIPTOR.services_by_name["Connector"].full_name
 _MAX_TARGETED_IDS = 1000
 _MAX_DISCOVER_PAGE = 1000
 
+_FIXES = {
+    "user": "look at the settings, and enter the credential or connect the account again",
+    "admin": "an administrator of the source has to allow it",
+    "author": "the connector's author has to mend it",
+    "nobody": "try again later",
+}
 _logger = logging.getLogger("connector.sdk")
 _Answer = TypeVar("_Answer")
 Context = Any  # grpc.aio.ServicerContext, which has no types
@@ -108,7 +114,7 @@ class Service:
         )
 
     async def test_connection(self, request: pb.TestConnectionRequest, context: Context) -> pb.TestConnectionResponse:
-        """Tries a connection. Settings that do not fit are an answer: a person sees it beside them."""
+        """Tries a connection. What stands in its way is a failed check."""
         _check_revision(request)
 
         async def work(connector: BaseConnector[Any]) -> pb.TestConnectionResponse:
@@ -118,9 +124,13 @@ class Service:
 
         try:
             return await self._work(request, context, work)
-        except SettingsInvalid as error:
-            checks = answers.Checks().failed("settings_valid", error.message, "correct the connection's settings")
-            return checks.response
+        except CredentialExpired:
+            raise  # the server refreshes, and tries again
+        except ConnectorError as error:
+            if type(error) is ConnectorError:
+                raise
+            # A failed check is an answer: a person sees it beside what was entered.
+            return answers.Checks().failed(error.reason_name.lower(), error.message, _FIXES[error.actor]).response
 
     async def discover(self, request: pb.DiscoverRequest, context: Context) -> pb.DiscoverResponse:
         """Lists resources under a parent."""
