@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 from superfasttt.connector.v1 import connector_pb2 as pb
 
@@ -114,8 +115,20 @@ class Outlet:
         except ConnectorError as error:
             raise self.refuse(error) from None
 
-    async def tick(self) -> None:
-        """Once a second: writes what would wait for a page to fill. Runs until it is cancelled."""
+    @asynccontextmanager
+    async def ticking(self) -> AsyncIterator[None]:
+        """Meanwhile, once a second, what would wait for a page to fill is written."""
+        ticker = asyncio.ensure_future(self._tick())
+        # Where the client is gone its write fails; so does the author's, and that is told.
+        ticker.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+        try:
+            yield
+        finally:
+            # A write that has begun ends first: another one, of the status, may not begin beside it.
+            async with self._writing:
+                ticker.cancel()
+
+    async def _tick(self) -> None:
         while True:
             await asyncio.sleep(_FLUSH_EVERY_SECONDS)
             if self._writing.locked():

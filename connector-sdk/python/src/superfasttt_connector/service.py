@@ -38,13 +38,43 @@ _Answer = TypeVar("_Answer")
 Context = Any  # grpc.aio.ServicerContext, which has no types
 
 
+class _Running:
+    """A call that runs. It takes the place of gRPC's context for the methods below."""
+
+    def __init__(self, context: Context) -> None:
+        self.task: asyncio.Future[Any] | None = None
+        self._context = context
+        self._writing = False
+        self._stopped = False
+
+    def invocation_metadata(self) -> Any:
+        """What the client has sent along."""
+        return self._context.invocation_metadata()
+
+    async def write(self, data: bytes) -> None:
+        """Sends a message, and waits while the client is slower."""
+        self._writing = True
+        try:
+            await self._context.write(data)
+        finally:
+            self._writing = False
+            if self._stopped:
+                self.stop()
+
+    def stop(self) -> None:
+        """Cancels the author's code; a write that has begun ends first, because no status can follow half of one."""
+        self._stopped = True
+        if not self._writing and self.task is not None:
+            self.task.cancel()
+
+
 class Service:
     """Serves one connector."""
 
     def __init__(self, program: Program) -> None:
         self._program = program
         self._capabilities = program.manifest.capabilities
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: set[_Running] = set()
         self._stopping = False
 
     def handlers(self) -> Any:
@@ -69,8 +99,8 @@ class Service:
     def stop(self) -> None:
         """Ends running calls with an error that says to come again."""
         self._stopping = True
-        for task in self._running:
-            task.cancel()
+        for running in self._running:
+            running.stop()
 
     def _guarded(self, method: Callable[[Any, Context], Awaitable[Any]]) -> Callable[[Any, Context], Awaitable[Any]]:
         """Turns what is raised into a status with a reason, and a stop into one that says to call again.
@@ -79,8 +109,9 @@ class Service:
         """
 
         async def guarded(request: Any, context: Context) -> Any:
-            task = asyncio.ensure_future(method(request, context))
-            self._running.add(task)
+            running = _Running(context)
+            running.task = task = asyncio.ensure_future(method(request, running))
+            self._running.add(running)
             try:
                 answer = await task
                 return answer if answer is None else answer.SerializeToString()
@@ -97,7 +128,7 @@ class Service:
                 _logger.error("a call ended with a fault of the SDK", exc_info=fault)
                 error = ConnectorError(f"the connector's SDK raised {type(fault).__name__}: its log says where")
             finally:
-                self._running.discard(task)
+                self._running.discard(running)
             trailers = (("grpc-status-details-bin", error.to_details()),)
             await context.abort(error.status, error.message, trailers)
 
@@ -177,18 +208,13 @@ class Service:
             await threads.called(connector.connect)
             await threads.called(connector.sync)
 
-        ticker = asyncio.ensure_future(outlet.tick())
-        # Where the client is gone its write fails; so does the author's, and that is told.
-        ticker.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
-        try:
+        async with outlet.ticking():
             error: ConnectorError | None = None
             try:
                 await self._work(request, context, work, mode=mode, to_run=outlet.log)
             except ConnectorError as told:
                 error = told
             await outlet.finish(error)
-        finally:
-            ticker.cancel()
 
     async def normalize(self, requests: AsyncIterator[pb.NormalizeRequest], context: Context) -> None:
         """Answers each raw item with its envelope or its error, in their order."""
