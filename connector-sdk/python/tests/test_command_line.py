@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from superfasttt_connector import BaseConnector, DocumentEnvelope, info, testing
+from superfasttt_connector import BaseConnector, DocumentEnvelope, cli, info, testing
+from superfasttt_connector.manifest import ManifestError, read
 
 PROGRAM = """
 from superfasttt_connector import BaseConnector, Checks, DocumentEnvelope, ItemError, AccessDenied, ListingComplete, Page, run
@@ -127,12 +128,19 @@ def test_what_fails_ends_with_1(folder: Path) -> None:
         ["test", "--record", "a", "--replay", "b"],
     ],
 )
-def test_wrong_usage_ends_with_2(folder: Path, arguments: list[str]) -> None:
-    ran = run(folder, *arguments)
-    assert ran.returncode == 2, ran.stdout
-    assert ran.stderr
-    assert "Traceback" not in ran.stderr
-    assert ran.stdout == ""
+def test_wrong_usage_ends_with_2(
+    folder: Path, arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(folder)
+    program = testing.program(Typed, manifest_json=json.dumps(MANIFEST))
+    try:
+        code: Any = cli.main(program, arguments)
+    except SystemExit as ended:  # argparse's own
+        code = ended.code
+    told = capsys.readouterr()
+    assert code == 2, told.out
+    assert told.err
+    assert told.out == ""
 
 
 @pytest.mark.parametrize(
@@ -146,10 +154,17 @@ def test_wrong_usage_ends_with_2(folder: Path, arguments: list[str]) -> None:
     ],
 )
 def test_a_manifest_that_cannot_be_served_says_why(folder: Path, manifest: str, says: str) -> None:
-    (folder / "numbers_connector" / "manifest.json").write_text(manifest)
+    (folder / "manifest.json").write_text(manifest)
+    with pytest.raises(ManifestError) as raised:
+        read(folder / "manifest.json")
+    assert says in str(raised.value)
+
+
+def test_without_a_manifest_it_ends_with_1(folder: Path) -> None:
+    (folder / "numbers_connector" / "manifest.json").unlink()
     ran = run(folder, "info")
     assert ran.returncode == 1
-    assert says in ran.stderr
+    assert "there is no manifest.json" in ran.stderr
     assert "Traceback" not in ran.stderr
 
 

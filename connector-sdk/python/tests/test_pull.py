@@ -33,6 +33,7 @@ from superfasttt_connector import (
     PermissionsChange,
     Present,
     Progress,
+    ProtocolViolation,
     RateLimited,
     ScopeRemoved,
     testing,
@@ -202,6 +203,33 @@ def test_what_is_no_page_is_told(returned: Any) -> None:
     assert "`pull`" in error.message
 
 
+class Reuses(Base):
+    """As code does that fills one object again and again."""
+
+    def pull(self, cursor: Any = None) -> Iterator[Any]:
+        item, where = {"id": ""}, {"at": 0}
+        for number in range(1000):
+            item["id"] = str(number)
+            yield item
+            where["at"] = number
+            if number % 100 == 99:
+                yield Checkpoint(where)
+
+
+class ReusesAsync(Reuses):
+    async def pull(self, cursor: Any = None) -> AsyncIterator[Any]:  # type: ignore[override]
+        for event in super().pull(cursor):
+            yield event
+
+
+@pytest.mark.parametrize("connector", [Reuses, ReusesAsync])
+@pytest.mark.parametrize("want_raw", [False, True])
+def test_what_is_given_counts_as_it_is_then(connector: type[BaseConnector[Any]], want_raw: bool) -> None:
+    pulled = pull(connector, want_raw=want_raw)
+    assert list(pulled.raw if want_raw else pulled.documents) == [str(number) for number in range(1000)]
+    assert [json.loads(point.cursor)["at"] for _, point in pulled.checkpoints] == list(range(99, 1000, 100))
+
+
 # Items that fail.
 
 
@@ -328,7 +356,6 @@ def test_a_list_takes_what_is_a_document_and_leaves_out_the_rest() -> None:
     ("given", "mode", "says"),
     [
         (Checkpoint("x" * 70_000), Mode.FULL, "65536 bytes"),
-        (Checkpoint(object()), Mode.FULL, "cannot be written as JSON"),
         (ListingComplete(1), Mode.INCREMENTAL, "outside FULL and LIST"),
         (Present("a"), Mode.INCREMENTAL, "outside FULL and LIST"),
     ],
@@ -349,6 +376,12 @@ def test_what_breaks_the_contract_ends_the_pull_also_where_the_author_drops_the_
     assert error is not None
     assert error.reason == "PROTOCOL_VIOLATION"
     assert says in error.message
+
+
+def test_a_cursor_that_json_does_not_have_is_refused_where_it_is_given() -> None:
+    for kind in (Checkpoint, ListingComplete):
+        with pytest.raises(ProtocolViolation, match="cannot be written as JSON"):
+            kind(object())
 
 
 def test_a_listing_is_not_complete_when_the_pull_fails_after_all() -> None:

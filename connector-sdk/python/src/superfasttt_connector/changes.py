@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
+
+from pydantic import BaseModel
 
 from superfasttt.connector.v1 import connector_pb2 as pb
 
 from .envelope import Permissions
-from .errors import ConnectorError
+from .errors import ConnectorError, ProtocolViolation
+
+
+def encode_cursor(cursor: Any) -> bytes:
+    """A cursor as the server keeps it; the same one is always written alike.
+
+    Raises:
+        ProtocolViolation: it is nothing that JSON has.
+    """
+    plain = cursor.model_dump(mode="json") if isinstance(cursor, BaseModel) else cursor
+    try:
+        return json.dumps(plain, separators=(",", ":"), sort_keys=True).encode()
+    except (TypeError, ValueError) as error:
+        raise ProtocolViolation(f"the cursor cannot be written as JSON: {error}") from None
 
 
 class Mode(Enum):
@@ -66,6 +82,11 @@ class Checkpoint:
     """Anything that JSON has, or a pydantic model; at most 64 KiB. It names no secret: the server stores it as it is."""
     has_more: bool = False
     """Pull again at once when this pull has ended. Without: the scope is caught up."""
+    encoded: bytes = field(init=False, repr=False)
+    """As the server keeps it: what becomes of `cursor` after this line does not count."""
+
+    def __post_init__(self) -> None:
+        self.encoded = encode_cursor(self.cursor)
 
 
 @dataclass(slots=True)
@@ -77,6 +98,10 @@ class ListingComplete:
 
     cursor: Any
     """Where the next INCREMENTAL starts."""
+    encoded: bytes = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.encoded = encode_cursor(self.cursor)
 
 
 @dataclass(slots=True)

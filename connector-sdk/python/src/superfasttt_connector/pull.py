@@ -10,12 +10,10 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Se
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel
-
 from superfasttt.connector.v1 import connector_pb2 as pb
 
 from . import changes, threads
-from .changes import Checkpoint, InScope, ListingComplete, Mode, Page, Progress, ScopeRemoved
+from .changes import Checkpoint, InScope, ListingComplete, Mode, Page, Progress, ScopeRemoved, encode_cursor
 from .errors import AccessDenied, ConnectorError, CursorInvalid, NotFound, PaginationLoop, ProtocolViolation, clip
 from .item import Items, framed, may_name
 from .limits import MAX_ID_BYTES, MAX_LOCATOR_BYTES, MAX_TITLE_BYTES, item_id, text
@@ -108,7 +106,7 @@ class Pull:
         if inspect.isasyncgenfunction(pull):
             await self._generated(pull(cursor))
         elif inspect.isgeneratorfunction(pull):
-            await self._generated(threads.iterated(pull(cursor)))
+            await self._generated(threads.iterated(pull(cursor), self._taken))
         else:
             await self._paged(cursor)
 
@@ -124,10 +122,10 @@ class Pull:
 
     async def _paged(self, cursor: Any) -> None:
         """Pages that `pull` returns, each called for with the cursor of the one before."""
-        seen = {_digest(_encoded(cursor))}
+        seen = {_digest(encode_cursor(cursor))}
         empty = 0
         while True:
-            page = _page(await threads.called(self._connector.pull, cursor))
+            page = self._page(await threads.called(self._connector.pull, cursor))
             if not isinstance(page, Page):
                 await self._generated(page)
                 return
@@ -138,13 +136,29 @@ class Pull:
             if self._ends(page, cursor):
                 await self._end(following)
                 return
-            key = self._written(following)
+            key = encode_cursor(following)
             digest = _digest(key)
             if digest in seen or empty > _MAX_EMPTY_PAGES:
                 raise PaginationLoop("the source gives a cursor for the next page that it has given before")
             seen.add(digest)
             await self._outlet.checkpoint(key, has_more=True)
             cursor = following
+
+    def _page(self, given: Any) -> Any:
+        """What `pull` returned: a page, or a generator that it made."""
+        if isinstance(given, Page):
+            return given
+        if isinstance(given, dict):
+            if "items" not in given:
+                raise ConnectorError('`pull` returned a dict without "items"')
+            return Page(given["items"], given.get("next_cursor"), given.get("has_more"))
+        if isinstance(given, Sequence) and not isinstance(given, (str, bytes)):
+            return Page(given)
+        if isinstance(given, AsyncIterable):
+            return aiter(given)
+        if isinstance(given, Iterable) and not isinstance(given, (str, bytes)):
+            return threads.iterated(iter(given), self._taken)
+        raise ConnectorError(f"`pull` has to return items or yield them, and returned {type(given).__name__}")
 
     def _ends(self, page: Page, cursor: Any) -> bool:
         if page.next_cursor is None or page.has_more is False:
@@ -155,7 +169,7 @@ class Pull:
         return page.has_more is None and nothing_new
 
     async def _end(self, cursor: Any) -> None:
-        encoded = self._written(cursor)
+        encoded = encode_cursor(cursor)
         if self._mode.is_listing and self._outlet.listing.full_listing:
             self._outlet.complete_listing(encoded)
         else:
@@ -196,6 +210,10 @@ class Pull:
                 return
         await self._give(item)
 
+    def _taken(self, event: Any) -> Any:
+        """In the author's thread: an item is taken as it is now, because that thread goes on and may change it."""
+        return event if self._is_async or type(event) in _CONTROLS else _Made(self._change_of(event))
+
     async def _give(self, event: Any) -> None:
         control = _CONTROLS.get(type(event))
         if control is None:
@@ -218,19 +236,13 @@ class Pull:
             await asyncio.sleep(0)
             self._yields_at = monotonic() + _YIELD_SECONDS
 
-    def _written(self, cursor: Any) -> bytes:
-        try:
-            return _encoded(cursor)
-        except (TypeError, ValueError) as error:
-            raise self._outlet.refuse(ProtocolViolation(f"the cursor cannot be written as JSON: {error}")) from None
-
     # What an author may give beside items: a change to add to the page, or None where it is something else.
 
     async def _checkpoint(self, given: Checkpoint) -> None:
-        await self._outlet.checkpoint(self._written(given.cursor), given.has_more)
+        await self._outlet.checkpoint(given.encoded, given.has_more)
 
     def _complete(self, given: ListingComplete) -> None:
-        self._outlet.complete_listing(self._written(given.cursor))
+        self._outlet.complete_listing(given.encoded)
 
     def _progress(self, given: Progress) -> None:
         self._outlet.progress(pb.Progress(items_seen=given.items_seen, items_total=given.items_total, message=given.message))
@@ -290,6 +302,10 @@ class Pull:
             return self._items.item_error(error, name if isinstance(name, str) else "")
 
 
+class _Made(bytes):
+    """A change that is made already."""
+
+
 _CONTROLS: dict[type, Callable[[Pull, Any], Any]] = {
     Checkpoint: Pull._checkpoint,
     ListingComplete: Pull._complete,
@@ -299,32 +315,10 @@ _CONTROLS: dict[type, Callable[[Pull, Any], Any]] = {
     changes.Deletion: Pull._deletion,
     changes.Container: Pull._container,
     changes.ItemError: Pull._item_error,
+    _Made: lambda _, made: made,
 }
-
-
-def _encoded(cursor: Any) -> bytes:
-    """A cursor as the server keeps it. The same one is always written alike."""
-    plain = cursor.model_dump(mode="json") if isinstance(cursor, BaseModel) else cursor
-    return json.dumps(plain, separators=(",", ":"), sort_keys=True).encode()
 
 
 def _digest(cursor: bytes) -> bytes:
     """Many cursors are remembered, and each may be long."""
     return hashlib.blake2b(cursor, digest_size=16).digest()
-
-
-def _page(given: Any) -> Any:
-    """What `pull` returned: a page, or a generator that it made."""
-    if isinstance(given, Page):
-        return given
-    if isinstance(given, dict):
-        if "items" not in given:
-            raise ConnectorError('`pull` returned a dict without "items"')
-        return Page(given["items"], given.get("next_cursor"), given.get("has_more"))
-    if isinstance(given, Sequence) and not isinstance(given, (str, bytes)):
-        return Page(given)
-    if isinstance(given, AsyncIterable):
-        return aiter(given)
-    if isinstance(given, Iterable) and not isinstance(given, (str, bytes)):
-        return threads.iterated(iter(given))
-    raise ConnectorError(f"`pull` has to return items or yield them, and returned {type(given).__name__}")

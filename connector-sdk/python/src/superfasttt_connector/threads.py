@@ -28,12 +28,17 @@ async def called(function: Callable[..., Any], *args: Any) -> Any:
     return await found if inspect.isawaitable(found) else found
 
 
-async def iterated(iterator: Iterator[Any]) -> AsyncIterator[Any]:
-    """The items of a blocking iterator, which runs in a thread of its own until nobody wants more.
+def _as_it_is(item: Any) -> Any:
+    return item
 
-    It is closed in its thread, as soon as it has given its present item: a thread cannot be interrupted.
+
+async def iterated(iterator: Iterator[Any], take: Callable[[Any], Any] = _as_it_is) -> AsyncIterator[Any]:
+    """What `take` makes of the items of a blocking iterator, which runs in a thread of its own until nobody wants more.
+
+    `take` is called in that thread, before the iterator goes on and may change what it has given. The iterator is closed
+    there too, as soon as it has given its present item: a thread cannot be interrupted.
     """
-    feed = _Feed(iterator, asyncio.get_running_loop())
+    feed = _Feed(iterator, take, asyncio.get_running_loop())
     context = contextvars.copy_context()
     _EXECUTOR.submit(context.run, feed.fill)
     try:
@@ -52,9 +57,10 @@ async def iterated(iterator: Iterator[Any]) -> AsyncIterator[Any]:
 class _Feed:
     """Hands items from a thread to the event loop, many at a time: waking the loop for each would cost more than the item."""
 
-    def __init__(self, iterator: Iterator[Any], loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, iterator: Iterator[Any], take: Callable[[Any], Any], loop: asyncio.AbstractEventLoop) -> None:
         self.error: BaseException | None = None
         self._iterator = iterator
+        self._take = take
         self._loop = loop
         self._there = asyncio.Event()
         self._changed = threading.Condition()
@@ -65,7 +71,8 @@ class _Feed:
     def fill(self) -> None:
         """In the thread: takes from the iterator, and waits where the server is slower."""
         try:
-            for item in self._iterator:
+            for given in self._iterator:
+                item = self._take(given)
                 with self._changed:
                     while len(self._items) >= _MAX_AHEAD and not self._stopped:
                         self._changed.wait()
