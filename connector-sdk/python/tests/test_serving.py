@@ -270,9 +270,10 @@ def test_the_largest_error_fits_the_headers(connector: process.Connector) -> Non
     assert process.reason_of(raised.value) == "RATE_LIMITED"
 
 
-def test_a_library_that_ends_the_program_ends_its_call_only(connector: process.Connector) -> None:
+@pytest.mark.parametrize("how", ["exits", "cancels itself"])
+def test_a_library_that_ends_the_program_ends_its_call_only(connector: process.Connector, how: str) -> None:
     with pytest.raises(grpc.RpcError) as raised:
-        list(connector.pull({"how": "exits"}))
+        list(connector.pull({"how": how}))
     assert process.reason_of(raised.value) == "INTERNAL"
     assert list(connector.pull({"how": "own", "name": "still"}, token="t"))
 

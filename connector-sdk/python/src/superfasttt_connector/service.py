@@ -113,26 +113,32 @@ class Service:
             running.task = task = asyncio.ensure_future(method(request, running))
             self._running.add(running)
             try:
-                answer = await task
-                return answer if answer is None else answer.SerializeToString()
-            except asyncio.CancelledError:
-                if not self._stopping:
-                    task.cancel()
-                    raise
-                error: ConnectorError = SourceUnavailable("the connector is stopping: call again")
-            except grpc.aio.AbortError:
-                raise
-            except ConnectorError as known:
-                error = known
-            except Exception as fault:
-                _logger.error("a call ended with a fault of the SDK", exc_info=fault)
-                error = ConnectorError(f"the connector's SDK raised {type(fault).__name__}: its log says where")
+                await asyncio.wait({task})
             finally:
                 self._running.discard(running)
+                # The client went away where it is not done yet. What the author's code raises then is told to nobody.
+                task.cancel()
+                task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+            error = self._error_of(task)
+            if error is None:
+                answer = task.result()
+                return answer if answer is None else answer.SerializeToString()
             trailers = (("grpc-status-details-bin", error.to_details()),)
             await context.abort(error.status, error.message, trailers)
 
         return guarded
+
+    def _error_of(self, task: asyncio.Future[Any]) -> ConnectorError | None:
+        """How a call has failed; None: it has not."""
+        if task.cancelled():
+            if self._stopping:
+                return SourceUnavailable("the connector is stopping: call again")
+            return ConnectorError("the connector's code has cancelled itself")
+        error = task.exception()
+        if error is None or isinstance(error, ConnectorError):
+            return error
+        _logger.error("a call ended with a fault of the SDK", exc_info=error)
+        return ConnectorError(f"the connector's SDK raised {type(error).__name__}: its log says where")
 
     async def describe(self, request: pb.DescribeRequest, _: Context) -> pb.DescribeResponse:
         """Says who the connector is."""

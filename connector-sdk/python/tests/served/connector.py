@@ -58,6 +58,8 @@ class Served(BaseConnector):
             raise RuntimeError(f"cannot use {self.credential.token}")
         if how == "verbose":
             raise RateLimited("é" * 5000, metadata={f"fact {n}": "é" * 1000 for n in range(40)}, retry_after=5)
+        if how == "cancels itself":
+            raise asyncio.CancelledError
         if how == "exits":
             sys.exit(0)
         if how == "busy":
