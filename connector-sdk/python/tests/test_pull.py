@@ -447,6 +447,24 @@ def test_a_token_that_ended_is_no_check_because_the_server_refreshes_it() -> Non
         testing.checks(testing.program(Ended, manifest_json=MANIFEST))
 
 
+def test_progress_and_logs_travel_beside_the_pages_and_a_flood_is_cut() -> None:
+    class Talks(Base):
+        async def pull(self, cursor: Any = None) -> AsyncIterator[Any]:
+            for number in range(3000):
+                self.log.info("reading", number=number)
+                self.log.debug("not for users")
+            yield Progress(3, 10, "reading")
+            yield {"id": "a"}
+            yield Checkpoint(1)
+
+    pulled = pull(Talks)
+    assert pulled.error is None
+    assert pulled.logs.count("reading") == 1000
+    assert pulled.logs[-1] == "2000 log records were left out: too many at once"
+    [progress] = [message.progress for message in pulled.messages if message.HasField("progress")]
+    assert (progress.items_seen, progress.items_total, progress.message) == (3, 10, "reading")
+
+
 # Scopes.
 
 

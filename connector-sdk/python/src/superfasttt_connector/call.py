@@ -17,7 +17,7 @@ from .classify import Classifier
 from .credential import Credential
 from .errors import ConnectorError
 from .http import client
-from .log import Log, keep_secret
+from .log import Log, without_secrets
 from .manifest import Manifest
 from .redact import Redactor
 
@@ -61,29 +61,23 @@ class Program:
             signing_secret,
         ]
         redactor = Redactor(secrets)
-        forget = keep_secret(redactor)
-        try:
-            model = self.connector.settings_model
+        with without_secrets(redactor):
             parse = settings_module.partial if partial_settings else settings_module.parse
-            parsed = parse(model, values)
-            classifier = Classifier(self.connector.error_table, self.manifest.auth_type)
             call = Call(
                 program=self,
-                settings=parsed,
+                settings=parse(self.connector.settings_model, values),
                 settings_values=values,
                 credential=given,
                 mode=mode,
                 trace=trace,
                 redactor=redactor,
-                classifier=classifier,
+                classifier=Classifier(self.connector.error_table, self.manifest.auth_type),
                 log=Log(self.manifest.id, redactor, to_run),
             )
             try:
                 yield self.connector(call)
             finally:
                 await call.close()
-        finally:
-            forget()
 
 
 @dataclass(slots=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TextIO
 
 from superfasttt.connector.v1 import connector_pb2 as pb
@@ -39,14 +40,14 @@ def mask(text: str) -> str:
     return text
 
 
-def keep_secret(redactor: Redactor) -> Callable[[], None]:
-    """Keeps a call's secrets out of the log, until what is returned is called."""
+@contextmanager
+def without_secrets(redactor: Redactor) -> Iterator[None]:
+    """Keeps a call's secrets out of whatever is logged meanwhile."""
     _secrets[id(redactor)] = redactor
-    return lambda: void(_secrets.pop(id(redactor), None))
-
-
-def void(_: object) -> None:
-    """Nothing."""
+    try:
+        yield
+    finally:
+        del _secrets[id(redactor)]
 
 
 class _Lines(logging.Handler):

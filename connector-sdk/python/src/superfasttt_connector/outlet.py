@@ -57,10 +57,14 @@ class Outlet:
         page.append(change)
         return True
 
-    async def flush(self) -> None:
+    async def flush(self, *, with_progress: bool = False) -> None:
         """Writes the open page, and the log records that were made meanwhile."""
         async with self._writing:
             await self._flush()
+            progress = self._progress if with_progress else None
+            if progress is not None:
+                self._progress = None
+                await self._write(pb.PullResponse(progress=progress).SerializeToString())
 
     async def _flush(self) -> None:
         notes, self._notes = self._notes, []
@@ -133,14 +137,7 @@ class Outlet:
             await asyncio.sleep(_FLUSH_EVERY_SECONDS)
             if self._writing.locked():
                 continue  # the server is behind, and nothing waits for want of a page
-            async with self._writing:
-                await self._flush()
-                await self._send_progress()
-
-    async def _send_progress(self) -> None:
-        progress, self._progress = self._progress, None
-        if progress is not None:
-            await self._write(pb.PullResponse(progress=progress).SerializeToString())
+            await self.flush(with_progress=True)
 
     async def finish(self, error: ConnectorError | None) -> None:
         """After the author's code: writes what is left, then the ends of the listings if it ended well.
@@ -148,23 +145,24 @@ class Outlet:
         Raises:
             ConnectorError: `error`, or a breach of the contract that the author's code has dropped.
         """
-        await self._send_progress()
         error = error or self._violation
         if error is not None:
-            await self.flush()
+            await self.flush(with_progress=True)
             raise error
         for scope, cursor, reason in self.listing.ends():
             if reason:
                 message = f"the listing of scope {scope!r} is not complete: {reason}"
-                self.log(pb.LogRecord(level=pb.LogRecord.LEVEL_WARN, message=message))
+                self._notes.append(_warning(message))
             if cursor is not None:
                 await self._checkpoint(scope, pb.Checkpoint(cursor=cursor, listing_complete=not reason))
         if self._notes_left_out:
             message = f"{self._notes_left_out} log records were left out: too many at once"
-            self._notes.append(
-                pb.PullResponse(log=pb.LogRecord(level=pb.LogRecord.LEVEL_WARN, message=message)).SerializeToString()
-            )
-        await self.flush()
+            self._notes.append(_warning(message))
+        await self.flush(with_progress=True)
+
+
+def _warning(message: str) -> bytes:
+    return pb.PullResponse(log=pb.LogRecord(level=pb.LogRecord.LEVEL_WARN, message=message)).SerializeToString()
 
 
 def frame(change: bytes) -> bytes:
