@@ -10,7 +10,7 @@ DENY_VERSION := 0.20.2
 # What the contract must not break.
 BUF_AGAINST ?= main
 
-.PHONY: help run run-oauth build connectors test test-rust test-contract test-sdk test-conformance test-extract test-oauth test-connectors test-server test-cli \
+.PHONY: help run run-oauth build connectors test test-rust test-contract test-sdk test-conformance test-extract test-oauth test-connectors test-server test-cli test-python \
 	test-run simulate chaos bench check check-format check-lint check-contract check-licences clean need-cargo need-cc need-python \
 	need-postgres
 
@@ -36,7 +36,7 @@ connectors:
 	  cp target/$(PROFILE)/connector-$$name $$folder/connector.new; mv $$folder/connector.new $$folder/connector; \
 	done
 
-test: test-rust test-run ## Run every test but benchmarks and soaks
+test: test-rust test-run test-python ## Run every test but benchmarks and soaks
 
 # One selection of packages for all of them: with each crate by itself, shared dependencies would be built again and
 # again with other features.
@@ -59,6 +59,12 @@ test-sdk: need-cargo need-cc ## Only the Rust SDK and its example
 
 test-conformance: need-cargo need-cc ## Only the conformance kit, on connectors that are wrong in one thing each, and on right ones
 	cargo test --locked -p superfasttt-conformance -p superfasttt-conformance-proof -p superfasttt-connector -p connector-filesystem
+
+# The binaries are those of test-rust; another folder of them is CONNECTORD_BIN_DIR.
+test-python: ## Only the Python SDK and its example: types, lints, units, and through a real connectord
+	@if python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then connector-sdk/python/test.sh; \
+	elif [ "$$CI" = true ] || [ "$$DEMAND_TOOLCHAINS" = 1 ]; then echo "Python 3.10 with venv is missing: apt-get install python3-venv"; exit 1; \
+	else echo "SKIPPED: the Python SDK is not tested, because Python 3.10 with venv is missing: apt-get install python3-venv"; fi
 
 test-extract: need-cargo need-cc ## Only text extraction, each format and the hostile ones
 	cargo test --locked -p superfasttt-extract
