@@ -43,7 +43,8 @@ export class Calls {
   unchecked(rpc: string, request: AnyRequest, { signal, metadata }: Call, secrets: readonly string[] = []): CallContext<JsonObject> {
     checkRevision(request.contractRevision);
     const { settings = {} } = request;
-    const credential = request.credential?.kind.case === undefined ? undefined : new Credential(request.credential, this.#connector.manifest);
+    const credential =
+      request.credential?.kind.case === undefined ? undefined : new Credential(request.credential, this.#connector.manifest);
     const hidden = [...secrets, ...(credential?.secrets() ?? []), ...secretSettings(this.#connector.manifest.settings, settings)];
     signal.addEventListener("abort", this.#log.hide(hidden), { once: true });
     const traceparent = traceparentOf(metadata);
@@ -69,8 +70,11 @@ export function checkRevision(revision: number): void {
 function secretSettings(schema: unknown, value: JsonValue | undefined): string[] {
   if (typeof schema !== "object" || schema === null || value === undefined || value === null) return [];
   const { properties, items } = schema as { properties?: Record<string, unknown>; items?: unknown };
-  if ((schema as Record<string, unknown>)["x-secret"] === true) return typeof value === "object" ? [JSON.stringify(value)] : [String(value)];
+  if ((schema as Record<string, unknown>)["x-secret"] === true)
+    return typeof value === "object" ? [JSON.stringify(value)] : [String(value)];
   if (Array.isArray(value)) return value.flatMap((entry) => secretSettings(items, entry));
   if (typeof value !== "object") return [];
-  return Object.entries(properties ?? {}).flatMap(([name, inner]) => (Object.hasOwn(value, name) ? secretSettings(inner, value[name]) : []));
+  return Object.entries(properties ?? {}).flatMap(([name, inner]) =>
+    Object.hasOwn(value, name) ? secretSettings(inner, value[name]) : [],
+  );
 }

@@ -1,9 +1,14 @@
 /** The TestConnection rpc: a failed check is an answer, with what to do about it. */
 
-import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import type { Check, TestResult } from "./connector.js";
-import type { ConnectorError, Reason } from "./errors.js";
-import { Check_Outcome as Outcome, type TestConnectionResponse, TestConnectionResponseSchema } from "./gen/superfasttt/connector/v1/connector_pb.js";
+import { create, type JsonObject, type MessageInitShape } from "@bufbuild/protobuf";
+import type { Check, LoadedConnector, TestResult } from "./connector.js";
+import type { CallContext } from "./context.js";
+import { type ConnectorError, classify, type Reason } from "./errors.js";
+import {
+  Check_Outcome as Outcome,
+  type TestConnectionResponse,
+  TestConnectionResponseSchema,
+} from "./gen/superfasttt/connector/v1/connector_pb.js";
 
 const OUTCOMES: Readonly<Record<Check["outcome"], Outcome>> = {
   passed: Outcome.PASSED,
@@ -45,9 +50,28 @@ export function skipped(name: string, message: string): Check {
 }
 
 /** The failed check that an error is; undefined where it is no answer for a person. */
-export function failedCheck({ reason, message }: ConnectorError): Check | undefined {
+function failedCheck({ reason, message }: ConnectorError): Check | undefined {
   const fix = FIXES[reason];
   return fix === undefined ? undefined : failed(reason === "SETTINGS_INVALID" ? "settings_valid" : "connection", message, fix);
+}
+
+/**
+ * Tests a connection. `context` checks the settings first.
+ *
+ * @throws ConnectorError what is no answer for a person
+ */
+export async function testConnection({ definition }: LoadedConnector, context: () => CallContext<JsonObject>): Promise<TestResult> {
+  let call: CallContext<JsonObject> | undefined;
+  try {
+    call = context();
+    if (!definition.testConnection) return { checks: [passed("settings_valid", "the settings can be read")] };
+    return await definition.testConnection(call);
+  } catch (thrown) {
+    const error = classify(thrown, (stack) => call?.log.error(stack));
+    const check = failedCheck(error);
+    if (check === undefined) throw error;
+    return { checks: [check] };
+  }
 }
 
 export function toTestResponse({ checks, account }: TestResult): TestConnectionResponse {

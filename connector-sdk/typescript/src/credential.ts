@@ -1,7 +1,7 @@
 /** What a call authenticates with. Printing it never shows a secret. */
 
-import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { inspect } from "node:util";
+import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { ConnectorError } from "./errors.js";
 import type { Credential as CredentialProto } from "./gen/superfasttt/connector/v1/connector_pb.js";
 import type { Manifest } from "./manifest.js";

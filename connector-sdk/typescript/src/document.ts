@@ -1,9 +1,14 @@
 /** The document that an author's `normalize` gives, and the envelope that is made of it. */
 
 import { create, type JsonObject, type JsonValue } from "@bufbuild/protobuf";
-import { type Timestamp, timestampFromDate, TimestampSchema } from "@bufbuild/protobuf/wkt";
+import { type Timestamp, TimestampSchema, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { ConnectorError } from "./errors.js";
-import { type DocumentEnvelope, DocumentEnvelopeSchema, type Permissions as PermissionsProto, PermissionsSchema } from "./gen/superfasttt/connector/v1/document_pb.js";
+import {
+  type DocumentEnvelope,
+  DocumentEnvelopeSchema,
+  type Permissions as PermissionsProto,
+  PermissionsSchema,
+} from "./gen/superfasttt/connector/v1/document_pb.js";
 
 /** What the engine needs to know of an item before anything is made of it. */
 export interface ItemKey {
@@ -131,5 +136,7 @@ function toJson(field: string, value: unknown): JsonValue {
 
 function wrong(field: string, wanted: string, value: unknown): ConnectorError {
   const kind = value === null ? "null" : value instanceof Date ? "an invalid Date" : typeof value;
-  return new ConnectorError("INTERNAL", `normalize gave ${field} as ${kind}, and it is a ${wanted.replace(/,$/, "")}`, { metadata: { field } });
+  return new ConnectorError("INTERNAL", `normalize gave ${field} as ${kind}, and it is a ${wanted.replace(/,$/, "")}`, {
+    metadata: { field },
+  });
 }

@@ -1,7 +1,7 @@
 /** How a failure is told: a reason from the contract's closed list, a message for a person, and facts for a program. */
 
-import { status as Code } from "@grpc/grpc-js";
 import { create } from "@bufbuild/protobuf";
+import { status as Code } from "@grpc/grpc-js";
 import { type Error as ErrorProto, ErrorSchema, Reason as ReasonProto } from "./gen/superfasttt/connector/v1/errors_pb.js";
 
 /** Why something could not be done: the values of `Reason` in errors.proto, which tells who must act and whether waiting helps. */

@@ -133,7 +133,8 @@ export function serviceDefinition(service: DescService): grpc.ServiceDefinition 
 
 function methodDefinition(method: DescMethod): grpc.MethodDefinition<unknown, unknown> {
   const { input, output } = method;
-  const encode = (schema: typeof input) => (message: unknown) => asBuffer(message instanceof Uint8Array ? message : toBinary(schema, message as MessageShape<typeof schema>));
+  const encode = (schema: typeof input) => (message: unknown) =>
+    asBuffer(message instanceof Uint8Array ? message : toBinary(schema, message as MessageShape<typeof schema>));
   return {
     path: `/${method.parent.typeName}/${method.name}`,
     requestStream: method.methodKind === "bidi_streaming" || method.methodKind === "client_streaming",

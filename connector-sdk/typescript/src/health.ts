@@ -3,7 +3,11 @@
 import { once } from "node:events";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { ConnectorError } from "./errors.js";
-import { Health as HealthService, HealthCheckResponse_ServingStatus as Status, HealthCheckResponseSchema } from "./gen/grpc/health/v1/health_pb.js";
+import {
+  HealthCheckResponseSchema,
+  Health as HealthService,
+  HealthCheckResponse_ServingStatus as Status,
+} from "./gen/grpc/health/v1/health_pb.js";
 import { Connector as ConnectorService } from "./gen/superfasttt/connector/v1/connector_pb.js";
 import { type Handlers, type Handling, unlessAborted } from "./grpc.js";
 

@@ -52,7 +52,9 @@ export function clipError(error: ConnectorError, redact: (text: string) => strin
   const facts = Object.entries(error.metadata).sort().slice(0, MAX_ERROR_FACTS);
   const details: ErrorDetails = {
     code: short(error.code, MAX_CODE_BYTES),
-    metadata: Object.fromEntries(facts.map(([key, value]) => [short(key, MAX_ERROR_FACT_BYTES), short(String(value), MAX_ERROR_FACT_BYTES)])),
+    metadata: Object.fromEntries(
+      facts.map(([key, value]) => [short(key, MAX_ERROR_FACT_BYTES), short(String(value), MAX_ERROR_FACT_BYTES)]),
+    ),
     cause: error.cause,
   };
   if (error.retryAfterMs !== undefined) details.retryAfterMs = error.retryAfterMs;
@@ -113,7 +115,10 @@ function documentFault(document: DocumentEnvelope): ConnectorError | undefined {
   const length = document.content === undefined ? 0 : byteLength(document.content, MAX_INLINE_BYTES);
   if (length > MAX_INLINE_BYTES) {
     const advice = "the connector's author must give a contentRef and serve fetchContent";
-    return new ConnectorError("CONTENT_TOO_LARGE", `the text is ${length} bytes and at most ${MAX_INLINE_BYTES} are sent inline: ${advice}`);
+    return new ConnectorError(
+      "CONTENT_TOO_LARGE",
+      `the text is ${length} bytes and at most ${MAX_INLINE_BYTES} are sent inline: ${advice}`,
+    );
   }
   return (
     idFault(document.id) ??
@@ -165,7 +170,13 @@ function byteLength(text: string, max: number): number {
 /** How an item error can name the item of a change. */
 function nameOf(kind: Kind): ItemError["target"] {
   const names: ItemError["target"][] = [];
-  if (kind.case === "document" || kind.case === "container" || kind.case === "raw" || kind.case === "present" || kind.case === "permissions") {
+  if (
+    kind.case === "document" ||
+    kind.case === "container" ||
+    kind.case === "raw" ||
+    kind.case === "present" ||
+    kind.case === "permissions"
+  ) {
     names.push({ case: "id", value: kind.value.id });
     if ("locator" in kind.value) names.push({ case: "locator", value: kind.value.locator });
   }

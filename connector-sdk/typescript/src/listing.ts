@@ -46,7 +46,9 @@ export class Listing {
     if (this.#mode === "targeted") throw violation("a checkpoint was made in a TARGETED pull, which has none");
     const bytes = cursor instanceof Uint8Array ? cursor : Buffer.from(typeof cursor === "string" ? cursor : (JSON.stringify(cursor) ?? ""));
     if (bytes.length === 0 || bytes.length > MAX_CURSOR_BYTES) {
-      throw violation(`a cursor of ${bytes.length} bytes was given; it has 1 to ${MAX_CURSOR_BYTES} bytes, more than that means more scopes`);
+      throw violation(
+        `a cursor of ${bytes.length} bytes was given; it has 1 to ${MAX_CURSOR_BYTES} bytes, more than that means more scopes`,
+      );
     }
     return bytes;
   }

@@ -2,7 +2,7 @@
 
 import { create, type JsonObject } from "@bufbuild/protobuf";
 import { type Document, type ItemKey, toEnvelope } from "./document.js";
-import { classify, ConnectorError } from "./errors.js";
+import { ConnectorError, classify } from "./errors.js";
 import { type Change, type ItemError, PresentSchema, type RawItem, RawItemSchema } from "./gen/superfasttt/connector/v1/connector_pb.js";
 import { clipError, itemError } from "./limits.js";
 import type { Mode } from "./listing.js";

@@ -3,16 +3,7 @@
 import { readFileSync } from "node:fs";
 import { parseDuration } from "./duration.js";
 
-const CAPABILITIES = [
-  "incremental",
-  "full_listing",
-  "list",
-  "targeted",
-  "discover",
-  "fetch_content",
-  "handle_event",
-  "execute",
-] as const;
+const CAPABILITIES = ["incremental", "full_listing", "list", "targeted", "discover", "fetch_content", "handle_event", "execute"] as const;
 
 /** What a connector can do beyond the required rpcs, in the words of the manifest. */
 export type Capability = (typeof CAPABILITIES)[number];
@@ -35,7 +26,9 @@ export interface Manifest {
   /** The JSON Schema of a connection's settings. */
   settings: Record<string, unknown>;
   authType: string;
-  /** Fields of the credential that are declared as no secret. */
+  /** Names of the fields of the credential, where a person enters more than the one value that the type has. */
+  fields: readonly string[];
+  /** Those of them that are declared as no secret. */
   openFields: ReadonlySet<string>;
   rateLimits: readonly RateLimit[];
   /** Empty: none are named. */
@@ -66,6 +59,7 @@ export function readManifest(source: URL | string): Manifest {
     capabilities: readCapabilities(json),
     settings: object(json["settings"], "settings"),
     authType: typeof auth["type"] === "string" ? auth["type"] : "none",
+    fields: fields.map((field) => String(field["name"])),
     openFields: new Set(fields.filter((field) => field["secret"] === false).map((field) => String(field["name"]))),
     rateLimits: list(json["rate_limits"], "rate_limits").map(readRateLimit),
     allowedHosts: list(json["allowed_hosts"], "allowed_hosts").map(String),

@@ -1,10 +1,15 @@
 /** The Normalize rpc: kept raw items in, envelopes out, one for one and in order. */
 
 import { create, type JsonObject, toBinary } from "@bufbuild/protobuf";
-import type { LoadedConnector } from "./connector.js";
 import { checkRevision } from "./calls.js";
+import type { LoadedConnector } from "./connector.js";
 import { violation } from "./errors.js";
-import { type NormalizeRequest, type NormalizeResponse, NormalizeResponseSchema, type RawItem } from "./gen/superfasttt/connector/v1/connector_pb.js";
+import {
+  type NormalizeRequest,
+  type NormalizeResponse,
+  NormalizeResponseSchema,
+  type RawItem,
+} from "./gen/superfasttt/connector/v1/connector_pb.js";
 import { fit } from "./limits.js";
 import { Making } from "./making.js";
 import type { Send } from "./outlet.js";
@@ -34,7 +39,10 @@ export async function normalize(
 function answer(making: Making<unknown>, raw: RawItem): NormalizeResponse {
   const kind = fit(making.again(raw));
   // The item that was asked for is answered for, whatever became of it.
-  if (kind.case === "itemError") return create(NormalizeResponseSchema, { kind: { case: "itemError", value: { ...kind.value, target: { case: "id", value: raw.id } } } });
+  if (kind.case === "itemError")
+    return create(NormalizeResponseSchema, {
+      kind: { case: "itemError", value: { ...kind.value, target: { case: "id", value: raw.id } } },
+    });
   if (kind.case === "document") return create(NormalizeResponseSchema, { kind });
   throw violation("normalize made neither a document nor an error");
 }

@@ -3,7 +3,17 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import type { Cursor } from "./change.js";
 import { ConnectorError } from "./errors.js";
-import { type Change, ChangeSchema, CheckpointSchema, type LogRecord_Level, LogRecord_Level as Level, LogRecordSchema, type Progress, type PullResponse, PullResponseSchema } from "./gen/superfasttt/connector/v1/connector_pb.js";
+import {
+  type Change,
+  ChangeSchema,
+  CheckpointSchema,
+  LogRecord_Level as Level,
+  type LogRecord_Level,
+  LogRecordSchema,
+  type Progress,
+  type PullResponse,
+  PullResponseSchema,
+} from "./gen/superfasttt/connector/v1/connector_pb.js";
 import * as limits from "./limits.js";
 import type { Listing } from "./listing.js";
 import type { OpenPage } from "./page.js";
@@ -92,7 +102,8 @@ export class Outlet {
     const error = failure ?? this.#breach;
     if (error) throw error;
     for (const { scope, cursor, incomplete } of this.#listing.ends()) {
-      if (incomplete !== undefined) await this.log(Level.WARN, `the listing of scope ${JSON.stringify(scope)} is not complete: ${incomplete}`);
+      if (incomplete !== undefined)
+        await this.log(Level.WARN, `the listing of scope ${JSON.stringify(scope)} is not complete: ${incomplete}`);
       // Also where it is not complete: else the last checkpoint would go on asking for another pull.
       if (cursor) await this.#sendCheckpoint(scope, cursor, { listingComplete: incomplete === undefined });
     }

@@ -2,7 +2,13 @@
 
 import { toBinary } from "@bufbuild/protobuf";
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
-import { type Checkpoint, CheckpointSchema, PageSchema, type PullLimits, PullResponseSchema } from "./gen/superfasttt/connector/v1/connector_pb.js";
+import {
+  type Checkpoint,
+  CheckpointSchema,
+  PageSchema,
+  type PullLimits,
+  PullResponseSchema,
+} from "./gen/superfasttt/connector/v1/connector_pb.js";
 import { MAX_CHANGE_BYTES, MAX_ID_BYTES } from "./limits.js";
 
 const DEFAULT_PAGE_BYTES = 1024 * 1024;

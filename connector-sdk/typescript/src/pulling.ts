@@ -1,9 +1,9 @@
 /** The Pull rpc: the author's code run against a stream. */
 
+import type { JsonObject } from "@bufbuild/protobuf";
 import type { LoadedConnector } from "./connector.js";
 import { type CallContext, PullContext } from "./context.js";
-import type { JsonObject } from "@bufbuild/protobuf";
-import { classify, ConnectorError, unimplemented, violation } from "./errors.js";
+import { type ConnectorError, classify, unimplemented, violation } from "./errors.js";
 import { PullMode, type PullRequest } from "./gen/superfasttt/connector/v1/connector_pb.js";
 import { unlessAborted } from "./grpc.js";
 import { Listing, type Mode } from "./listing.js";

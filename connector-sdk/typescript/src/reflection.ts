@@ -5,7 +5,13 @@ import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
 import { status as Code, type UntypedServiceImplementation } from "@grpc/grpc-js";
 import { file_google_rpc_status } from "./gen/google/rpc/status_pb.js";
 import { file_grpc_health_v1_health } from "./gen/grpc/health/v1/health_pb.js";
-import { file_grpc_reflection_v1_reflection, ServerReflection as V1, type ServerReflectionRequest, ServerReflectionRequestSchema, ServerReflectionResponseSchema } from "./gen/grpc/reflection/v1/reflection_pb.js";
+import {
+  file_grpc_reflection_v1_reflection,
+  type ServerReflectionRequest,
+  ServerReflectionRequestSchema,
+  ServerReflectionResponseSchema,
+  ServerReflection as V1,
+} from "./gen/grpc/reflection/v1/reflection_pb.js";
 import { file_grpc_reflection_v1alpha_reflection, ServerReflection as V1Alpha } from "./gen/grpc/reflection/v1alpha/reflection_pb.js";
 import { file_superfasttt_connector_v1_connector } from "./gen/superfasttt/connector/v1/connector_pb.js";
 import type { Handling } from "./grpc.js";

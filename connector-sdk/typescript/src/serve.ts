@@ -42,7 +42,11 @@ export async function serveOn(connector: LoadedConnector, options: ServeOptions)
   const { socket, token, log } = options;
   const traffic = new Traffic(connector, options);
   const [stopping, ended] = [new AbortController(), new AbortController()];
-  const clean = (error: unknown) => clipError(classify(error, (stack) => log.record("error", stack)), (text) => log.redact(text));
+  const clean = (error: unknown) =>
+    clipError(
+      classify(error, (stack) => log.record("error", stack)),
+      (text) => log.redact(text),
+    );
   const handling = new Handling(stopping.signal, clean);
   const beside = new Handling(ended.signal, clean);
   const reflection = reflectionHandlers(beside);

@@ -1,22 +1,19 @@
 /** The contract's service, answered by an author's connector. */
 
-import { create, type JsonObject } from "@bufbuild/protobuf";
-import { Calls, checkRevision, CONTRACT_REVISION } from "./calls.js";
-import { failedCheck, passed, toTestResponse } from "./checks.js";
+import { create } from "@bufbuild/protobuf";
+import { Calls, CONTRACT_REVISION, checkRevision } from "./calls.js";
+import { testConnection, toTestResponse } from "./checks.js";
 import type { LoadedConnector } from "./connector.js";
 import { sendContent } from "./content.js";
-import type { CallContext } from "./context.js";
-import { classify, unimplemented, violation } from "./errors.js";
+import { unimplemented, violation } from "./errors.js";
 import {
   Connector as ConnectorService,
   DescribeResponseSchema,
   DiscoverResponseSchema,
   ExecuteResponseSchema,
   HandleEventResponseSchema,
-  type TestConnectionRequest,
-  type TestConnectionResponse,
 } from "./gen/superfasttt/connector/v1/connector_pb.js";
-import type { Call, Handlers, Handling } from "./grpc.js";
+import type { Handlers, Handling } from "./grpc.js";
 import type { Traffic } from "./http/traffic.js";
 import type { Log } from "./log.js";
 import { normalize } from "./normalizing.js";
@@ -38,13 +35,17 @@ export function connectorHandlers(connector: LoadedConnector, traffic: Traffic, 
       checkRevision(contractRevision);
       return create(DescribeResponseSchema, {
         manifestJson: manifest.text,
-        capabilities: Object.fromEntries([...manifest.capabilities].map((name) => [name.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase()), true])),
+        capabilities: Object.fromEntries(
+          [...manifest.capabilities].map((name) => [name.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase()), true]),
+        ),
         contractRevisions: [CONTRACT_REVISION],
         sdk: `typescript/${SDK_VERSION}`,
       });
     }),
 
-    testConnection: handling.unary(method.testConnection, (request, call) => testConnection(connector, calls, request, call)),
+    testConnection: handling.unary(method.testConnection, async (request, call) =>
+      toTestResponse(await testConnection(connector, () => calls.checked("test_connection", request, call))),
+    ),
 
     discover: handling.unary(method.discover, async (request, call) => {
       if (!definition.discover || !manifest.capabilities.has("discover")) throw unimplemented("discover");
@@ -56,7 +57,9 @@ export function connectorHandlers(connector: LoadedConnector, traffic: Traffic, 
       return create(DiscoverResponseSchema, { resources: [...resources], nextPageToken });
     }),
 
-    pull: handling.serverStreaming(method.pull, (request, send, call) => pull(connector, request, calls.checked("pull", request, call), send, redact)),
+    pull: handling.serverStreaming(method.pull, (request, send, call) =>
+      pull(connector, request, calls.checked("pull", request, call), send, redact),
+    ),
 
     normalize: handling.bidiStreaming(method.normalize, (requests, send) =>
       normalize(connector, requests, send, redact, (stack) => log.record("error", stack, { rpc: "normalize" })),
@@ -76,7 +79,15 @@ export function connectorHandlers(connector: LoadedConnector, traffic: Traffic, 
       const settings = request.settings && connector.settings.read(request.settings);
       const context = calls.unchecked("handle_event", request, call, [signingSecret]);
       const headers = new Headers(request.headers.map(({ name, value }): [string, string] => [name, value]));
-      const { answer, ...meaning } = await definition.handleEvent({ ...context, settings, method: httpMethod, path, headers, body, signingSecret });
+      const { answer, ...meaning } = await definition.handleEvent({
+        ...context,
+        settings,
+        method: httpMethod,
+        path,
+        headers,
+        body,
+        signingSecret,
+      });
       return create(HandleEventResponseSchema, {
         verified: meaning.verified,
         changedIds: [...(meaning.changedIds ?? [])],
@@ -94,19 +105,4 @@ export function connectorHandlers(connector: LoadedConnector, traffic: Traffic, 
       return create(ExecuteResponseSchema, { output: await definition.execute({ ...context, action, input, idempotencyKey }) });
     }),
   };
-}
-
-async function testConnection(connector: LoadedConnector, calls: Calls, request: TestConnectionRequest, call: Call): Promise<TestConnectionResponse> {
-  const { definition } = connector;
-  let context: CallContext<JsonObject> | undefined;
-  try {
-    context = calls.checked("test_connection", request, call);
-    if (!definition.testConnection) return toTestResponse({ checks: [passed("settings_valid", "the settings can be read")] });
-    return toTestResponse(await definition.testConnection(context));
-  } catch (thrown) {
-    const error = classify(thrown, (stack) => context?.log.error(stack));
-    const check = failedCheck(error);
-    if (check === undefined) throw error;
-    return toTestResponse({ checks: [check] });
-  }
 }

@@ -34,14 +34,21 @@ export class SettingsReader {
     if (check(settings)) return settings;
     const [fault] = check.errors ?? [];
     const field = fault ? fieldOf(fault) : "";
-    throw new ConnectorError("SETTINGS_INVALID", `${field === "" ? "the settings" : `the setting ${field}`} ${fault?.message ?? "cannot be read"}`, {
-      metadata: field === "" ? {} : { field },
-    });
+    throw new ConnectorError(
+      "SETTINGS_INVALID",
+      `${field === "" ? "the settings" : `the setting ${field}`} ${fault?.message ?? "cannot be read"}`,
+      {
+        metadata: field === "" ? {} : { field },
+      },
+    );
   }
 }
 
 function fieldOf(fault: ErrorObject): string {
-  const within = fault.instancePath.split("/").slice(1).map((part) => part.replaceAll("~1", "/").replaceAll("~0", "~"));
+  const within = fault.instancePath
+    .split("/")
+    .slice(1)
+    .map((part) => part.replaceAll("~1", "/").replaceAll("~0", "~"));
   const missing: unknown = fault.params["missingProperty"] ?? fault.params["additionalProperty"];
   return [...within, ...(typeof missing === "string" ? [missing] : [])].join(".");
 }

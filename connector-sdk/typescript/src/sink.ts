@@ -1,8 +1,8 @@
 /** What `pull` gives its changes to. */
 
 import { create } from "@bufbuild/protobuf";
-import * as change from "./change.js";
 import type { Container, Cursor, InScope, PullEvent, RemovalCause, Target } from "./change.js";
+import * as change from "./change.js";
 import { type Permissions, toPermissions } from "./document.js";
 import { type ConnectorError, violation } from "./errors.js";
 import {
@@ -21,8 +21,8 @@ import {
 import { clip, clipError, itemError, MAX_ID_BYTES } from "./limits.js";
 import type { Mode } from "./listing.js";
 import type { Level } from "./log.js";
-import type { Outlet } from "./outlet.js";
 import type { Making } from "./making.js";
+import type { Outlet } from "./outlet.js";
 
 const LEVELS: Readonly<Record<Level, LogRecord_Level>> = {
   error: LogRecord_Level.ERROR,

@@ -20,9 +20,7 @@ export interface FailedStatus {
 export function toStatus(error: ConnectorError): FailedStatus {
   const { code, actor } = REASONS[error.reason];
   const facts = { actor, ...error.metadata, ...(error.code && { code: error.code }) };
-  const details = [
-    anyPack(ErrorInfoSchema, create(ErrorInfoSchema, { reason: error.reason, domain: DOMAIN, metadata: facts })),
-  ];
+  const details = [anyPack(ErrorInfoSchema, create(ErrorInfoSchema, { reason: error.reason, domain: DOMAIN, metadata: facts }))];
   if (error.retryAfterMs !== undefined) {
     const retry: MessageInitShape<typeof RetryInfoSchema> = { retryDelay: durationFromMs(Math.max(0, error.retryAfterMs)) };
     details.push(anyPack(RetryInfoSchema, create(RetryInfoSchema, retry)));

@@ -15,7 +15,19 @@ if (skip && (process.env["CI"] === "true" || process.env["DEMAND_TOOLCHAINS"] ==
 async function connected(t: TestContext, issues: number) {
   const tracker = await startTracker(t, issues);
   const server = await startConnectord(t, binaries ?? "", TRACKER_EXAMPLE);
-  await server.ctl("connections", "create", "--connector", "tracker", "--name", "issues", "--set", `url=${tracker.url}`, "--frequency", "off", "--disabled");
+  await server.ctl(
+    "connections",
+    "create",
+    "--connector",
+    "tracker",
+    "--name",
+    "issues",
+    "--set",
+    `url=${tracker.url}`,
+    "--frequency",
+    "off",
+    "--disabled",
+  );
   await server.ctl("credentials", "set", "issues", "--field", "key=-");
   await server.ctl("connections", "enable", "issues");
   return { tracker, server };
@@ -64,7 +76,10 @@ test("a connector that is killed in the middle of a listing loses nothing and do
   const { tracker, server } = await connected(t, 700);
   const syncing = server.ctl("sync", "issues", "--wait").catch((error: unknown) => error);
   // The second page is refused once, so the listing stands still for a second: the connector is killed there.
-  await until("the second page is asked for", async () => (await tracker.requests()).some((path) => path.includes("page=100")) || undefined);
+  await until(
+    "the second page is asked for",
+    async () => (await tracker.requests()).some((path) => path.includes("page=100")) || undefined,
+  );
   const [connector] = childrenOf(server.pid);
   assert.ok(connector !== undefined, "the connector runs as a child of connectord");
   process.kill(connector, "SIGKILL");

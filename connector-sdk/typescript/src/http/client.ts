@@ -87,12 +87,18 @@ export class HttpClient {
    * not allowed; when the call has been cancelled.
    */
   async request(method: string, url: string | URL, options: RequestOptions = {}): Promise<HttpResponse> {
-    return this.#asking(method, url, options, async (response, request) => ({ status: response.status, value: await readWhole(response, request) }));
+    return this.#asking(method, url, options, async (response, request) => ({
+      status: response.status,
+      value: await readWhole(response, request),
+    }));
   }
 
   /** Asks, and gives the body as it comes. It is not retried once it has begun to come. */
   async stream(url: string | URL, options: RequestOptions = {}): Promise<StreamedResponse> {
-    return this.#asking("GET", url, options, async ({ status, headers, body }) => ({ status, value: { status, headers, body: sourceErrors(body) } }));
+    return this.#asking("GET", url, options, async ({ status, headers, body }) => ({
+      status,
+      value: { status, headers, body: sourceErrors(body) },
+    }));
   }
 
   async #asking<T>(
@@ -152,7 +158,8 @@ export class HttpClient {
       const response = await exchange(request, signal);
       const location = [301, 302, 303, 307, 308].includes(response.status) ? response.headers.get("location") : null;
       if (location === null) return [response, request];
-      if (redirects === MAX_REDIRECTS) throw new ConnectorError("SOURCE_UNAVAILABLE", `the source redirects more than ${MAX_REDIRECTS} times`);
+      if (redirects === MAX_REDIRECTS)
+        throw new ConnectorError("SOURCE_UNAVAILABLE", `the source redirects more than ${MAX_REDIRECTS} times`);
       // The connection is free again only when the answer has been read.
       for await (const _ of response.body);
       request = redirected(request, response.status, location);
@@ -232,7 +239,8 @@ function redirected(request: OutgoingRequest, status: number, location: string):
   }
   const headers = new Headers(request.headers);
   const isAnother = url.host !== request.url.host || (request.url.protocol === "https:" && url.protocol !== "https:");
-  if (isAnother) for (const name of [...headers.keys()]) if (/^(authorization|cookie)$|token|secret|password|key/i.test(name)) headers.delete(name);
+  if (isAnother)
+    for (const name of [...headers.keys()]) if (/^(authorization|cookie)$|token|secret|password|key/i.test(name)) headers.delete(name);
   const { method, body } = request;
   const isForeign = request.isForeign || isAnother;
   const becomesGet = status === 303 ? method !== "HEAD" : status !== 307 && status !== 308 && method === "POST";
@@ -247,7 +255,10 @@ async function readWhole({ status, statusText, headers, body }: IncomingResponse
   for await (const chunk of body) {
     length += chunk.length;
     if (length > MAX_BODY_BYTES) {
-      throw new ConnectorError("CONTENT_TOO_LARGE", `the source's answer is over ${MAX_BODY_BYTES} bytes: the connector's author must read it as a stream`);
+      throw new ConnectorError(
+        "CONTENT_TOO_LARGE",
+        `the source's answer is over ${MAX_BODY_BYTES} bytes: the connector's author must read it as a stream`,
+      );
     }
     chunks.push(chunk);
   }

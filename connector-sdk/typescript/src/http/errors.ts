@@ -7,7 +7,12 @@ import type { HttpResponse } from "./response.js";
 export type ErrorTable = Readonly<Record<number, Reason | ((response: HttpResponse) => Reason | ConnectorError | undefined)>>;
 
 /** The error that an answer is. `tables` come before the usual, in their order. */
-export function errorOf(response: HttpResponse, tables: readonly ErrorTable[], isOauth: boolean, retryAfterMs: number | undefined): ConnectorError {
+export function errorOf(
+  response: HttpResponse,
+  tables: readonly ErrorTable[],
+  isOauth: boolean,
+  retryAfterMs: number | undefined,
+): ConnectorError {
   const { status } = response;
   const details: ErrorDetails = { metadata: { http_status: String(status) }, ...(retryAfterMs !== undefined && { retryAfterMs }) };
   for (const table of tables) {

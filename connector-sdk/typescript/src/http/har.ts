@@ -70,11 +70,17 @@ export function harRequest({ method, url, headers, body }: OutgoingRequest, reda
 }
 
 /** The answer to a request of `url`. */
-export function harResponse(url: URL, { status, statusText, headers: given }: IncomingResponse, body: Uint8Array, redactor: Redactor): HarResponse {
+export function harResponse(
+  url: URL,
+  { status, statusText, headers: given }: IncomingResponse,
+  body: Uint8Array,
+  redactor: Redactor,
+): HarResponse {
   const headers = new Headers(given);
   const location = given.get("location");
   // Where a redirect leads to is an address as much as the one that was asked.
-  if (location !== null && URL.canParse(location, url.href)) headers.set("location", redactedAddress(new URL(location, url), redactor).href);
+  if (location !== null && URL.canParse(location, url.href))
+    headers.set("location", redactedAddress(new URL(location, url), redactor).href);
   const mimeType = headers.get("content-type") ?? "";
   return {
     status,
@@ -102,7 +108,10 @@ export function saysSecret(name: string): boolean {
 
 function redactedAddress(url: URL, redactor: Redactor): URL {
   const address = new URL(url);
-  const query = [...address.searchParams].map(([name, value]): [string, string] => [name, saysSecret(name) ? REDACTED : redactor.redact(value)]);
+  const query = [...address.searchParams].map(([name, value]): [string, string] => [
+    name,
+    saysSecret(name) ? REDACTED : redactor.redact(value),
+  ]);
   address.search = new URLSearchParams(query).toString();
   address.hash = "";
   address.pathname = redactor.redact(address.pathname);

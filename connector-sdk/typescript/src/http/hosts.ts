@@ -47,10 +47,16 @@ export class AllowedHosts {
   /** Says no to an address before anything is sent. @throws ConnectorError SETTINGS_INVALID, which says which line is missing */
   check(url: URL): void {
     if (url.protocol !== "https:" && url.protocol !== "http:") {
-      throw new ConnectorError("SETTINGS_INVALID", `addresses of the source begin with https:// or http://, and this one with ${url.protocol}`);
+      throw new ConnectorError(
+        "SETTINGS_INVALID",
+        `addresses of the source begin with https:// or http://, and this one with ${url.protocol}`,
+      );
     }
     if (url.username !== "" || url.password !== "") {
-      throw new ConnectorError("SETTINGS_INVALID", "an address of the source has a user name or password in it: a credential is entered as such");
+      throw new ConnectorError(
+        "SETTINGS_INVALID",
+        "an address of the source has a user name or password in it: a credential is entered as such",
+      );
     }
     const name = url.hostname.replace(/^\[|\]$/g, "");
     const isAllowed = this.#allowed.length > 0 ? this.#allowed.some((line) => matches(line, url)) : !isInternal(name);
@@ -75,9 +81,13 @@ export class AllowedHosts {
 
 function refused(host: string): ConnectorError {
   const line = JSON.stringify(host);
-  return new ConnectorError("SETTINGS_INVALID", `the host ${host} is not one that the connector may ask: its manifest's allowed_hosts has no line ${line}`, {
-    metadata: { host: host.slice(0, 256) },
-  });
+  return new ConnectorError(
+    "SETTINGS_INVALID",
+    `the host ${host} is not one that the connector may ask: its manifest's allowed_hosts has no line ${line}`,
+    {
+      metadata: { host: host.slice(0, 256) },
+    },
+  );
 }
 
 /** `api.example.com`, `*.example.com` for any name below it, each with `:port` where only that one is meant. */

@@ -42,11 +42,23 @@ export class Network {
     const { method, url, headers, body } = request;
     let response: Response;
     try {
-      response = await fetch(url, { method, headers: [...headers], body: body ?? null, signal, dispatcher: this.#agent, redirect: "manual" });
+      response = await fetch(url, {
+        method,
+        headers: [...headers],
+        body: body ?? null,
+        signal,
+        dispatcher: this.#agent,
+        redirect: "manual",
+      });
     } catch (error) {
       throw whatHappened(error, signal);
     }
-    return { status: response.status, statusText: response.statusText, headers: new Headers([...response.headers]), body: bytesOf(response, signal) };
+    return {
+      status: response.status,
+      statusText: response.statusText,
+      headers: new Headers([...response.headers]),
+      body: bytesOf(response, signal),
+    };
   };
 }
 
@@ -68,7 +80,8 @@ function whatHappened(error: unknown, signal: AbortSignal): unknown {
     causes.push(cause);
   }
   const [innermost] = causes.reverse();
-  if (innermost instanceof errors.ConnectTimeoutError) return new NetworkError(`no connection within ${CONNECT_TIMEOUT_MS / 1000} s`, { cause: error });
+  if (innermost instanceof errors.ConnectTimeoutError)
+    return new NetworkError(`no connection within ${CONNECT_TIMEOUT_MS / 1000} s`, { cause: error });
   if (innermost instanceof errors.HeadersTimeoutError || innermost instanceof errors.BodyTimeoutError) {
     return new NetworkError(`nothing came for ${BYTES_TIMEOUT_MS / 1000} s`, { cause: error });
   }

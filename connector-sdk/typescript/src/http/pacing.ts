@@ -67,7 +67,9 @@ export class Pace {
     for (;;) {
       signal.throwIfAborted();
       const now = this.#clock.now();
-      const free = this.#limits.map(({ requests, perMs, sent }) => (sent.length < requests ? 0 : (sent[sent.length - requests] ?? 0) + perMs));
+      const free = this.#limits.map(({ requests, perMs, sent }) =>
+        sent.length < requests ? 0 : (sent[sent.length - requests] ?? 0) + perMs,
+      );
       const delay = Math.max(this.#notBefore, ...free) - now;
       if (delay <= 0) break;
       await this.#clock.sleep(Math.ceil(delay), signal);
@@ -91,7 +93,10 @@ export class Paces {
 
   constructor(limits: readonly RateLimit[], clock: Clock) {
     this.#limits = limits.filter(({ perConnection }) => perConnection);
-    this.#shared = new Pace(limits.filter(({ perConnection }) => !perConnection), clock);
+    this.#shared = new Pace(
+      limits.filter(({ perConnection }) => !perConnection),
+      clock,
+    );
     this.#clock = clock;
     this.#forgetAfterMs = Math.max(10 * 60_000, ...this.#limits.map(({ perMs }) => perMs));
   }
@@ -103,7 +108,9 @@ export class Paces {
 
   /** The pace of one connection, which its settings and credential tell from others. Neither is kept. */
   of(settings: unknown, secrets: readonly string[]): Pace {
-    const key = createHash("sha256").update(JSON.stringify([settings, secrets])).digest("base64");
+    const key = createHash("sha256")
+      .update(JSON.stringify([settings, secrets]))
+      .digest("base64");
     const now = this.#clock.now();
     for (const [other, { lastUsed }] of this.#ofConnections) {
       if (now - lastUsed > this.#forgetAfterMs) this.#ofConnections.delete(other);

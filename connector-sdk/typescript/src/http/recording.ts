@@ -2,9 +2,9 @@
 
 import { closeSync, openSync, writeSync } from "node:fs";
 import type { Redactor } from "../redact.js";
+import { SDK_VERSION } from "../version.js";
 import type { Exchange } from "./exchange.js";
 import { type HarEntry, harRequest, harResponse } from "./har.js";
-import { SDK_VERSION } from "../version.js";
 
 const HEAD = `{"log":{"version":"1.2","creator":{"name":"@superfasttt/connector","version":"${SDK_VERSION}"},"entries":[\n`;
 const TAIL = "\n]}}\n";

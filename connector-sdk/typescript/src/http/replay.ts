@@ -28,7 +28,10 @@ export class Replay {
     const entry = alike.find((one) => !this.#answered.has(one)) ?? alike.at(-1);
     if (entry === undefined) {
       const nearest = this.#nearest(asked);
-      throw new ConnectorError("SOURCE_UNAVAILABLE", `the recording ${this.#path} has no answer to ${told(asked)}; the nearest that it has is ${nearest}`);
+      throw new ConnectorError(
+        "SOURCE_UNAVAILABLE",
+        `the recording ${this.#path} has no answer to ${told(asked)}; the nearest that it has is ${nearest}`,
+      );
     }
     this.#answered.add(entry);
     const { status, statusText, headers, content } = entry.response;

@@ -34,10 +34,20 @@ export async function startConnectord(t: TestContext, binaries: string, folder: 
   const [control, open] = [await freePort(), await freePort()];
   // Not the test's own CONNECTORD_BIN_DIR, which the server would take for its configuration.
   const { PATH, TMPDIR } = process.env;
-  const env = { PATH, TMPDIR, CONNECTORD_SERVER__CONTROL_LISTEN: `127.0.0.1:${control}`, CONNECTORD_SERVER__PUBLIC_LISTEN: `127.0.0.1:${open}` };
-  const server = start(t, join(binaries, "connectord"), ["--data-dir", join(home, "data"), "--connectors-dir", join(home, "connectors")], { env, cwd: home });
+  const env = {
+    PATH,
+    TMPDIR,
+    CONNECTORD_SERVER__CONTROL_LISTEN: `127.0.0.1:${control}`,
+    CONNECTORD_SERVER__PUBLIC_LISTEN: `127.0.0.1:${open}`,
+  };
+  const server = start(t, join(binaries, "connectord"), ["--data-dir", join(home, "data"), "--connectors-dir", join(home, "connectors")], {
+    env,
+    cwd: home,
+  });
   const ctl = async (...args: string[]) => {
-    const { code, stdout, stderr } = await run(join(binaries, "connectorctl"), ["--server", `http://127.0.0.1:${control}`, ...args], { input: "tracker-key" });
+    const { code, stdout, stderr } = await run(join(binaries, "connectorctl"), ["--server", `http://127.0.0.1:${control}`, ...args], {
+      input: "tracker-key",
+    });
     if (code !== 0) throw new Error(`connectorctl ${args.join(" ")} ended with ${code}: ${stderr}${stdout}\n${server.stderr()}`);
     return stdout;
   };
