@@ -115,7 +115,7 @@ function readSettings(file: string | undefined, set: readonly string[], manifest
       within = next;
       schema = propertyOf(schema, name);
     }
-    within[last] = valueOf(value, propertyOf(schema, last));
+    within[last] = settingOf(value, propertyOf(schema, last));
   }
   return settings;
 }
@@ -125,7 +125,7 @@ function propertyOf(schema: unknown, name: string): unknown {
 }
 
 /** Text where the schema says so, else what it is as JSON. */
-function valueOf(text: string, schema: unknown): JsonValue {
+function settingOf(text: string, schema: unknown): JsonValue {
   if ((schema as { type?: unknown } | undefined)?.type === "string") return text;
   try {
     return JSON.parse(text) as JsonValue;

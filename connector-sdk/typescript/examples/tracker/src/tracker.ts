@@ -49,7 +49,7 @@ async function* listing(ctx: PullContext<Settings>) {
 
 /** What happened since the cursor. */
 async function* changes(ctx: PullContext<Settings>) {
-  let since = ctx.cursorJson(isCursor)?.since;
+  let since = ctx.cursorJson(isCursor)?.since ?? 0;
   for (let more = true; more; ) {
     const page = await ctx.http.json<Changes>("/changes", { query: { since, limit: 100 }, errors: { 410: "CURSOR_INVALID" } });
     for (const { issue, deleted } of page.changes) yield issue ? issueDocument(issue) : deletion({ id: `issue-${deleted}` });
