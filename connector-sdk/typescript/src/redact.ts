@@ -39,7 +39,9 @@ function formsOf(secret: string): string[] {
   const encoded = [percent, strict, lower(percent), lower(strict), percent.replaceAll("%20", "+"), strict.replaceAll("%20", "+")];
   // The lines of a key in PEM form appear one by one where a log splits them.
   const lines = secret.includes("\n") ? secret.split(/\r?\n/).filter((line) => line.length >= 16 && !line.startsWith("-----")) : [];
-  return [secret, json, json.replaceAll("/", "\\/"), ascii, ...encoded, ...base64Forms(secret), ...lines];
+  // As it stands in bytes that are no text, of which each is read as a sign.
+  const bytes = Buffer.from(secret).toString("latin1");
+  return [secret, bytes, json, json.replaceAll("/", "\\/"), ascii, ...encoded, ...base64Forms(secret), ...lines];
 }
 
 /** The secret in base64 at each of the three offsets at which it can stand in something longer, such as `user:password`. */

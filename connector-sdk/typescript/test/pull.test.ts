@@ -16,7 +16,7 @@ import {
   present,
 } from "@superfasttt/connector";
 import { connect } from "@superfasttt/connector/testing";
-import { PageSchema } from "../src/gen/superfasttt/connector/v1/connector_pb.js";
+import { PageSchema } from "#sdk/gen/superfasttt/connector/v1/connector_pb.js";
 import { author } from "./support/author.js";
 
 test("many documents arrive once and in order, in pages within the limits", async () => {

@@ -13,8 +13,8 @@ import {
   HealthCheckRequestSchema,
   type HealthCheckResponse,
   HealthCheckResponse_ServingStatus as Status,
-} from "../src/gen/grpc/health/v1/health_pb.js";
-import { DescribeRequestSchema, PullMode, PullRequestSchema, type PullResponse } from "../src/gen/superfasttt/connector/v1/connector_pb.js";
+} from "#sdk/gen/grpc/health/v1/health_pb.js";
+import { DescribeRequestSchema, PullMode, PullRequestSchema, type PullResponse } from "#sdk/gen/superfasttt/connector/v1/connector_pb.js";
 import { collect, ProcessClient } from "./support/client.js";
 import { PACKAGE } from "./support/paths.js";
 import { type Running, run, start, until } from "./support/processes.js";

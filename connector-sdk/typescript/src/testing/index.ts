@@ -20,6 +20,7 @@ import {
   Connector,
   type ContentHeader,
   type Credential,
+  DescribeRequestSchema,
   type DescribeResponse,
   FetchContentRequestSchema,
   type FetchContentResponse,
@@ -149,7 +150,7 @@ export class TestConnector {
 
   /** @throws ConnectorError what the connector answered */
   describe(): Promise<DescribeResponse> {
-    return this.#unary("describe", { contractRevision: CONTRACT_REVISION }) as Promise<DescribeResponse>;
+    return this.#unary("describe", create(DescribeRequestSchema, { contractRevision: CONTRACT_REVISION })) as Promise<DescribeResponse>;
   }
 
   /** Has raw items normalized, as the server does with those that it kept: for each its envelope, or why there is none. */

@@ -2,15 +2,15 @@
 
 import { create } from "@bufbuild/protobuf";
 import * as grpc from "@grpc/grpc-js";
-import { Health } from "../../src/gen/grpc/health/v1/health_pb.js";
+import { Health } from "#sdk/gen/grpc/health/v1/health_pb.js";
 import {
   Connector,
   PullMode,
   type PullRequest,
   PullRequestSchema,
   type PullResponse,
-} from "../../src/gen/superfasttt/connector/v1/connector_pb.js";
-import { serviceDefinition } from "../../src/grpc.js";
+} from "#sdk/gen/superfasttt/connector/v1/connector_pb.js";
+import { serviceDefinition } from "#sdk/grpc.js";
 
 export class ProcessClient {
   readonly #client: grpc.Client;
