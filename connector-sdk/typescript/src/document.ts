@@ -92,15 +92,18 @@ export function text(field: string, value: unknown): string {
   return value.isWellFormed() ? value : value.toWellFormed();
 }
 
+const RFC_3339 = /^\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:[Zz]|[+-]\d{2}:\d{2})$/;
+
 function toTimestamp(field: string, time: Time): Timestamp {
   if (time instanceof Date) {
     if (Number.isNaN(time.getTime())) throw wrong(field, "time", time);
     return timestampFromDate(time);
   }
-  const parts = /^(\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2})(?:\.(\d{1,9})\d*)?([Zz]|[+-]\d{2}:\d{2})$/.exec(String(time));
-  const seconds = parts ? Date.parse(`${parts[1]}${parts[3]}`) / 1000 : Number.NaN;
-  if (parts === null || Number.isNaN(seconds)) throw wrong(field, "time with its zone, such as 2026-01-31T08:00:00Z,", time);
-  return create(TimestampSchema, { seconds: BigInt(seconds), nanos: Number((parts[2] ?? "").padEnd(9, "0")) });
+  const ms = typeof time === "string" && RFC_3339.test(time) ? Date.parse(time) : Number.NaN;
+  if (Number.isNaN(ms)) throw wrong(field, "time with its zone, such as 2026-01-31T08:00:00Z", time);
+  // Date knows milliseconds only, and sources that sort by time need the rest.
+  const fraction = time.includes(".") ? (/\.(\d{1,9})/.exec(time)?.[1] ?? "") : "";
+  return create(TimestampSchema, { seconds: BigInt(Math.floor(ms / 1000)), nanos: Number(fraction.padEnd(9, "0")) });
 }
 
 function toMetadata(metadata: Readonly<Record<string, unknown>>): JsonObject {
@@ -136,7 +139,7 @@ function toJson(field: string, value: unknown): JsonValue {
 
 function wrong(field: string, wanted: string, value: unknown): ConnectorError {
   const kind = value === null ? "null" : value instanceof Date ? "an invalid Date" : typeof value;
-  return new ConnectorError("INTERNAL", `normalize gave ${field} as ${kind}, and it is a ${wanted.replace(/,$/, "")}`, {
+  return new ConnectorError("INTERNAL", `normalize gave ${field} as ${kind}, and it is a ${wanted}`, {
     metadata: { field },
   });
 }

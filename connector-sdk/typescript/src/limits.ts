@@ -135,17 +135,22 @@ function documentFault(document: DocumentEnvelope): ConnectorError | undefined {
 
 function metadataFault({ metadata }: DocumentEnvelope): ConnectorError | undefined {
   if (metadata === undefined) return undefined;
-  // Encoded, nothing takes more than six times its JSON. So most metadata need not be encoded to know that they fit.
-  if (JSON.stringify(metadata).length * 6 <= MAX_METADATA_BYTES) return undefined;
+  let atMost = 0;
+  for (const name of Object.keys(metadata)) {
+    const value = metadata[name];
+    // What frames a value takes 20 bytes or less, a character 3 at most, and what is nested less than six times its JSON.
+    atMost += 20 + name.length * 3;
+    if (typeof value === "string") atMost += value.length * 3;
+    else if (typeof value === "object" && value !== null) atMost += JSON.stringify(value).length * 6;
+  }
+  if (atMost <= MAX_METADATA_BYTES) return undefined;
   return sizeFault("metadata", toBinary(StructSchema, fromJson(StructSchema, metadata)).length, MAX_METADATA_BYTES);
 }
 
 function principalFault(permissions: Permissions | undefined): ConnectorError | undefined {
-  for (const principal of [...(permissions?.allow ?? []), ...(permissions?.deny ?? [])]) {
-    const fault = textFault("principal", principal, MAX_PRINCIPAL_BYTES);
-    if (fault) return fault;
-  }
-  return undefined;
+  const isTooLong = (principal: string) => byteLength(principal, MAX_PRINCIPAL_BYTES) > MAX_PRINCIPAL_BYTES;
+  const long = permissions?.allow.find(isTooLong) ?? permissions?.deny.find(isTooLong);
+  return long === undefined ? undefined : textFault("principal", long, MAX_PRINCIPAL_BYTES);
 }
 
 function idFault(id: string): ConnectorError | undefined {
@@ -153,7 +158,8 @@ function idFault(id: string): ConnectorError | undefined {
 }
 
 function textFault(field: string, text: string, max: number): ConnectorError | undefined {
-  return sizeFault(field, byteLength(text, max), max, { begins_with: clip(text.slice(0, 100), 100) });
+  const bytes = byteLength(text, max);
+  return bytes <= max ? undefined : sizeFault(field, bytes, max, { begins_with: clip(text.slice(0, 100), 100) });
 }
 
 function sizeFault(field: string, bytes: number, max: number, facts: Record<string, string> = {}): ConnectorError | undefined {

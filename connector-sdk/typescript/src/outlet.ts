@@ -2,10 +2,10 @@
 
 import { create, toBinary } from "@bufbuild/protobuf";
 import type { Cursor } from "./change.js";
+import { encodeChange } from "./encode.js";
 import { ConnectorError } from "./errors.js";
 import {
   type Change,
-  ChangeSchema,
   CheckpointSchema,
   LogRecord_Level as Level,
   type LogRecord_Level,
@@ -45,12 +45,12 @@ export class Outlet {
     this.#redact = redact;
   }
 
-  /** Adds a change to the open page. Waits only where the page is full and the server behind. */
-  async push(scope: string, kind: Change["kind"]): Promise<void> {
+  /** Adds a change to the open page. Gives something to wait for only where the page is full. */
+  push(scope: string, kind: Change["kind"]): Promise<void> | undefined {
     const change = this.#encode(scope, kind);
-    // A full page goes out when the next change comes, so that a checkpoint can still join it.
-    while (!this.#page.hasRoom(scope, change)) await this.#flush();
+    if (!this.#page.hasRoom(scope, change)) return this.#pushLater(scope, change);
     this.#page.push(scope, change);
+    return undefined;
   }
 
   async checkpoint(scope: string, cursor: Cursor, hasMore: boolean): Promise<void> {
@@ -119,13 +119,19 @@ export class Outlet {
     }
   }
 
+  async #pushLater(scope: string, change: Uint8Array): Promise<void> {
+    // A full page goes out when the next change comes, so that a checkpoint can still join it.
+    while (!this.#page.hasRoom(scope, change)) await this.#flush();
+    this.#page.push(scope, change);
+  }
+
   #encode(scope: string, given: Change["kind"]): Uint8Array {
     const kind = limits.fit(given);
     let sent = kind;
-    let bytes = toBinary(ChangeSchema, create(ChangeSchema, { kind }));
+    let bytes = encodeChange(kind);
     if (bytes.length > limits.MAX_CHANGE_BYTES) {
       sent = limits.tooLarge(kind, bytes.length);
-      bytes = toBinary(ChangeSchema, create(ChangeSchema, { kind: sent }));
+      bytes = encodeChange(sent);
     }
     if (sent.case === "itemError" && sent.value.target.case === undefined) this.#listing.skippedUnnamed(scope);
     return bytes;

@@ -58,7 +58,10 @@ async function run({ definition }: LoadedConnector, context: PullContext<JsonObj
   const pulled = definition.pull(context, sink);
   if (!(Symbol.asyncIterator in pulled)) return pulled;
   // Once the call is cancelled the sink refuses, which ends the generator where it yields: its `finally` runs.
-  for await (const event of pulled) await sink.give(event);
+  for await (const event of pulled) {
+    const waiting = sink.take(event);
+    if (waiting) await waiting;
+  }
 }
 
 /** Whether the manifest and the contract allow this pull. */

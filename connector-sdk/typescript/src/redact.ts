@@ -36,7 +36,13 @@ function formsOf(secret: string): string[] {
   const lower = (text: string) => text.replace(/%[0-9A-F]{2}/g, (code) => code.toLowerCase());
   const json = JSON.stringify(secret).slice(1, -1);
   const ascii = json.replace(/[\u007f-\uffff]/g, (sign) => `\\u${sign.charCodeAt(0).toString(16).padStart(4, "0")}`);
-  const encoded = [percent, strict, lower(percent), lower(strict), percent.replaceAll("%20", "+"), strict.replaceAll("%20", "+")];
+  const form = new URLSearchParams({ "": secret }).toString().slice(1);
+  const encoded = [percent, strict, form].flatMap((text) => [
+    text,
+    lower(text),
+    text.replaceAll("%20", "+"),
+    lower(text).replaceAll("+", "%20"),
+  ]);
   // The lines of a key in PEM form appear one by one where a log splits them.
   const lines = secret.includes("\n") ? secret.split(/\r?\n/).filter((line) => line.length >= 16 && !line.startsWith("-----")) : [];
   // As it stands in bytes that are no text, of which each is read as a sign.

@@ -111,9 +111,19 @@ export class Sink<Raw> {
 
   /** One thing that the functions of this SDK make. */
   async give(event: PullEvent<Raw>): Promise<void> {
+    await this.take(event);
+  }
+
+  /**
+   * The same, which gives something to wait for only where there is. Most changes only join a page, and a promise for each of them would
+   * cost as much as they do.
+   *
+   * @internal
+   */
+  take(event: PullEvent<Raw>): Promise<void> | undefined {
     this.#signal.throwIfAborted();
     const { scope } = event;
-    if (typeof scope !== "string" || Buffer.byteLength(scope) > MAX_ID_BYTES || !scope.isWellFormed()) {
+    if (scope !== "" && !isName(scope)) {
       this.#outlet.note(() => {
         throw violation(`a scope's name is text of at most ${MAX_ID_BYTES} bytes`);
       });
@@ -143,7 +153,8 @@ export class Sink<Raw> {
       case "checkpoint":
         return this.#outlet.checkpoint(scope, event.cursor, event.hasMore);
       case "completeListing":
-        return this.#outlet.note((listing) => listing.declareEnd(scope, event.cursor));
+        this.#outlet.note((listing) => listing.declareEnd(scope, event.cursor));
+        return undefined;
       case "scopeError": {
         this.#outlet.note((listing) => listing.stopped(scope));
         const error = clipError(this.#making.clean(event.error)).toProto();
@@ -171,9 +182,13 @@ export class Sink<Raw> {
     return [{ case: "id", value: target.id }, withDescendants];
   }
 
-  async #pushBesideList(scope: string, kind: Change["kind"]): Promise<void> {
-    if (this.#mode !== "list") await this.#outlet.push(scope, kind);
+  #pushBesideList(scope: string, kind: Change["kind"]): Promise<void> | undefined {
+    return this.#mode === "list" ? undefined : this.#outlet.push(scope, kind);
   }
+}
+
+function isName(scope: unknown): boolean {
+  return typeof scope === "string" && scope.isWellFormed() && Buffer.byteLength(scope) <= MAX_ID_BYTES;
 }
 
 function count(number: number): bigint {

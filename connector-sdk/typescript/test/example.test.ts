@@ -18,7 +18,7 @@ const RECORDING = join(TRACKER_EXAMPLE, "test/recording.har");
 const RECORDED_URL = "http://127.0.0.1:7090";
 
 const { tracker: example } = (await import(pathToFileURL(join(TRACKER_EXAMPLE, "dist/tracker.js")).href)) as {
-  tracker: ConnectorDefinition<never, never>;
+  tracker: ConnectorDefinition<object, object>;
 };
 
 function folder(t: TestContext): string {
@@ -99,10 +99,10 @@ test("alone, on a tracker: a cut listing resumes, changes are followed, ids are 
   const unchanged = await served.pull({ ...connection, mode: "incremental", cursors: after });
   assert.deepEqual([unchanged.error, unchanged.changes, unchanged.checkpoints.at(-1)?.cursor], [undefined, [], after]);
 
-  const targeted = await served.pull({ ...connection, mode: "targeted", ids: ["issue-1", "issue-3", "issue-13", "../account"] });
+  const targeted = await served.pull({ ...connection, mode: "targeted", ids: ["issue-1", "issue-3", "issue-13", "issue-9999"] });
   assert.deepEqual(
     [targeted.documents.map(({ id }) => id), targeted.deletions.map(({ target }) => target.value)],
-    [["issue-1"], ["issue-3", "../account"]],
+    [["issue-1"], ["issue-3", "issue-9999"]],
   );
 
   for (const wrong of ["not json", '{"since":"x"}', '{"since":999999}']) {
@@ -128,7 +128,7 @@ test("its command line: info, test, pull with cursors and a recording, and what 
   assert.match(tested.stdout, /passed {2}key_accepted/);
   const refused = await cli(["test", ...url, ...key], { TRACKER_KEY: "wrong-key" });
   assert.equal(refused.code, 1);
-  assert.match(refused.stdout, /failed {2}connection.*401[^]*enter the credential again/);
+  assert.match(refused.stdout, /failed {2}connection.*401[\s\S]*enter the credential again/);
 
   const full = await cli(["pull", "--json", ...url, ...key, "--cursor", cursors, "--record", recording], env);
   assert.equal(full.code, 0, full.stderr);
