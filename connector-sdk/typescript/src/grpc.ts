@@ -1,5 +1,6 @@
 /** Between gRPC's server and handlers that are plain async functions: messages, back-pressure, cancellation, errors. */
 
+import { setMaxListeners } from "node:events";
 import { type DescMethod, type DescService, fromBinary, type MessageShape, toBinary } from "@bufbuild/protobuf";
 import * as grpc from "@grpc/grpc-js";
 import { ConnectorError, violation } from "./errors.js";
@@ -95,6 +96,8 @@ export class Handling {
   /** Runs `work` until it ends, or until nobody waits for it any more. */
   async #watch<T>(call: { on(event: "cancelled", listener: () => void): unknown }, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const abort = new AbortController();
+    // Whatever waits for something in this call listens.
+    setMaxListeners(0, abort.signal);
     const stop = () => abort.abort(new ConnectorError("SOURCE_UNAVAILABLE", STOPPING));
     call.on("cancelled", () => abort.abort(new ConnectorError("SOURCE_UNAVAILABLE", GONE)));
     if (this.#stopping.aborted) stop();

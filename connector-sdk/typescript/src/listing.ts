@@ -2,10 +2,19 @@
 
 import type { Cursor } from "./change.js";
 import { violation } from "./errors.js";
+import { PullMode } from "./gen/superfasttt/connector/v1/connector_pb.js";
 import { MAX_CURSOR_BYTES } from "./limits.js";
 
 /** What a pull is asked to bring, in the words of `PullMode`. */
 export type Mode = "incremental" | "full" | "list" | "targeted";
+
+/** The modes as the contract numbers them. */
+export const PULL_MODES: Readonly<Record<Mode, PullMode>> = {
+  incremental: PullMode.INCREMENTAL,
+  full: PullMode.FULL,
+  list: PullMode.LIST,
+  targeted: PullMode.TARGETED,
+};
 
 /** How the listing of a scope ended. */
 export interface ListingEnd {

@@ -4,9 +4,9 @@ import type { JsonObject } from "@bufbuild/protobuf";
 import type { LoadedConnector } from "./connector.js";
 import { type CallContext, PullContext } from "./context.js";
 import { type ConnectorError, classify, unimplemented, violation } from "./errors.js";
-import { PullMode, type PullRequest } from "./gen/superfasttt/connector/v1/connector_pb.js";
+import type { PullRequest } from "./gen/superfasttt/connector/v1/connector_pb.js";
 import { unlessAborted } from "./grpc.js";
-import { Listing, type Mode } from "./listing.js";
+import { Listing, type Mode, PULL_MODES } from "./listing.js";
 import { Making } from "./making.js";
 import type { Capability, Manifest } from "./manifest.js";
 import { Outlet, type Send } from "./outlet.js";
@@ -17,14 +17,6 @@ import { Sink } from "./sink.js";
 const FLUSH_EVERY_MS = 1000;
 /** The contract's own limit on ids in one request. */
 const MAX_TARGETED_IDS = 1000;
-
-const MODES: Readonly<Record<PullMode, Mode | undefined>> = {
-  [PullMode.UNSPECIFIED]: undefined,
-  [PullMode.INCREMENTAL]: "incremental",
-  [PullMode.FULL]: "full",
-  [PullMode.LIST]: "list",
-  [PullMode.TARGETED]: "targeted",
-};
 
 /** Pulls, and sends what the pull brings. `redact` takes the secrets of the process out of texts. */
 export async function pull(
@@ -66,7 +58,7 @@ async function run({ definition }: LoadedConnector, context: PullContext<JsonObj
 
 /** Whether the manifest and the contract allow this pull. */
 function checkedMode({ mode: given, ids }: PullRequest, manifest: Manifest): Mode {
-  const mode = MODES[given];
+  const mode = (Object.keys(PULL_MODES) as Mode[]).find((name) => PULL_MODES[name] === given);
   if (mode === undefined) throw violation("the pull names no mode that is known");
   const needed: Partial<Record<Mode, Capability>> = { incremental: "incremental", list: "list", targeted: "targeted" };
   const capability = needed[mode];

@@ -163,3 +163,41 @@ test("a manifest that promises what the program has not, or that cannot be read,
     );
   }
 });
+
+test("Discover, HandleEvent and Execute are asked and answered as the contract has them", async () => {
+  const definition = author(nothing, {
+    manifest: manifest({ capabilities: ["discover", "handle_event", "execute"], settings: { type: "object", required: ["url"] } }),
+    discover: async ({ settings, parentId, pageSize, pageToken }) => ({
+      resources: [{ id: `${settings["url"] ?? "none"}/${parentId}`, name: `${pageSize}`, selectable: true }],
+      nextPageToken: `${pageToken}+`,
+    }),
+    handleEvent: async ({ settings, headers, body, signingSecret, method }) => {
+      if (headers.get("X-Signature") !== `${signingSecret}:${Buffer.from(body)}`) return { verified: false };
+      return { verified: true, changedIds: ["a"], answer: { status: 200, body: method }, routingKeys: settings ? [] : ["team"] };
+    },
+    execute: async ({ action, input, idempotencyKey }) => ({ action, got: input, key: idempotencyKey }),
+  });
+  await using served = await connect(definition);
+  // Settings may be incomplete while a person still enters them.
+  const { resources, nextPageToken } = await served.discover({ parentId: "p", pageSize: 5000, pageToken: "t" });
+  assert.deepEqual([resources[0]?.id, resources[0]?.name, resources[0]?.selectable, nextPageToken], ["none/p", "1000", true, "t+"]);
+  await assert.rejects(served.discover({ pageSize: -1 }), (error: ConnectorError) => error.reason === "PROTOCOL_VIOLATION");
+
+  const event = await served.handleEvent({ headers: { "x-signature": "s:body" }, body: "body", signingSecret: "s" });
+  assert.deepEqual(
+    [event.verified, event.changedIds, event.routingKeys, event.answer?.status, Buffer.from(event.answer?.body ?? []).toString()],
+    [true, ["a"], ["team"], 200, "POST"],
+  );
+  assert.equal(
+    (await served.handleEvent({ settings: { url: "x" }, headers: { "x-signature": "s:body" }, body: "another", signingSecret: "s" }))
+      .verified,
+    false,
+  );
+  await assert.rejects(served.handleEvent({ settings: {} }), (error: ConnectorError) => error.reason === "SETTINGS_INVALID");
+
+  assert.deepEqual(await served.execute({ settings: { url: "x" }, action: "send", input: { to: ["a"], n: 1 }, idempotencyKey: "k" }), {
+    action: "send",
+    got: { to: ["a"], n: 1 },
+    key: "k",
+  });
+});

@@ -89,9 +89,14 @@ async function serveFromEnvironment(connector: LoadedConnector): Promise<ExitCod
   const log = Log.toStderr();
   printToLog(log);
   // Nobody waits for a promise that an author has dropped, so no call can tell of it; the others go on.
+  process.removeAllListeners("warning").on("warning", ({ stack, message }) => log.record("warn", stack ?? message));
   process.on("unhandledRejection", (reason) =>
     log.record("error", `a promise that nobody waits for failed: ${reason instanceof Error ? reason.stack : String(reason)}`),
   );
+  process.on("uncaughtException", (error) => {
+    log.record("error", `the connector ends, because nobody caught: ${error instanceof Error ? error.stack : String(error)}`);
+    process.exit(1);
+  });
   const stopped = Promise.race(
     ["SIGTERM", "SIGINT"].map((signal) => new Promise<void>((resolve) => process.once(signal, () => resolve()))),
   );

@@ -10,25 +10,18 @@ import {
   ChangeSchema,
   LogRecordSchema,
   type Page,
-  PullMode,
   PullRequestSchema,
   type PullResponse,
   PullResponseSchema,
   ScopeErrorSchema,
   ScopeRemovedSchema,
 } from "../gen/superfasttt/connector/v1/connector_pb.js";
-import type { Mode } from "../listing.js";
+import { type Mode, PULL_MODES } from "../listing.js";
 import { pull } from "../pulling.js";
 import { Cursors } from "./cursors.js";
 import { type Options, UsageError } from "./options.js";
 import type { Printer } from "./printer.js";
 
-const MODES: Readonly<Record<Mode, PullMode>> = {
-  incremental: PullMode.INCREMENTAL,
-  full: PullMode.FULL,
-  list: PullMode.LIST,
-  targeted: PullMode.TARGETED,
-};
 /** As in the server: two pulls in a row without a checkpoint bring no one further. */
 const MAX_PULLS_WITHOUT_PROGRESS = 2;
 
@@ -55,7 +48,7 @@ export async function runPull(
     pulled.begin();
     const request = create(PullRequestSchema, {
       settings: options.settings,
-      mode: MODES[mode],
+      mode: PULL_MODES[mode],
       states: cursors.states(mode),
       ids: options.ids,
       contractRevision: CONTRACT_REVISION,

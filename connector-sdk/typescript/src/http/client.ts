@@ -83,7 +83,7 @@ export class HttpClient {
   /**
    * Asks, and reads the answer to its end.
    *
-   * @throws ConnectorError for every answer of 300 and above, with the reason that the tables give it; when no answer came; when the host is
+   * @throws ConnectorError for every answer of 300 and above but 304, with the reason that the tables give it; when no answer came; when the host is
    * not allowed; when the call has been cancelled.
    */
   async request(method: string, url: string | URL, options: RequestOptions = {}): Promise<HttpResponse> {
@@ -116,7 +116,7 @@ export class HttpClient {
       let request: OutgoingRequest;
       try {
         const [response, asked] = await this.#follow(this.#build(method, address, options));
-        if (response.status < 300) return (await read(response, asked)).value;
+        if (response.status < 300 || response.status === 304) return (await read(response, asked)).value;
         [failed, request] = [await readWhole(response, asked), asked];
       } catch (error) {
         if (!(error instanceof NetworkError)) throw error;

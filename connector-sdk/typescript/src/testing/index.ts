@@ -22,12 +22,17 @@ import {
   type Credential,
   DescribeRequestSchema,
   type DescribeResponse,
+  DiscoverRequestSchema,
+  type DiscoverResponse,
+  ExecuteRequestSchema,
+  type ExecuteResponse,
   FetchContentRequestSchema,
   type FetchContentResponse,
+  HandleEventRequestSchema,
+  type HandleEventResponse,
   type NormalizeRequest,
   NormalizeRequestSchema,
   type NormalizeResponse,
-  PullMode,
   PullRequestSchema,
   type PullResponse,
   type RawItem,
@@ -37,7 +42,7 @@ import {
 import type { DocumentEnvelope } from "../gen/superfasttt/connector/v1/document_pb.js";
 import { serviceDefinition } from "../grpc.js";
 import type { RecordingFiles } from "../http/traffic.js";
-import type { Mode } from "../listing.js";
+import { type Mode, PULL_MODES } from "../listing.js";
 import { Log } from "../log.js";
 import { serveOn } from "../serve.js";
 import { fromStatus } from "../status.js";
@@ -46,13 +51,6 @@ import { Pulled } from "./pulled.js";
 export { Pulled } from "./pulled.js";
 
 const TOKEN = "token-of-a-test";
-const MODES: Readonly<Record<Mode, PullMode>> = {
-  incremental: PullMode.INCREMENTAL,
-  full: PullMode.FULL,
-  list: PullMode.LIST,
-  targeted: PullMode.TARGETED,
-};
-
 /** What a connection is. */
 export interface Connection {
   settings?: JsonObject;
@@ -129,7 +127,14 @@ export class TestConnector {
   }: PullOptions): grpc.ClientReadableStream<PullResponse> {
     const byScope = typeof cursors === "string" ? { "": cursors } : cursors;
     const states = Object.entries(byScope).map(([scope, cursor]) => ({ scope, cursor: Buffer.from(cursor) }));
-    const message = create(PullRequestSchema, { ...this.#connection(connection), mode: MODES[mode], states, ids, wantRaw, ...request });
+    const message = create(PullRequestSchema, {
+      ...this.#connection(connection),
+      mode: PULL_MODES[mode],
+      states,
+      ids,
+      wantRaw,
+      ...request,
+    });
     const { path, requestSerialize, responseDeserialize } = this.#method("pull");
     return this.#client.makeServerStreamRequest(
       path,
@@ -151,6 +156,49 @@ export class TestConnector {
   /** @throws ConnectorError what the connector answered */
   describe(): Promise<DescribeResponse> {
     return this.#unary("describe", create(DescribeRequestSchema, { contractRevision: CONTRACT_REVISION })) as Promise<DescribeResponse>;
+  }
+
+  /** @throws ConnectorError what the connector answered */
+  discover(
+    request: Connection & { picker?: string; parentId?: string; query?: string; pageSize?: number; pageToken?: string },
+  ): Promise<DiscoverResponse> {
+    const { settings: _, credential: __, ...rest } = request;
+    return this.#unary("discover", create(DiscoverRequestSchema, { ...this.#connection(request), ...rest })) as Promise<DiscoverResponse>;
+  }
+
+  /** @throws ConnectorError what the connector answered */
+  handleEvent(
+    request: Partial<Connection> & {
+      method?: string;
+      path?: string;
+      headers?: Record<string, string>;
+      body?: string | Uint8Array;
+      signingSecret?: string;
+    },
+  ): Promise<HandleEventResponse> {
+    const { settings, credential, method = "POST", path = "/", headers = {}, body = "", signingSecret = "" } = request;
+    const { settings: given, ...connection } = this.#connection({
+      ...(settings && { settings }),
+      ...(credential !== undefined && { credential }),
+    });
+    const message = create(HandleEventRequestSchema, {
+      ...connection,
+      ...(settings && { settings: given }),
+      method,
+      path,
+      headers: Object.entries(headers).map(([name, value]) => ({ name: name.toLowerCase(), value })),
+      body: Buffer.from(body),
+      signingSecret,
+    });
+    return this.#unary("handleEvent", message) as Promise<HandleEventResponse>;
+  }
+
+  /** The output of an action. @throws ConnectorError what the connector answered */
+  async execute(request: Connection & { action: string; input?: JsonObject; idempotencyKey?: string }): Promise<JsonObject> {
+    const { action, input = {}, idempotencyKey = "" } = request;
+    const message = create(ExecuteRequestSchema, { ...this.#connection(request), action, input, idempotencyKey });
+    const { output } = (await this.#unary("execute", message)) as ExecuteResponse;
+    return output ?? {};
   }
 
   /** Has raw items normalized, as the server does with those that it kept: for each its envelope, or why there is none. */
