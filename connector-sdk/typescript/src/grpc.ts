@@ -20,6 +20,7 @@ export type Clean = (error: unknown) => ConnectorError;
 /** Sends a message, as its encoded bytes or as a message. */
 type Handlers = Record<string, grpc.UntypedHandleCall>;
 
+const MANY = 1_000_000;
 const GONE = "the server has gone away";
 export const STOPPING = "the connector is stopping: call again";
 
@@ -96,8 +97,8 @@ export class Handling {
   /** Runs `work` until it ends, or until nobody waits for it any more. */
   async #watch<T>(call: { on(event: "cancelled", listener: () => void): unknown }, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const abort = new AbortController();
-    // Whatever waits for something in this call listens.
-    setMaxListeners(0, abort.signal);
+    // Whatever waits for something in this call listens. Node 20 takes 0, for any number, as a mistake when it is asked for it.
+    setMaxListeners(MANY, abort.signal);
     const stop = () => abort.abort(new ConnectorError("SOURCE_UNAVAILABLE", STOPPING));
     call.on("cancelled", () => abort.abort(new ConnectorError("SOURCE_UNAVAILABLE", GONE)));
     if (this.#stopping.aborted) stop();
