@@ -1,6 +1,6 @@
 /** Errors to and from a gRPC status with `google.rpc` details. */
 
-import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { anyPack, anyUnpack, durationFromMs, durationMs } from "@bufbuild/protobuf/wkt";
 import { status as Code, Metadata, type ServiceError } from "@grpc/grpc-js";
 import { ConnectorError, REASONS, type Reason } from "./errors.js";
@@ -8,6 +8,9 @@ import { ErrorInfoSchema, RetryInfoSchema, StatusSchema } from "./gen/google/rpc
 
 const DOMAIN = "connectors.superfasttt";
 const DETAILS = "grpc-status-details-bin";
+
+/** What a source asks for beyond this is no time to plan with. */
+const MAX_RETRY_AFTER_MS = 366 * 86_400_000;
 
 /** A failed call, as gRPC sends it. */
 export interface FailedStatus {
@@ -21,9 +24,9 @@ export function toStatus(error: ConnectorError): FailedStatus {
   const { code, actor } = REASONS[error.reason];
   const facts = { actor, ...error.metadata, ...(error.code && { code: error.code }) };
   const details = [anyPack(ErrorInfoSchema, create(ErrorInfoSchema, { reason: error.reason, domain: DOMAIN, metadata: facts }))];
-  if (error.retryAfterMs !== undefined) {
-    const retry: MessageInitShape<typeof RetryInfoSchema> = { retryDelay: durationFromMs(Math.max(0, error.retryAfterMs)) };
-    details.push(anyPack(RetryInfoSchema, create(RetryInfoSchema, retry)));
+  if (error.retryAfterMs !== undefined && error.retryAfterMs >= 0) {
+    const retryDelay = durationFromMs(Math.min(error.retryAfterMs, MAX_RETRY_AFTER_MS));
+    details.push(anyPack(RetryInfoSchema, create(RetryInfoSchema, { retryDelay })));
   }
   const metadata = new Metadata();
   const status = create(StatusSchema, { code, message: error.message, details });

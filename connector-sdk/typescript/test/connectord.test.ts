@@ -12,7 +12,7 @@ const binaries = serverBinaries();
 const skip = binaries === undefined && "connectord is not built: cargo build -p connectord -p connectorctl";
 if (skip && (process.env["CI"] === "true" || process.env["DEMAND_TOOLCHAINS"] === "1")) throw new Error(skip);
 
-async function connected(t: TestContext, issues: number) {
+async function connected(t: TestContext, issues: number, ...options: string[]) {
   const tracker = await startTracker(t, issues);
   const server = await startConnectord(t, binaries ?? "", TRACKER_EXAMPLE);
   await server.ctl(
@@ -27,6 +27,7 @@ async function connected(t: TestContext, issues: number) {
     "--frequency",
     "off",
     "--disabled",
+    ...options,
   );
   await server.ctl("credentials", "set", "issues", "--field", "key=-");
   await server.ctl("connections", "enable", "issues");
@@ -70,6 +71,15 @@ test("a connection is tested, synced in full, then by its changes, deletions too
   assert.equal((await server.documents("issues")).get("issue-13")?.["title"], "Mended");
   assert.ok((await tracker.requests()).includes("/issues/13"), "it was asked for by its id");
   assert.ok(!server.log().includes("tracker-key"), "the key is in no log");
+});
+
+test("kept raw items are normalized over the wire", { skip, timeout: 180_000 }, async (t) => {
+  const { server } = await connected(t, 120, "--keep-raw");
+  await server.ctl("sync", "issues", "--wait");
+  const documents = await server.documents("issues");
+  assert.equal(documents.size, 119);
+  assert.equal(documents.get("issue-7")?.["content"], "What happened in issue 7.");
+  assert.match(JSON.stringify(await server.ctlJson("errors", "list", "issues")), /the issue has no title/);
 });
 
 test("a connector that is killed in the middle of a listing loses nothing and doubles nothing", { skip, timeout: 180_000 }, async (t) => {

@@ -1,9 +1,19 @@
 /** The HTTP client: what an author need not write. */
 
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import type { ServerResponse } from "node:http";
+import { createServer } from "node:https";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
+import type { TLSSocket } from "node:tls";
 import { ConnectorError, type Reason } from "@superfasttt/connector";
 import { AllowedHosts } from "#sdk/http/hosts.js";
+import { PACKAGE } from "./support/paths.js";
+import { run } from "./support/processes.js";
 import { answering, breaking, clientOf, source } from "./support/source.js";
 
 function reason(wanted: Reason, look: (error: ConnectorError) => void = () => {}) {
@@ -65,6 +75,8 @@ test("a longer wait is the server's: RATE_LIMITED with the time", async (t) => {
     reason("RATE_LIMITED", ({ retryAfterMs }) => assert.equal(retryAfterMs, 61_000)),
   );
   assert.deepEqual([clock.time, asked.length], [0, 1]);
+  const absurd = await source(t, answering(429, "", { "retry-after": "9".repeat(400) }));
+  await assert.rejects(http.get(absurd.url), reason("RATE_LIMITED"));
 });
 
 test("a 429 without a time backs off from a second, doubled, and is not waited for for ever", async (t) => {
@@ -245,15 +257,80 @@ test("a source that says when holds back what else the connection asks", async (
   assert.equal(clock.time, 5000);
 });
 
+test("a certificate of the credential is shown to its host, and not to the one that a redirect leads to", async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "certificate-"));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const made = await run(
+    "openssl",
+    [
+      "req",
+      "-x509",
+      "-newkey",
+      "ec",
+      "-pkeyopt",
+      "ec_paramgen_curve:prime256v1",
+      "-nodes",
+      "-days",
+      "2",
+      "-subj",
+      "/CN=127.0.0.1",
+      "-addext",
+      "subjectAltName=IP:127.0.0.1",
+      "-keyout",
+      "key.pem",
+      "-out",
+      "certificate.pem",
+    ],
+    { cwd: folder },
+  );
+  assert.equal(made.code, 0, made.stderr);
+  const [cert, key] = ["certificate.pem", "key.pem"].map((name) => readFileSync(join(folder, name), "utf8"));
+  const shown: string[] = [];
+  const secure = (answer: (response: ServerResponse) => void) =>
+    new Promise<string>((resolve) => {
+      const server = createServer({ cert, key, ca: cert, requestCert: true, rejectUnauthorized: false }, (request, response) => {
+        const { subject } = (request.socket as TLSSocket).getPeerCertificate();
+        shown.push(`${request.url} ${subject?.CN ?? "nobody"}`);
+        answer(response);
+      });
+      t.after(() => {
+        server.closeAllConnections();
+        server.close();
+      });
+      server.listen(0, "127.0.0.1", () => resolve(`https://127.0.0.1:${(server.address() as AddressInfo).port}`));
+    });
+  const other = await secure((response) => response.end("{}"));
+  const url = await secure((response) => response.writeHead(302, { location: `${other}/other` }).end());
+  // The connector trusts what the system trusts; here that is our own certificate too.
+  const program = `
+    import { readFileSync } from "node:fs";
+    import { connect } from "@superfasttt/connector/testing";
+    const manifest = JSON.stringify({ id: "test", auth: { type: "client_certificate" }, sync: { mode: "full" }, allowed_hosts: ["127.0.0.1"] });
+    const connector = await connect({ manifest, normalize: () => ({}), async *pull(ctx) { await ctx.http.get(${JSON.stringify(`${url}/first`)}); } });
+    const client_certificate = { certificate_pem: readFileSync("certificate.pem", "utf8"), private_key_pem: readFileSync("key.pem", "utf8") };
+    const { error } = await connector.pull({ credential: JSON.stringify({ client_certificate }) });
+    await connector.close();
+    process.exit(error ? (console.error(error), 1) : 0);`;
+  const file = join(PACKAGE, "build", `certificate-${process.pid}.mjs`);
+  writeFileSync(file, program);
+  t.after(() => rmSync(file, { force: true }));
+  const pulled = await run(process.execPath, [file], { cwd: folder, env: { NODE_EXTRA_CA_CERTS: join(folder, "certificate.pem") } });
+  assert.equal(pulled.code, 0, pulled.stderr);
+  assert.deepEqual(shown, ["/first 127.0.0.1", "/other nobody"]);
+});
+
 test("a cancelled call ends its request", async (t) => {
-  const { url } = await source(t, () => {});
+  let isClosed: Promise<unknown> | undefined;
+  const { url } = await source(t, (_asked, response) => {
+    isClosed = once(response, "close");
+    cancel();
+  });
   const { http, cancel } = clientOf(t);
-  const asking = http.get(url);
-  setImmediate(cancel);
   await assert.rejects(
-    asking,
+    http.get(url),
     reason("SOURCE_UNAVAILABLE", ({ message }) => assert.equal(message, "cancelled")),
   );
+  await isClosed;
 });
 
 test("what is no JSON is said without quoting it, and a credential that no header carries neither", async (t) => {

@@ -253,6 +253,16 @@ test("an error of the whole connection carries its reason, code, facts and time 
   );
 });
 
+test("a time to wait that no clock knows breaks no status", async () => {
+  for (const retryAfterMs of [Number.POSITIVE_INFINITY, Number.NaN, -1]) {
+    const definition = author(async () => {
+      throw new ConnectorError("RATE_LIMITED", "wait \ud800", { retryAfterMs });
+    });
+    await using served = await connect(definition);
+    assert.equal((await served.pull({})).error?.reason, "RATE_LIMITED");
+  }
+});
+
 test("a cursor that is not what this connector wrote is CURSOR_INVALID, with its scope", async () => {
   const isNumber = (value: unknown): value is number => typeof value === "number";
   const definition = author(async function* (ctx) {

@@ -16,7 +16,7 @@ import {
 } from "#sdk/gen/grpc/health/v1/health_pb.js";
 import { DescribeRequestSchema, PullMode, PullRequestSchema, type PullResponse } from "#sdk/gen/superfasttt/connector/v1/connector_pb.js";
 import { collect, ProcessClient } from "./support/client.js";
-import { PACKAGE } from "./support/paths.js";
+import { PACKAGE, TRACKER_EXAMPLE } from "./support/paths.js";
 import { type Running, run, start, until } from "./support/processes.js";
 
 const PROGRAM = join(PACKAGE, "build/test/support/program.js");
@@ -156,6 +156,49 @@ test("the author's code waits for a server that does not read, and ends when tha
   });
   assert.ok(given < 1000, `${given} documents of 10 kB were made for nobody`);
   session.destroy();
+});
+
+test("memory stays flat over a long pull, and a cut one leaves nothing running", async (t) => {
+  const { process: running, client } = await served(t);
+  const resident = () => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${running.child.pid}/status`, "utf8"))?.[1]) / 1024;
+  const read = async (megabytes: number) => {
+    const pulling = client.pull({ do: "flood" });
+    let bytes = 0;
+    for await (const { kind } of pulling as AsyncIterable<PullResponse>) {
+      if (kind.case === "page") bytes += kind.value.changes.length * 10_000;
+      if (bytes > megabytes * 1e6) break;
+    }
+  };
+  await read(100);
+  const before = resident();
+  for (let again = 0; again < 3; again += 1) await read(200);
+  assert.ok(resident() < before + 60, `${before} MiB became ${resident()} MiB`);
+  await until("it does nothing any more", async () => {
+    const ticks = () =>
+      readFileSync(`/proc/${running.child.pid}/stat`, "utf8")
+        .split(" ")
+        .slice(13, 15)
+        .map(Number)
+        .reduce((a, b) => a + b);
+    const used = ticks();
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    // In hundredths of a second.
+    return ticks() - used < 5 || undefined;
+  });
+});
+
+test("a recording is answered from in the place of the source", async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "connector-"));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const socket = join(folder, "socket");
+  const env = { CONNECTOR_SOCKET: socket, CONNECTOR_TOKEN: TOKEN, CONNECTOR_HTTP_REPLAY: join(TRACKER_EXAMPLE, "test/recording.har") };
+  start(t, process.execPath, [join(TRACKER_EXAMPLE, "dist/main.js")], { env });
+  const client = new ProcessClient(socket, TOKEN);
+  t.after(() => client.close());
+  await client.ready();
+  const { messages, error } = await collect<PullResponse>(client.pull({ url: "http://127.0.0.1:7090" }, "any-key"));
+  assert.equal(error, undefined);
+  assert.equal(messages.flatMap(({ kind }) => (kind.case === "page" ? kind.value.changes : [])).length, 250);
 });
 
 test("a hundred calls at once stay apart", async (t) => {
