@@ -14,6 +14,8 @@ import { traceparentOf } from "./trace.js";
 /** The revision of the contract that this SDK speaks. */
 export const CONTRACT_REVISION = 1;
 
+const HIDDEN_AFTER_MS = 60_000;
+
 /** What requests have in common. */
 export interface AnyRequest {
   settings?: JsonObject | undefined;
@@ -46,7 +48,9 @@ export class Calls {
     const credential =
       request.credential?.kind.case === undefined ? undefined : new Credential(request.credential, this.#connector.manifest);
     const hidden = [...secrets, ...(credential?.secrets() ?? []), ...secretSettings(this.#connector.manifest.settings, settings)];
-    signal.addEventListener("abort", this.#log.hide(hidden), { once: true });
+    const release = this.#log.hide(hidden);
+    // Code that the author left running may still have something to say of a call that has ended.
+    signal.addEventListener("abort", () => setTimeout(release, HIDDEN_AFTER_MS).unref(), { once: true });
     const traceparent = traceparentOf(metadata);
     return {
       settings,

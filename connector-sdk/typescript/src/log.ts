@@ -5,6 +5,9 @@ import { Redactor } from "./redact.js";
 
 const LEVELS = ["error", "warn", "info", "debug", "trace"] as const;
 
+/** More than that of a record is for nobody to read. */
+const MAX_LINE = 16_384;
+
 /** How much a record matters. */
 export type Level = (typeof LEVELS)[number];
 
@@ -26,7 +29,8 @@ export class Log {
   readonly #threshold: number;
   /** The secrets of running calls, with how many calls hold each. */
   readonly #secrets = new Map<string, number>();
-  #redactor = new Redactor([]);
+  /** Made when it is needed: calls begin more often than something is logged. */
+  #redactor: Redactor | undefined;
 
   constructor(level: string | undefined, write: (line: string) => void) {
     const threshold = LEVELS.indexOf(level as Level);
@@ -42,20 +46,15 @@ export class Log {
 
   /** Keeps `secrets` out of the log until the returned function is called. */
   hide(secrets: readonly string[]): () => void {
-    for (const secret of secrets) this.#secrets.set(secret, (this.#secrets.get(secret) ?? 0) + 1);
-    this.#redactor = new Redactor(this.#secrets.keys());
+    for (const secret of secrets) this.#hold(secret, 1);
     return () => {
-      for (const secret of secrets) {
-        const holders = (this.#secrets.get(secret) ?? 0) - 1;
-        if (holders > 0) this.#secrets.set(secret, holders);
-        else this.#secrets.delete(secret);
-      }
-      this.#redactor = new Redactor(this.#secrets.keys());
+      for (const secret of secrets) this.#hold(secret, -1);
     };
   }
 
   /** A text without the secrets of running calls. */
   redact(text: string): string {
+    this.#redactor ??= new Redactor(this.#secrets.keys());
     return this.#redactor.redact(text);
   }
 
@@ -63,13 +62,20 @@ export class Log {
     if (LEVELS.indexOf(level) > this.#threshold) return;
     const facts = Object.entries(fields).filter(([, value]) => value !== undefined);
     const text = [message, ...facts.map(([name, value]) => `${name}=${fact(value)}`)].join(" ");
-    this.#write(`${level.toUpperCase()} ${oneLine(this.redact(text))}\n`);
+    this.#write(`${level.toUpperCase()} ${oneLine(this.redact(text)).slice(0, MAX_LINE)}\n`);
   }
 
   /** A logger whose records all carry `common`. */
   logger(common: Fields = {}): Logger {
     const at = (level: Level) => (message: string, fields?: Fields) => this.record(level, message, { ...fields, ...common });
     return { error: at("error"), warn: at("warn"), info: at("info"), debug: at("debug"), trace: at("trace") };
+  }
+
+  #hold(secret: string, more: 1 | -1): void {
+    const before = this.#secrets.get(secret) ?? 0;
+    if (before + more > 0) this.#secrets.set(secret, before + more);
+    else this.#secrets.delete(secret);
+    if (before === 0 || before + more === 0) this.#redactor = undefined;
   }
 }
 

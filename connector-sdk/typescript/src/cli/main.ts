@@ -51,6 +51,8 @@ async function main(definition: AnyDefinition): Promise<ExitCode> {
 
 /** A command of the author's, in this process. */
 async function runAlone(connector: LoadedConnector, options: Options, write: (text: string) => void): Promise<ExitCode> {
+  // Whoever reads has had enough, as `head` has.
+  process.stdout.on("error", () => process.exit(0));
   const printer = new Printer(write, options.json);
   const log = Log.toStderr();
   // What the author's code prints must not stand between lines of JSON.

@@ -8,6 +8,15 @@ import type { AllowedHosts } from "./hosts.js";
 const CONNECT_TIMEOUT_MS = 10_000;
 const BYTES_TIMEOUT_MS = 60_000;
 
+/** The codes that people meet, in words; the others are told as they are. */
+const WHAT_CODES_SAY: Readonly<Record<string, string>> = {
+  EAI_AGAIN: "the host's name cannot be looked up now",
+  ECONNREFUSED: "the connection was refused",
+  ECONNRESET: "the connection broke off",
+  ENOTFOUND: "there is no such host",
+  UND_ERR_SOCKET: "the connection broke off",
+};
+
 /** A certificate to show to the source, and its key, both PEM. */
 export interface ClientCertificate {
   certificatePem: string;
@@ -86,5 +95,6 @@ function whatHappened(error: unknown, signal: AbortSignal): unknown {
     return new NetworkError(`nothing came for ${BYTES_TIMEOUT_MS / 1000} s`, { cause: error });
   }
   const code = (innermost as { code?: unknown } | undefined)?.code;
-  return new NetworkError(typeof code === "string" ? code : "the connection failed", { cause: error });
+  const known = typeof code === "string" ? (WHAT_CODES_SAY[code] ?? code) : "the connection failed";
+  return new NetworkError(known, { cause: error });
 }
