@@ -2,7 +2,7 @@
 
 import { create, type JsonObject, type JsonValue } from "@bufbuild/protobuf";
 import { type Timestamp, TimestampSchema, timestampFromDate } from "@bufbuild/protobuf/wkt";
-import { ConnectorError } from "./errors.js";
+import { ConnectorError, violation } from "./errors.js";
 import {
   type DocumentEnvelope,
   DocumentEnvelopeSchema,
@@ -106,17 +106,24 @@ function toTimestamp(field: string, time: Time): Timestamp {
   return create(TimestampSchema, { seconds: BigInt(Math.floor(ms / 1000)), nanos: Number(fraction.padEnd(9, "0")) });
 }
 
-function toMetadata(metadata: Readonly<Record<string, unknown>>): JsonObject {
+/**
+ * Deeper than that nothing is nested. Readers of protobuf give up at a hundred messages inside one another, of which each level takes three,
+ * and would refuse the whole page.
+ */
+const MAX_DEPTH = 16;
+
+function toMetadata(metadata: Readonly<Record<string, unknown>>, depth = 0): JsonObject {
+  if (depth > MAX_DEPTH) throw violation(`normalize gave metadata that is nested over ${MAX_DEPTH} levels deep`);
   const json: JsonObject = {};
   for (const [key, value] of Object.entries(metadata)) {
     if (value === undefined) continue;
-    json[key.toWellFormed()] = toJson(`metadata.${key}`, value);
+    json[key.toWellFormed()] = toJson(`metadata.${key}`, value, depth);
   }
   return json;
 }
 
 /** What JSON can say of a value. Dates become RFC 3339; what JSON has no word for is the author's mistake. */
-function toJson(field: string, value: unknown): JsonValue {
+function toJson(field: string, value: unknown, depth: number): JsonValue {
   switch (typeof value) {
     case "string":
       return text(field, value);
@@ -130,11 +137,16 @@ function toJson(field: string, value: unknown): JsonValue {
     case "object":
       if (value === null) return null;
       if (value instanceof Date) return value.toISOString();
-      if (Array.isArray(value)) return value.map((entry: unknown) => (entry === undefined ? null : toJson(field, entry)));
-      return toMetadata(value as Record<string, unknown>);
+      if (Array.isArray(value)) return toList(field, value, depth + 1);
+      return toMetadata(value as Record<string, unknown>, depth + 1);
     default:
       throw wrong(field, "JSON value", value);
   }
+}
+
+function toList(field: string, entries: readonly unknown[], depth: number): JsonValue[] {
+  if (depth > MAX_DEPTH) throw violation(`normalize gave metadata that is nested over ${MAX_DEPTH} levels deep`);
+  return entries.map((entry) => (entry === undefined ? null : toJson(field, entry, depth)));
 }
 
 function wrong(field: string, wanted: string, value: unknown): ConnectorError {

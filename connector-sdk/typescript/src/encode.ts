@@ -36,9 +36,15 @@ const UPDATED_AT = tagOf(DocumentEnvelopeSchema, "updatedAt");
 /** The bytes of `Change{kind}`. */
 export function encodeChange(kind: Change["kind"]): Uint8Array {
   if (kind.case !== "document") return toBinary(ChangeSchema, create(ChangeSchema, { kind }));
-  writer.uint32(DOCUMENT).fork();
-  writeDocument(kind.value);
-  return writer.join().finish();
+  try {
+    writer.uint32(DOCUMENT).fork();
+    writeDocument(kind.value);
+    return writer.join().finish();
+  } catch (error) {
+    // The next document begins with an empty buffer whatever was wrong with this one.
+    writer.finish();
+    throw error;
+  }
 }
 
 function writeDocument(document: DocumentEnvelope): void {

@@ -17,12 +17,12 @@ export interface Call {
 /** What of an error is sent. */
 export type Clean = (error: unknown) => ConnectorError;
 
-/** Sends a message, as its encoded bytes or as a message. */
-type Handlers = Record<string, grpc.UntypedHandleCall>;
+/** The handlers of a service, by the names of its calls. */
+export type Handlers = Record<string, grpc.UntypedHandleCall>;
 
 const MANY = 1_000_000;
 const GONE = "the server has gone away";
-export const STOPPING = "the connector is stopping: call again";
+const STOPPING = "the connector is stopping: call again";
 
 /** Makes gRPC handlers of async functions. */
 export class Handling {
@@ -153,5 +153,3 @@ function methodDefinition(method: DescMethod): grpc.MethodDefinition<unknown, un
 function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
-
-export type { Handlers };

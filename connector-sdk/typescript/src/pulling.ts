@@ -43,6 +43,7 @@ export async function pull(
   } finally {
     clearInterval(ticking);
   }
+  await sink.close();
   await outlet.finish(failure);
 }
 

@@ -50,6 +50,9 @@ export class Sink<Raw> {
   /** The ids of a TARGETED pull that have no answer yet. */
   readonly #unanswered: Set<string>;
 
+  readonly #waiting = new Set<Promise<void>>();
+  #isClosed = false;
+
   /** @internal */
   constructor(outlet: Outlet, making: Making<Raw>, mode: Mode, ids: readonly string[], signal: AbortSignal) {
     this.#outlet = outlet;
@@ -122,6 +125,28 @@ export class Sink<Raw> {
    */
   take(event: PullEvent<Raw>): Promise<void> | undefined {
     this.#signal.throwIfAborted();
+    if (this.#isClosed) throw violation("something was given to the sink after pull had ended: await what uses it");
+    const waiting = this.#hand(event);
+    if (waiting) {
+      this.#waiting.add(waiting);
+      const done = () => void this.#waiting.delete(waiting);
+      waiting.then(done, done);
+    }
+    return waiting;
+  }
+
+  /**
+   * After the author's code: takes nothing more, and waits for what has been taken and not been awaited. Without that a change could come
+   * after the end of its listing, and be deleted by its absence from it.
+   *
+   * @internal
+   */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await Promise.allSettled(this.#waiting);
+  }
+
+  #hand(event: PullEvent<Raw>): Promise<void> | undefined {
     const { scope } = event;
     if (scope !== "" && !isName(scope)) {
       this.#outlet.note(() => {

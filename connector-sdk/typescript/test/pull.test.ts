@@ -80,6 +80,24 @@ test("a sink may be given to from several places at once, and a checkpoint cover
   }
 });
 
+test("an author who does not await the sink loses nothing, and nothing comes after the end of the listing", async () => {
+  let late: Promise<unknown> | undefined;
+  const definition = author(async (_ctx, sink) => {
+    for (let number = 0; number < 3000; number += 1) void sink.document(`${number}`, "x".repeat(1000));
+    void sink.completeListing("end");
+    late = new Promise((resolve) => setTimeout(resolve, 50)).then(() => sink.document("late", "")).catch((error: unknown) => error);
+  });
+  await using served = await connect(definition);
+  const pulled = await served.pull({ request: { limits: { maxPageBytes: 10_000 } } });
+  assert.deepEqual(
+    pulled.documents.map(({ id }) => Number(id)).sort((a, b) => a - b),
+    Array.from({ length: 3000 }, (_, number) => number),
+  );
+  const last = pulled.pages.at(-1);
+  assert.ok(last?.checkpoint?.listingComplete);
+  assert.ok((await late) instanceof ConnectorError);
+});
+
 test("a change does not wait for its page to fill, and progress is told", async () => {
   const definition = author(async (ctx, sink) => {
     await sink.document("a", "text");
@@ -162,6 +180,13 @@ test("one bad item is recorded and the pull goes on; what an exception said does
   assert.equal(pulled.checkpoints.at(-1)?.listingComplete, false);
 });
 
+/** An object within lists within objects. */
+function nested(depth: number): object {
+  let value: object = {};
+  for (let level = 0; level < depth; level += 1) value = level % 2 ? { value } : [value];
+  return { value };
+}
+
 test("what a source's JSON holds in the place of texts becomes an item error, not a broken pull", async () => {
   const hostile: unknown[] = [
     { title: null },
@@ -171,6 +196,8 @@ test("what a source's JSON holds in the place of texts becomes an item error, no
     { updatedAt: new Date(Number.NaN) },
     { metadata: { size: Number.NaN } },
     { metadata: { run: () => 1 } },
+    { metadata: nested(17) },
+    { metadata: nested(100_000) },
     { permissions: { visibility: "private", allow: ["user:", null] } },
     { metadata: { large: "x".repeat(70_000) } },
     { url: `https://example.com/${"é".repeat(5000)}` },
@@ -195,7 +222,7 @@ test("what a source's JSON holds in the place of texts becomes an item error, no
   assert.deepEqual(
     pulled.documents.map(({ id, title }) => [id, title]),
     [
-      ["item-11", ""],
+      ["item-13", ""],
       ["fine", "a \ufffd title"],
     ],
   );

@@ -18,6 +18,8 @@ const MAX_REDIRECTS = 10;
 /** What is larger is read as a stream. */
 const MAX_BODY_BYTES = 64 * 1024 * 1024;
 
+const MAX_DISCARDED_BYTES = 64 * 1024;
+
 /** How a request differs from the plain one. */
 export interface RequestOptions {
   /** Added to the address; what is undefined is left out, a list is repeated. */
@@ -87,25 +89,19 @@ export class HttpClient {
    * not allowed; when the call has been cancelled.
    */
   async request(method: string, url: string | URL, options: RequestOptions = {}): Promise<HttpResponse> {
-    return this.#asking(method, url, options, async (response, request) => ({
-      status: response.status,
-      value: await readWhole(response, request),
-    }));
+    return this.#asking(method, url, options, readWhole);
   }
 
   /** Asks, and gives the body as it comes. It is not retried once it has begun to come. */
   async stream(url: string | URL, options: RequestOptions = {}): Promise<StreamedResponse> {
-    return this.#asking("GET", url, options, async ({ status, headers, body }) => ({
-      status,
-      value: { status, headers, body: sourceErrors(body) },
-    }));
+    return this.#asking("GET", url, options, async ({ status, headers, body }) => ({ status, headers, body: sourceErrors(body) }));
   }
 
   async #asking<T>(
     method: string,
     address: string | URL,
     options: RequestOptions,
-    read: (response: IncomingResponse, request: OutgoingRequest) => Promise<{ status: number; value: T }>,
+    read: (response: IncomingResponse, request: OutgoingRequest) => Promise<T>,
   ): Promise<T> {
     const { clock, signal, paces } = this.#setup;
     const isSafe = SAFE_METHODS.includes(method);
@@ -116,7 +112,7 @@ export class HttpClient {
       let request: OutgoingRequest;
       try {
         const [response, asked] = await this.#follow(this.#build(method, address, options));
-        if (response.status < 300 || response.status === 304) return (await read(response, asked)).value;
+        if (response.status < 300 || response.status === 304) return await read(response, asked);
         [failed, request] = [await readWhole(response, asked), asked];
       } catch (error) {
         if (!(error instanceof NetworkError)) throw error;
@@ -160,8 +156,7 @@ export class HttpClient {
       if (location === null) return [response, request];
       if (redirects === MAX_REDIRECTS)
         throw new ConnectorError("SOURCE_UNAVAILABLE", `the source redirects more than ${MAX_REDIRECTS} times`);
-      // The connection is free again only when the answer has been read.
-      for await (const _ of response.body);
+      await discard(response.body);
       request = redirected(request, response.status, location);
     }
   }
@@ -263,6 +258,15 @@ async function readWhole({ status, statusText, headers, body }: IncomingResponse
     chunks.push(chunk);
   }
   return new HttpResponse({ method: request.method, url: request.url.href }, status, statusText, headers, Buffer.concat(chunks));
+}
+
+/** A connection is free again only when its answer has been read; what is long is not worth it. */
+async function discard(body: AsyncIterable<Uint8Array>): Promise<void> {
+  let length = 0;
+  for await (const chunk of body) {
+    length += chunk.length;
+    if (length > MAX_DISCARDED_BYTES) break;
+  }
 }
 
 async function* sourceErrors(body: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
