@@ -22,11 +22,6 @@ export class Redactor {
   redact(text: string): string {
     return this.#pattern === undefined ? text : text.replace(this.#pattern, REDACTED);
   }
-
-  /** Whether `text` holds one of the secrets. */
-  finds(text: string): boolean {
-    return this.redact(text) !== text;
-  }
 }
 
 /** Every way in which a secret is written in headers, addresses, forms and JSON. */
