@@ -1,0 +1,4 @@
+import { serve } from "@superfasttt/connector";
+import { tracker } from "./tracker.js";
+
+serve(tracker);
