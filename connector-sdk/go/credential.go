@@ -1,0 +1,142 @@
+package connector
+
+import (
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/superfasttt/connectors/connector-sdk/go/connectorpb"
+)
+
+// Credential is what a call authenticates with, fresh. It is good for this call only: keep nothing of it. Printing it shows
+// no secret.
+type Credential struct {
+	message *connectorpb.Credential
+}
+
+func newCredential(message *connectorpb.Credential) *Credential {
+	if message.GetKind() == nil {
+		return nil
+	}
+	return &Credential{message}
+}
+
+// Token is the single secret of an OAuth grant, a bearer token or an API key. SETTINGS_INVALID for a credential that has no
+// such single secret.
+func (c *Credential) Token() (string, error) {
+	switch kind := c.kind().(type) {
+	case *connectorpb.Credential_Oauth2:
+		return kind.Oauth2.GetAccessToken(), nil
+	case *connectorpb.Credential_BearerToken:
+		return kind.BearerToken.GetToken(), nil
+	case *connectorpb.Credential_ApiKey:
+		return kind.ApiKey.GetKey(), nil
+	}
+	return "", c.otherKind("a token")
+}
+
+// Basic is user name and password. SETTINGS_INVALID for a credential of another kind.
+func (c *Credential) Basic() (username, password string, err error) {
+	if kind, ok := c.kind().(*connectorpb.Credential_Basic); ok {
+		return kind.Basic.GetUsername(), kind.Basic.GetPassword(), nil
+	}
+	return "", "", c.otherKind("a user name and password")
+}
+
+// ClientCertificate is the chain and the private key, both PEM. SETTINGS_INVALID for a credential of another kind.
+func (c *Credential) ClientCertificate() (certificate, privateKey string, err error) {
+	if kind, ok := c.kind().(*connectorpb.Credential_ClientCertificate); ok {
+		return kind.ClientCertificate.GetCertificatePem(), kind.ClientCertificate.GetPrivateKeyPem(), nil
+	}
+	return "", "", c.otherKind("a client certificate")
+}
+
+// Field is one of the values that the manifest's auth.fields declares. SETTINGS_INVALID when it was not given.
+func (c *Credential) Field(name string) (string, error) {
+	if kind, ok := c.kind().(*connectorpb.Credential_Fields); ok {
+		if value, ok := kind.Fields.GetValues()[name]; ok {
+			return value, nil
+		}
+	}
+	return "", c.otherKind(fmt.Sprintf("the field %q", name))
+}
+
+// Extra is a value of the token reply that the manifest asked to keep, such as instance_url. Empty: there is none.
+func (c *Credential) Extra(name string) string {
+	if c == nil {
+		return ""
+	}
+	return c.message.GetExtras()[name]
+}
+
+// ExpiresAt is when it ends. Zero: not known, or never.
+func (c *Credential) ExpiresAt() time.Time {
+	if c == nil || c.message.GetExpiresAt() == nil {
+		return time.Time{}
+	}
+	return c.message.GetExpiresAt().AsTime()
+}
+
+// String tells the kind and no secret.
+func (c *Credential) String() string { return "Credential(" + c.kindName() + ", REDACTED)" }
+
+// GoString tells the kind and no secret.
+func (c *Credential) GoString() string { return c.String() }
+
+// LogValue tells the kind and no secret.
+func (c *Credential) LogValue() slog.Value { return slog.StringValue(c.String()) }
+
+// isRenewable says whether the server can get a new one without a person.
+func (c *Credential) isRenewable() bool {
+	_, ok := c.kind().(*connectorpb.Credential_Oauth2)
+	return ok
+}
+
+func (c *Credential) kind() any {
+	if c == nil {
+		return nil
+	}
+	return c.message.GetKind()
+}
+
+func (c *Credential) kindName() string {
+	switch c.kind().(type) {
+	case *connectorpb.Credential_Oauth2:
+		return "oauth2"
+	case *connectorpb.Credential_ApiKey:
+		return "api_key"
+	case *connectorpb.Credential_BearerToken:
+		return "bearer_token"
+	case *connectorpb.Credential_Basic:
+		return "basic"
+	case *connectorpb.Credential_ClientCertificate:
+		return "client_certificate"
+	case *connectorpb.Credential_Fields:
+		return "fields"
+	}
+	return "none"
+}
+
+func (c *Credential) otherKind(wanted string) error {
+	return Errorf(SettingsInvalid, "this connector needs %s; the credential is of kind %s", wanted, c.kindName())
+}
+
+// values are all that must not be written anywhere.
+func (c *Credential) values() []string {
+	switch kind := c.kind().(type) {
+	case *connectorpb.Credential_Basic:
+		basic := kind.Basic
+		return []string{basic.GetUsername() + ":" + basic.GetPassword(), basic.GetPassword(), basic.GetUsername()}
+	case *connectorpb.Credential_ClientCertificate:
+		return []string{kind.ClientCertificate.GetPrivateKeyPem()}
+	case *connectorpb.Credential_Fields:
+		return slices.Collect(maps.Values(kind.Fields.GetValues()))
+	case nil:
+		return nil
+	}
+	// Every other kind has a single secret.
+	token, _ := c.Token()
+	return []string{token}
+}
