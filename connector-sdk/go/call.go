@@ -40,7 +40,7 @@ func (c *core) beginCall(ctx context.Context, rpc string, revision uint32, setti
 	if err := checkRevision(revision); err != nil {
 		return nil, err
 	}
-	begun := &call{credential: newCredential(credential), connection: connectionOf(settings, credential)}
+	begun := &call{credential: newCredential(credential, c.manifest.Auth), connection: connectionOf(settings, credential)}
 	begun.ctx = context.WithValue(withTrace(ctx), callKey{}, callInfo{rpc})
 	hidden := append(begun.credential.values(), secretSettings(c.manifest.settings, settings.AsMap())...)
 	begun.secrets = secrets.New(append(hidden, more...))

@@ -14,13 +14,49 @@ import (
 // no secret.
 type Credential struct {
 	message *connectorpb.Credential
+	// By the names of the manifest's auth.fields, where it has them.
+	fields map[string]string
 }
 
-func newCredential(message *connectorpb.Credential) *Credential {
+// newCredential is nil for none. Where the manifest names its fields they are also understood as what its auth.type says.
+func newCredential(message *connectorpb.Credential, auth manifestAuth) *Credential {
 	if message.GetKind() == nil {
 		return nil
 	}
-	return &Credential{message}
+	fields := message.GetFields().GetValues()
+	read := &Credential{message, fields}
+	if fields == nil {
+		return read
+	}
+	named := &connectorpb.Credential{ExpiresAt: message.GetExpiresAt(), Extras: message.GetExtras()}
+	switch auth.Type {
+	case "api_key":
+		named.Kind = &connectorpb.Credential_ApiKey{ApiKey: &connectorpb.ApiKey{Key: auth.secretOf(fields, "key")}}
+	case "bearer_token":
+		named.Kind = &connectorpb.Credential_BearerToken{BearerToken: &connectorpb.BearerToken{Token: auth.secretOf(fields, "token")}}
+	case "basic":
+		named.Kind = &connectorpb.Credential_Basic{Basic: &connectorpb.BasicCredential{Username: fields["username"], Password: fields["password"]}}
+	case "client_certificate":
+		named.Kind = &connectorpb.Credential_ClientCertificate{ClientCertificate: &connectorpb.ClientCertificate{
+			CertificatePem: fields["certificate_pem"], PrivateKeyPem: fields["private_key_pem"]}}
+	default:
+		return read
+	}
+	read.message = named
+	return read
+}
+
+// secretOf is the field of this name, else the first secret one.
+func (a manifestAuth) secretOf(fields map[string]string, name string) string {
+	if value, ok := fields[name]; ok {
+		return value
+	}
+	for _, field := range a.Fields {
+		if field.Secret == nil || *field.Secret {
+			return fields[field.Name]
+		}
+	}
+	return ""
 }
 
 // Token is the single secret of an OAuth grant, a bearer token or an API key. SETTINGS_INVALID for a credential that has no
@@ -55,8 +91,8 @@ func (c *Credential) ClientCertificate() (certificate, privateKey string, err er
 
 // Field is one of the values that the manifest's auth.fields declares. SETTINGS_INVALID when it was not given.
 func (c *Credential) Field(name string) (string, error) {
-	if kind, ok := c.kind().(*connectorpb.Credential_Fields); ok {
-		if value, ok := kind.Fields.GetValues()[name]; ok {
+	if c != nil {
+		if value, ok := c.fields[name]; ok {
 			return value, nil
 		}
 	}
@@ -125,18 +161,19 @@ func (c *Credential) otherKind(wanted string) error {
 
 // values are all that must not be written anywhere.
 func (c *Credential) values() []string {
+	if c == nil {
+		return nil
+	}
+	values := slices.Collect(maps.Values(c.fields))
 	switch kind := c.kind().(type) {
 	case *connectorpb.Credential_Basic:
 		basic := kind.Basic
-		return []string{basic.GetUsername() + ":" + basic.GetPassword(), basic.GetPassword(), basic.GetUsername()}
+		values = append(values, basic.GetUsername()+":"+basic.GetPassword(), basic.GetPassword(), basic.GetUsername())
 	case *connectorpb.Credential_ClientCertificate:
-		return []string{kind.ClientCertificate.GetPrivateKeyPem()}
-	case *connectorpb.Credential_Fields:
-		return slices.Collect(maps.Values(kind.Fields.GetValues()))
-	case nil:
-		return nil
+		values = append(values, kind.ClientCertificate.GetPrivateKeyPem())
 	}
-	// Every other kind has a single secret.
-	token, _ := c.Token()
-	return []string{token}
+	if token, err := c.Token(); err == nil {
+		values = append(values, token)
+	}
+	return values
 }

@@ -28,7 +28,14 @@ type manifest struct {
 }
 
 type manifestAuth struct {
-	Type string `json:"type"`
+	Type   string          `json:"type"`
+	Fields []manifestField `json:"fields"`
+}
+
+type manifestField struct {
+	Name string `json:"name"`
+	// nil: true.
+	Secret *bool `json:"secret"`
 }
 
 type manifestSync struct {
