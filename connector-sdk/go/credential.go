@@ -31,9 +31,9 @@ func newCredential(message *connectorpb.Credential, auth manifestAuth) *Credenti
 	named := &connectorpb.Credential{ExpiresAt: message.GetExpiresAt(), Extras: message.GetExtras()}
 	switch auth.Type {
 	case "api_key":
-		named.Kind = &connectorpb.Credential_ApiKey{ApiKey: &connectorpb.ApiKey{Key: auth.secretOf(fields, "key")}}
+		named.Kind = &connectorpb.Credential_ApiKey{ApiKey: &connectorpb.ApiKey{Key: auth.secretOf(fields)}}
 	case "bearer_token":
-		named.Kind = &connectorpb.Credential_BearerToken{BearerToken: &connectorpb.BearerToken{Token: auth.secretOf(fields, "token")}}
+		named.Kind = &connectorpb.Credential_BearerToken{BearerToken: &connectorpb.BearerToken{Token: auth.secretOf(fields)}}
 	case "basic":
 		named.Kind = &connectorpb.Credential_Basic{Basic: &connectorpb.BasicCredential{Username: fields["username"], Password: fields["password"]}}
 	case "client_certificate":
@@ -46,13 +46,16 @@ func newCredential(message *connectorpb.Credential, auth manifestAuth) *Credenti
 	return read
 }
 
-// secretOf is the field of this name, else the first secret one.
-func (a manifestAuth) secretOf(fields map[string]string, name string) string {
-	if value, ok := fields[name]; ok {
+// What the single secret of a type is called where the manifest names no fields.
+var standardSecret = map[string]string{"api_key": "key", "bearer_token": "token"}
+
+// secretOf is the value that authenticates: the field of the standard name, else the first secret one.
+func (a manifestAuth) secretOf(fields map[string]string) string {
+	if value, ok := fields[standardSecret[a.Type]]; ok {
 		return value
 	}
 	for _, field := range a.Fields {
-		if field.Secret == nil || *field.Secret {
+		if field.isSecret() {
 			return fields[field.Name]
 		}
 	}

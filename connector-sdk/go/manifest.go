@@ -38,6 +38,8 @@ type manifestField struct {
 	Secret *bool `json:"secret"`
 }
 
+func (f manifestField) isSecret() bool { return f.Secret == nil || *f.Secret }
+
 type manifestSync struct {
 	Mode string `json:"mode"`
 }

@@ -39,10 +39,10 @@ func Serve[S, R any](connector Connector[S, R]) {
 // serveFromEnvironment is what connectord starts.
 func serveFromEnvironment[S, R any](connector Connector[S, R], stderr *os.File) int {
 	socket, token := os.Getenv("CONNECTOR_SOCKET"), os.Getenv("CONNECTOR_TOKEN")
-	for name, value := range map[string]string{"CONNECTOR_SOCKET": socket, "CONNECTOR_TOKEN": token} {
-		if value == "" {
+	for _, name := range []string{"CONNECTOR_SOCKET", "CONNECTOR_TOKEN"} {
+		if os.Getenv(name) == "" {
 			fmt.Fprintf(stderr, "this program is a connector: connectord starts it with CONNECTOR_SOCKET and CONNECTOR_TOKEN set, and %s "+
-				"is not. Put its folder under the server's --connectors-dir, or run it with -help\n", name)
+				"is not. Put its folder under the server's --connectors-dir, or run it with help\n", name)
 			return 2
 		}
 	}

@@ -101,10 +101,19 @@ class Server:
         self.ctl("credentials", "set", name, "--field", "key=-", given=KEY)
 
     def documents(self, name: str) -> dict[str, dict]:
-        return {document["id"]: document for document in self.lines("documents", "list", "--connection", name, "--content")}
+        listed = self.lines("documents", "list", "--connection", name, "--content")
+        return {entry["document"]["id"]: entry["document"] for entry in listed}
 
     def failed_items(self, name: str) -> list[str]:
-        return sorted(error["id"] for error in self.lines("errors", "list", name))
+        return sorted(error["item"] for error in self.lines("errors", "list", name))
+
+    def last_run(self, name: str) -> dict:
+        return self.lines("runs", "list", name)[0]
+
+    def sync(self, name: str, *options: str, fails: bool = False) -> dict:
+        """Syncs, and gives how the run went."""
+        self.ctl("sync", name, "--wait", *options, fails=fails)
+        return self.last_run(name)
 
     def connector_processes(self) -> list[int]:
         """Those that connectord has started in the connector's folder."""
@@ -123,12 +132,85 @@ class Server:
         assert self.process.wait(30) == 0
 
 
-def try_full_and_incremental(server: Server, tracker: Tracker) -> None:
-    server.connect("issues", tracker)
-    server.ctl("sync", "issues", "--wait")
+def try_connection(server: Server, tracker: Tracker) -> None:
+    """What a person asks for by hand."""
+    shown = server.ctl("connectors", "show", "tracker")
+    assert "STATE_READY" in shown, shown
+    tested = server.ctl("connections", "test", "issues")
+    assert "OUTCOME_PASSED" in tested and "owner@tracker.example" in tested, tested
+
+
+def try_full(server: Server, tracker: Tracker) -> None:
+    """Everything comes but the broken issue, with the permissions; the 429 is waited for."""
     documents = server.documents("issues")
-    print(json.dumps(documents["10"]))
-    assert len(documents) == 249 and "13" not in documents, len(documents)
+    assert sorted(map(int, documents)) == [number for number in range(1, 251) if number != 13], sorted(documents)
+    assert server.failed_items("issues") == ["13"]
+    public, private = documents["1"], documents["10"]
+    assert public["title"] == "Issue 1" and public["content"] == "What happened in issue 1.", public
+    assert public["permissions"]["visibility"] == "organization", public
+    assert private["permissions"] == {"visibility": "private", "allow": ["user:user3@tracker.example"]}, private
+    pages = [path for path in tracker.asked() if path.startswith("/issues?")]
+    assert len(pages) == 6 and len(set(pages)) == 5, f"five pages, one of them twice for its 429: {pages}"
+
+
+def try_incremental(server: Server, tracker: Tracker) -> None:
+    """A change and a deletion come by the change feed alone."""
+    tracker.control(put=[{"number": 7, "title": "Seven"}], delete=[3])
+    before = len(tracker.asked())
+    run = server.sync("issues")
+    documents = server.documents("issues")
+    assert documents["7"]["title"] == "Seven" and "3" not in documents and len(documents) == 248
+    assert all(path.startswith("/changes") for path in tracker.asked()[before:]), tracker.asked()[before:]
+    assert run["counts"].get("deleted") in (1, "1"), run
+    run = server.sync("issues")
+    assert not any(int(run["counts"].get(count, 0)) for count in ("created", "updated", "deleted")), f"nothing had changed: {run}"
+
+
+def try_targeted(server: Server, tracker: Tracker) -> None:
+    """The broken issue is mended, and asked for by its number."""
+    # The feed is not read meanwhile: only a retry of the item can bring it.
+    tracker.control(put=[{"number": 13, "title": "Mended"}])
+    before = len(tracker.asked())
+    server.ctl("errors", "retry", "issues")
+    until("the mended issue", lambda: "13" in server.documents("issues"))
+    assert "/issues/13" in tracker.asked()[before:], tracker.asked()[before:]
+    until("the error's end", lambda: server.failed_items("issues") == [])
+
+
+def try_forgotten_cursor(server: Server, tracker: Tracker) -> None:
+    """The tracker no longer knows the place in its feed: all is listed, and what is missing there is gone."""
+    tracker.control(put=[{"number": number} for number in range(20, 40)], delete=[50], history=5)
+    server.sync("issues")
+    documents = server.documents("issues")
+    assert "50" not in documents and len(documents) == 248, len(documents)
+
+
+def try_kill(server: Server) -> None:
+    """The connector's process is killed in the middle of a listing: nothing is lost."""
+    tracker = Tracker(600)
+    try:
+        killed = server.connector_processes()
+        server.connect("many", tracker)
+        # Its second page is refused for a second, so the listing is under way now.
+        until("the second page", lambda: any("page=50" in path for path in tracker.asked()))
+        for process in killed:
+            os.kill(process, signal.SIGKILL)
+        until("the end of the sync", lambda: server.last_run("many").get("endedAt"))
+        assert server.last_run("many")["state"] == "STATE_SUCCEEDED_WITH_ERRORS", server.last_run("many")
+        assert len(server.documents("many")) == 599 and server.failed_items("many") == ["13"]
+        assert killed and set(server.connector_processes()) - set(killed), "another process took over"
+        again = [path for path in tracker.asked() if path.startswith("/issues?")]
+        assert sum("page=0" in path for path in again) == 1, f"the listing was resumed and not begun again: {again}"
+    finally:
+        tracker.stop()
+
+
+def try_withdrawn_key(server: Server, tracker: Tracker) -> None:
+    """The key is no longer taken: a person is asked to reconnect."""
+    tracker.control(key="another")
+    run = server.sync("issues", fails=True)
+    assert run["error"]["reason"] == "REASON_CREDENTIAL_REVOKED", run
+    assert len(server.documents("issues")) == 248
 
 
 def main() -> None:
@@ -137,16 +219,23 @@ def main() -> None:
     tracker = Tracker(250)
     server = Server(folder, connector)
     try:
-        try_full_and_incremental(server, tracker)
-        print(server.ctl("errors", "list", "issues"))
-        print(server.ctl("runs", "list", "--connection", "issues"))
-        print(server.connector_processes())
-        print(server.ctl("connections", "test", "issues"))
+        server.connect("issues", tracker)
+        until("the first sync", lambda: server.lines("runs", "list", "issues") and server.last_run("issues").get("endedAt"))
+        for step in (try_full, try_connection, try_incremental, try_targeted, try_forgotten_cursor, try_withdrawn_key):
+            step(server, tracker)
+            print(f"ok  {step.__name__}", flush=True)
+        assert " ERROR " not in server.log.read_text(), "an error stands in the log"
+        try_kill(server)
+        print("ok  try_kill", flush=True)
+        assert KEY not in server.log.read_text(), "the key stands in the log"
+    except BaseException:
+        print(server.log.read_text()[-6000:])
+        raise
     finally:
         server.stop()
         tracker.stop()
-        print(server.log.read_text()[-3000:])
         shutil.rmtree(folder)
 
 
-main()
+if __name__ == "__main__":
+    main()
