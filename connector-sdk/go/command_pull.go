@@ -61,7 +61,10 @@ func pull[S, R any](ctx context.Context, connector Connector[S, R], args []strin
 		return err
 	}
 	request.States = cursors.statesFor(request.Mode)
-	printer := &pullPrinter{stdout: stdout, stderr: stderr, asJSON: options.asJSON, limit: *limit, cursors: cursors, cursorFile: *cursorFile, mode: request.Mode}
+	printer := &pullPrinter{
+		stdout: stdout, stderr: stderr, asJSON: options.asJSON, mode: request.Mode, limit: *limit, cursors: cursors, cursorFile: *cursorFile,
+		counts: map[string]int{}, lastCursors: map[string][]byte{}, complete: []string{},
+	}
 	pulled := service.Pull(request, &localPull{ctx: ctx, take: printer.take})
 	if errors.Is(pulled, errEnough) {
 		pulled = nil
@@ -175,9 +178,6 @@ func (p *pullPrinter) page(page *connectorpb.Page) error {
 	if checkpoint == nil {
 		return nil
 	}
-	if p.lastCursors == nil {
-		p.lastCursors = map[string][]byte{}
-	}
 	p.lastCursors[page.GetScope()] = checkpoint.GetCursor()
 	if checkpoint.GetListingComplete() {
 		p.complete = append(p.complete, page.GetScope())
@@ -204,9 +204,6 @@ func (p *pullPrinter) keep(scope string, checkpoint *connectorpb.Checkpoint) err
 
 func (p *pullPrinter) change(change *connectorpb.Change) error {
 	kind, line := describeChange(change)
-	if p.counts == nil {
-		p.counts = map[string]int{}
-	}
 	p.counts[kind]++
 	if p.asJSON {
 		return writeProto(p.stdout, change)
