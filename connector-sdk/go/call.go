@@ -96,7 +96,8 @@ func (c *call) status(err error) error {
 	if err == nil {
 		return nil
 	}
-	if c.ctx.Err() != nil && errors.Is(err, c.ctx.Err()) {
+	var unsent errNotSent
+	if errors.As(err, &unsent) || c.ctx.Err() != nil && errors.Is(err, c.ctx.Err()) {
 		// Nobody reads it.
 		return err
 	}

@@ -66,7 +66,8 @@ func pull[S, R any](ctx context.Context, connector Connector[S, R], args []strin
 		counts: map[string]int{}, lastCursors: map[string][]byte{}, complete: []string{},
 	}
 	pulled := service.Pull(request, &localPull{ctx: ctx, take: printer.take})
-	if errors.Is(pulled, errEnough) {
+	var unsent errNotSent
+	if errors.As(pulled, &unsent) && unsent.error == errEnough {
 		pulled = nil
 	}
 	if err := printer.finish(); err != nil {

@@ -54,6 +54,9 @@ func answer[T any](ctx context.Context, stopping <-chan struct{}, work func(cont
 	}
 }
 
+// errNotSent is no fault of the author's code: the server has gone away.
+type errNotSent struct{ error }
+
 // stream runs the author's code of a streaming call and sends what it gives. Sending is this goroutine's alone, so that
 // nothing is sent after it has returned.
 func stream[M any](ctx context.Context, stopping <-chan struct{}, send func(*M) error, work func(context.Context, chan<- *M) error) error {
@@ -70,7 +73,7 @@ func stream[M any](ctx context.Context, stopping <-chan struct{}, send func(*M) 
 		select {
 		case message := <-messages:
 			if err := send(message); err != nil {
-				return err
+				return errNotSent{err}
 			}
 		case last := <-done:
 			return sendRest(messages, send, last)
@@ -88,7 +91,7 @@ func sendRest[M any](messages <-chan *M, send func(*M) error, last error) error 
 		select {
 		case message := <-messages:
 			if err := send(message); err != nil {
-				return err
+				return errNotSent{err}
 			}
 		default:
 			return last

@@ -95,7 +95,7 @@ func (s *Sink[R]) Answer(id string, item Item[R], err error) {
 	switch failed.Reason {
 	case NotFound:
 		s.Deletion(ByID(id))
-	case AccessDenied, ContentTooLarge, ContentUnreadable, PermissionsUnknown:
+	case AccessDenied, ContentTooLarge, ContentUnreadable, PermissionsUnknown, Internal:
 		s.ItemError(ByID(id), err)
 	default:
 		s.pull.outlet.fail(err)
