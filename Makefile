@@ -10,7 +10,7 @@ DENY_VERSION := 0.20.2
 # What the contract must not break.
 BUF_AGAINST ?= main
 
-.PHONY: help run run-oauth build connectors test test-rust test-contract test-sdk test-extract test-oauth test-connectors test-server test-cli \
+.PHONY: help run run-oauth build connectors test test-rust test-contract test-sdk test-go test-java generate-go test-extract test-oauth test-connectors test-server test-cli \
 	test-run simulate chaos bench check check-format check-lint check-contract check-licences clean need-cargo need-cc need-python \
 	need-postgres
 
@@ -36,7 +36,7 @@ connectors:
 	  cp target/$(PROFILE)/connector-$$name $$folder/connector.new; mv $$folder/connector.new $$folder/connector; \
 	done
 
-test: test-rust test-run ## Run every test but benchmarks and soaks
+test: test-rust test-go test-java test-run ## Run every test but benchmarks and soaks
 
 # One selection of packages for all of them: with each crate by itself, shared dependencies would be built again and
 # again with other features.
@@ -56,6 +56,40 @@ test-contract: need-cargo need-cc ## Only the generated types and the table of e
 
 test-sdk: need-cargo need-cc ## Only the Rust SDK and its example
 	cargo test --locked -p superfasttt-connector
+
+# Says loudly that a part is left out for want of a toolchain; an error where all of them are demanded.
+left-out = echo "SKIPPED: $(1): $(2)"; [ "$$CI" != true ] && [ "$$DEMAND_TOOLCHAINS" != 1 ]
+# The examples of each language are tried through connectord. Another folder of binaries can be named.
+connectord-binaries = if [ -z "$$CONNECTORD_BIN_DIR" ]; then cargo build --locked -p connectord -p connectorctl; fi
+
+GO := connector-sdk/go
+test-go: | need-python ## Only the Go SDK: its generated code is current, its tests with the race detector, its example through connectord
+	@if ! command -v go >/dev/null; then $(call left-out,the Go SDK,go is missing: install Go 1.26 or newer from https://go.dev/dl); \
+	else $(MAKE) --no-print-directory test-go-itself; fi
+
+.PHONY: test-go-itself
+test-go-itself: $(TOOLS)/buf-$(BUF_VERSION)
+	@$(connectord-binaries)
+	@unformatted=$$(gofmt -l $(GO)); [ -z "$$unformatted" ] || { echo "run gofmt -w on: $$unformatted"; exit 1; }
+	@fresh=$$(mktemp -d); trap "rm -rf $$fresh" EXIT; \
+	  (cd $(GO) && ../../$(TOOLS)/venv/bin/buf generate -o $$fresh) && diff -r $$fresh/connectorpb $(GO)/connectorpb \
+	  || { echo "the generated code is not that of proto/: run make generate-go"; exit 1; }
+	cd $(GO) && go vet ./... && go test -race ./...
+
+generate-go: $(TOOLS)/buf-$(BUF_VERSION) ## Generate the Go SDK's code anew from the contract
+	cd $(GO) && ../../$(TOOLS)/venv/bin/buf generate
+
+JAVA := connector-sdk/java
+test-java: ## Only the Java example: its tests, and through connectord
+	@if ! command -v mvn >/dev/null || ! command -v javac >/dev/null; then \
+	  $(call left-out,the Java example,a JDK or Maven is missing: apt-get install openjdk-17-jdk-headless maven); \
+	else $(MAKE) --no-print-directory test-java-itself; fi
+
+.PHONY: test-java-itself
+test-java-itself:
+	@$(connectord-binaries)
+	mvn --batch-mode --quiet --file $(JAVA)/pom.xml verify
+	python3 samples/tracker/through_connectord.py $(JAVA)/target/connector
 
 test-extract: need-cargo need-cc ## Only text extraction, each format and the hostile ones
 	cargo test --locked -p superfasttt-extract

@@ -2,6 +2,7 @@ package connector_test
 
 import (
 	"context"
+	"log/slog"
 	"os"
 	"testing"
 
@@ -72,5 +73,7 @@ func TestMain(tests *testing.M) {
 	if os.Getenv("BE_A_CONNECTOR") != "" {
 		connector.Serve(endless)
 	}
+	// What the tests' authors do wrong on purpose.
+	slog.SetDefault(slog.New(slog.DiscardHandler))
 	os.Exit(tests.Run())
 }

@@ -49,7 +49,7 @@ func program(t *testing.T, variables ...string) *exec.Cmd {
 		t.Fatal(err)
 	}
 	command := exec.Command(itself)
-	command.Env = append([]string{"BE_A_CONNECTOR=1", "PATH=" + os.Getenv("PATH")}, variables...)
+	command.Env = append([]string{"BE_A_CONNECTOR=1", "GORACE=atexit_sleep_ms=0", "PATH=" + os.Getenv("PATH")}, variables...)
 	return command
 }
 

@@ -28,7 +28,7 @@ const (
 	maxReceivedBytes = 16 * 1024 * 1024
 	maxSentBytes     = 4 * 1024 * 1024
 	// After a signal, calls get this long to end. The process then has the rest of two seconds.
-	stopWithin = 1500 * time.Millisecond
+	stopWithin = time.Second
 )
 
 // Serve is the whole main of a connector: what connectord calls, and the tool of its author. It ends the process.
