@@ -42,7 +42,8 @@ class Tracker:
 
     def __init__(self, issues: int) -> None:
         command = [sys.executable, str(HERE / "tracker.py"), "--port", "0", "--issues", str(issues), "--with-stdin"]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        # What it says of connections that were cut belongs to the tests.
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         assert self.process.stdout
         self.url: str = json.loads(self.process.stdout.readline())["url"]
 

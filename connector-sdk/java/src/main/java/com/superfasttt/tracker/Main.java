@@ -20,6 +20,8 @@ public final class Main {
     private static final int MAX_RECEIVED_BYTES = 16 * 1024 * 1024;
 
     public static void main(String[] arguments) throws IOException, InterruptedException {
+        // What libraries log is a line that begins with its level.
+        System.setProperty("java.util.logging.SimpleFormatter.format", "%4$s %5$s%n");
         String socket = given("CONNECTOR_SOCKET");
         String token = given("CONNECTOR_TOKEN");
         // Left by a process that was killed, it would refuse the bind.
