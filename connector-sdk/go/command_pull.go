@@ -30,7 +30,17 @@ type localPull struct {
 
 func (p *localPull) Context() context.Context { return p.ctx }
 
-func (p *localPull) Send(response *connectorpb.PullResponse) error { return p.take(response) }
+// SendMsg takes what the service has encoded.
+func (p *localPull) SendMsg(message any) error {
+	decoded, err := message.(response).decode()
+	if err != nil {
+		return err
+	}
+	return p.take(decoded)
+}
+
+// Send is for the interface only: the service encodes by itself.
+func (p *localPull) Send(message *connectorpb.PullResponse) error { return p.take(message) }
 
 // errEnough ends a pull that has brought as much as was wanted.
 var errEnough = errors.New("that is enough")

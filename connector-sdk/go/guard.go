@@ -59,10 +59,10 @@ type errNotSent struct{ error }
 
 // stream runs the author's code of a streaming call and sends what it gives. Sending is this goroutine's alone, so that
 // nothing is sent after it has returned.
-func stream[M any](ctx context.Context, stopping <-chan struct{}, send func(*M) error, work func(context.Context, chan<- *M) error) error {
+func stream[M any](ctx context.Context, stopping <-chan struct{}, send func(M) error, work func(context.Context, chan<- M) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	messages := make(chan *M, messagesWaiting)
+	messages := make(chan M, messagesWaiting)
 	done := make(chan error, 1)
 	go func() {
 		last := error(errDied)
@@ -86,7 +86,7 @@ func stream[M any](ctx context.Context, stopping <-chan struct{}, send func(*M) 
 }
 
 // sendRest sends what the ended work has left in the channel, and gives its error after that.
-func sendRest[M any](messages <-chan *M, send func(*M) error, last error) error {
+func sendRest[M any](messages <-chan M, send func(M) error, last error) error {
 	for {
 		select {
 		case message := <-messages:

@@ -40,10 +40,16 @@ func fit(change *connectorpb.Change) (*connectorpb.Change, int) {
 	target, fault := check(change)
 	if fault == nil {
 		size := proto.Size(change)
-		if size <= maxChangeBytes {
+		// Metadata is no longer than its change, and hardly ever near its limit.
+		if size > maxMetadataBytes {
+			fault = sizeFault("metadata", proto.Size(change.GetDocument().GetMetadata()), maxMetadataBytes)
+		}
+		if fault == nil && size <= maxChangeBytes {
 			return change, size
 		}
-		fault = Errorf(ContentTooLarge, "the item is %d bytes encoded and at most %d are sent", size, maxChangeBytes)
+	}
+	if fault == nil {
+		fault = Errorf(ContentTooLarge, "the item is more than %d bytes encoded, which is all that is sent", maxChangeBytes)
 	}
 	change = &connectorpb.Change{Kind: target.itemError(fault)}
 	return change, proto.Size(change)
@@ -85,7 +91,7 @@ func documentFault(document *connectorpb.DocumentEnvelope) *Error {
 		return Errorf(ContentTooLarge, "the text is %d bytes and at most %d are sent inline: the connector's author must give "+
 			"a content reference and serve fetch_content", size, maxInlineBytes)
 	}
-	fault := first(idFault(document.Id),
+	return first(idFault(document.Id),
 		sizeFault("version", len(document.Version), maxIDBytes),
 		keyFault("content_ref", document.ContentRef, maxContentRefBytes),
 		keyFault("parent_id", document.ParentId, maxIDBytes),
@@ -93,10 +99,6 @@ func documentFault(document *connectorpb.DocumentEnvelope) *Error {
 		sizeFault("url", len(document.Url), maxURLBytes),
 		sizeFault("media_type", len(document.MediaType), maxMediaTypeBytes),
 		permissionsFault(document.Permissions))
-	if fault != nil || document.Metadata == nil {
-		return fault
-	}
-	return sizeFault("metadata", proto.Size(document.Metadata), maxMetadataBytes)
 }
 
 func rawFault(raw *connectorpb.RawItem) *Error {

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/superfasttt/connectors/connector-sdk/go/connectorpb"
 )
 
@@ -14,7 +16,7 @@ import (
 type outlet struct {
 	pull      context.Context
 	end       context.CancelFunc
-	responses chan<- *connectorpb.PullResponse
+	responses chan<- response
 	progress  atomic.Pointer[connectorpb.Progress]
 
 	// Held while a response waits for the server, so that two callers cannot send theirs in the wrong order.
@@ -31,14 +33,20 @@ func (o *outlet) push(scope string, change *connectorpb.Change) {
 	change, size := fit(change)
 	o.mutex.Lock()
 	defer o.mutex.Unlock()
-	o.noteChange(scope, change)
 	// A full page goes out when the next change comes, so that a checkpoint can still join it.
 	if !o.page.hasRoom(scope, size) {
 		o.flush()
 	}
-	if !o.closed {
-		o.page.push(scope, change, size)
+	if o.closed {
+		return
 	}
+	if o.page.push(scope, change, size) != nil {
+		// Texts that are no UTF-8 where nothing looks for them.
+		target, _ := check(change)
+		change = &connectorpb.Change{Kind: target.itemError(Errorf(Internal, "the item cannot be encoded"))}
+		_ = o.page.push(scope, change, proto.Size(change))
+	}
+	o.noteChange(scope, change)
 }
 
 func (o *outlet) noteChange(scope string, change *connectorpb.Change) {
@@ -60,12 +68,12 @@ func (o *outlet) noteChange(scope string, change *connectorpb.Change) {
 // flush sends the open page. The mutex is held.
 func (o *outlet) flush() {
 	if page := o.page.take(); page != nil {
-		o.send(pageResponse(page))
+		o.send(page)
 	}
 }
 
 // send waits until the server has room. The mutex is held.
-func (o *outlet) send(response *connectorpb.PullResponse) {
+func (o *outlet) send(response response) {
 	if o.closed {
 		return
 	}
@@ -93,15 +101,15 @@ func (o *outlet) sendCheckpoint(scope string, checkpoint *connectorpb.Checkpoint
 		o.flush()
 		page = o.page.takeWith(scope, checkpoint)
 	}
-	o.send(pageResponse(page))
+	o.send(page)
 }
 
 // sendInOrder sends what is not a page after the changes given before it.
-func (o *outlet) sendInOrder(response *connectorpb.PullResponse) {
+func (o *outlet) sendInOrder(message *connectorpb.PullResponse) {
 	o.mutex.Lock()
 	defer o.mutex.Unlock()
 	o.flush()
-	o.send(response)
+	o.send(encoded(message))
 }
 
 func logResponse(level connectorpb.LogRecord_Level, message string) *connectorpb.PullResponse {
@@ -147,9 +155,9 @@ func (o *outlet) tick() {
 	}
 	// Nobody else sends meanwhile, so neither of these waits.
 	if page := o.page.take(); page != nil {
-		o.send(pageResponse(page))
+		o.send(page)
 	} else if progress := o.progress.Swap(nil); progress != nil {
-		o.send(progressResponse(progress))
+		o.send(encoded(progressResponse(progress)))
 	}
 }
 
@@ -163,7 +171,7 @@ func (o *outlet) finish(result error) error {
 	defer o.mutex.Unlock()
 	o.flush()
 	if progress := o.progress.Swap(nil); progress != nil {
-		o.send(progressResponse(progress))
+		o.send(encoded(progressResponse(progress)))
 	}
 	if o.failure != nil {
 		return o.failure
@@ -190,17 +198,13 @@ func (o *outlet) sendEnds() {
 	for _, end := range o.listing.takeEnds() {
 		if end.reason != "" {
 			message := fmt.Sprintf("the listing of scope %q is not complete: %s", end.scope, end.reason)
-			o.send(logResponse(connectorpb.LogRecord_LEVEL_WARN, message))
+			o.send(encoded(logResponse(connectorpb.LogRecord_LEVEL_WARN, message)))
 		}
 		// Sent for an incomplete listing too: without it the last checkpoint would go on asking for another pull.
 		if end.cursor != nil {
 			o.sendCheckpoint(end.scope, &connectorpb.Checkpoint{Cursor: end.cursor, ListingComplete: end.reason == ""})
 		}
 	}
-}
-
-func pageResponse(page *connectorpb.Page) *connectorpb.PullResponse {
-	return &connectorpb.PullResponse{Kind: &connectorpb.PullResponse_Page{Page: page}}
 }
 
 func progressResponse(progress *connectorpb.Progress) *connectorpb.PullResponse {

@@ -80,6 +80,7 @@ func ServeListener[S, R any](ctx context.Context, connector Connector[S, R], lis
 	}
 	server := grpc.NewServer(
 		grpc.InTapHandle(requireToken(token)),
+		grpc.ForceServerCodecV2(newCodec()),
 		grpc.MaxRecvMsgSize(maxReceivedBytes),
 		grpc.MaxSendMsgSize(maxSentBytes),
 	)

@@ -30,7 +30,8 @@ func (s *service[S, R]) Pull(request *connectorpb.PullRequest, out connectorpb.C
 		CredentialLifetime: request.GetLimits().GetCredentialLifetime().AsDuration(),
 		states:             request.GetStates(), stateless: request.GetKnownScopes(),
 	}
-	return call.status(stream(call.ctx, s.stopping, out.Send, func(ctx context.Context, responses chan<- *connectorpb.PullResponse) error {
+	send := func(encoded response) error { return out.SendMsg(encoded) }
+	return call.status(stream(call.ctx, s.stopping, send, func(ctx context.Context, responses chan<- response) error {
 		pulling, end := context.WithCancel(ctx)
 		defer end()
 		outlet := &outlet{
