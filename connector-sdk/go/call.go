@@ -36,7 +36,8 @@ type callInfo struct {
 }
 
 // beginCall checks the revision and brings what the author's code is given. end has to be called.
-func (c *core) beginCall(ctx context.Context, rpc string, revision uint32, settings *structpb.Struct, credential *connectorpb.Credential, more ...string) (*call, error) {
+func (c *core) beginCall(ctx context.Context, rpc string, revision uint32, settings *structpb.Struct, credential *connectorpb.Credential,
+	more ...string) (*call, error) {
 	if err := checkRevision(revision); err != nil {
 		return nil, err
 	}

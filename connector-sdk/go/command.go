@@ -102,13 +102,15 @@ func info[S, R any](connector Connector[S, R], args []string, stdout io.Writer) 
 	wrong := missingMethods(connector, manifest.capabilities)
 	served := servedCapabilities(manifest.capabilities)
 	if *asJSON {
-		told := map[string]any{"manifest": json.RawMessage(manifest.text), "serves": served, "problems": append([]string{}, wrong...), "sdk": "go/" + sdkVersion}
+		told := map[string]any{
+			"manifest": json.RawMessage(manifest.text), "serves": served, "problems": append([]string{}, wrong...), "sdk": "go/" + sdkVersion,
+		}
 		if err := writeJSON(stdout, told); err != nil {
 			return err
 		}
 	} else {
-		fmt.Fprintf(stdout, "id        %s\nname      %s\nversion   %s\nauth      %s\nserves    %s\nhosts     %s\n", manifest.ID, manifest.Name,
-			manifest.Version, manifest.Auth.Type, strings.Join(served, ", "), strings.Join(manifest.AllowedHosts, ", "))
+		fmt.Fprintf(stdout, "id        %s\nname      %s\nversion   %s\nauth      %s\nserves    %s\nhosts     %s\n",
+			manifest.ID, manifest.Name, manifest.Version, manifest.Auth.Type, strings.Join(served, ", "), strings.Join(manifest.AllowedHosts, ", "))
 		for _, problem := range wrong {
 			fmt.Fprintf(stdout, "problem   %s\n", problem)
 		}

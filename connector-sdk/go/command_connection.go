@@ -161,7 +161,8 @@ func credentialOf(auth manifestAuth, text string) (*connectorpb.Credential, erro
 	}
 	credential := &connectorpb.Credential{Extras: extras}
 	if auth.Type == "oauth2" {
-		credential.Kind = &connectorpb.Credential_Oauth2{Oauth2: &connectorpb.OAuthToken{AccessToken: fields["access_token"], TokenType: fields["token_type"]}}
+		credential.Kind = &connectorpb.Credential_Oauth2{Oauth2: &connectorpb.OAuthToken{
+			AccessToken: fields["access_token"], TokenType: fields["token_type"]}}
 	} else {
 		credential.Kind = &connectorpb.Credential_Fields{Fields: &connectorpb.FieldsCredential{Values: fields}}
 	}

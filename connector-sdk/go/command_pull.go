@@ -72,7 +72,8 @@ func pull[S, R any](ctx context.Context, connector Connector[S, R], args []strin
 	}
 	request.States = cursors.statesFor(request.Mode)
 	printer := &pullPrinter{
-		stdout: stdout, stderr: stderr, asJSON: options.asJSON, mode: request.Mode, limit: *limit, cursors: cursors, cursorFile: *cursorFile,
+		stdout: stdout, stderr: stderr, asJSON: options.asJSON, mode: request.Mode, limit: *limit,
+		cursors: cursors, cursorFile: *cursorFile,
 		counts: map[string]int{}, lastCursors: map[string][]byte{}, complete: []string{},
 	}
 	pulled := service.Pull(request, &localPull{ctx: ctx, take: printer.take})
@@ -88,7 +89,8 @@ func pull[S, R any](ctx context.Context, connector Connector[S, R], args []strin
 	}
 	failed := ErrorOfStatus(pulled)
 	if options.asJSON {
-		if err := writeJSON(stdout, map[string]any{"error": map[string]any{"reason": failed.Reason, "message": failed.Message, "code": failed.Code}}); err != nil {
+		told := map[string]any{"reason": failed.Reason, "message": failed.Message, "code": failed.Code}
+		if err := writeJSON(stdout, map[string]any{"error": told}); err != nil {
 			return err
 		}
 	}
@@ -121,7 +123,8 @@ func readCursors(path string) (*cursorFile, error) {
 }
 
 func (c *cursorFile) statesFor(mode connectorpb.PullMode) []*connectorpb.ScopeState {
-	resumes := mode == connectorpb.PullMode_PULL_MODE_INCREMENTAL && !c.Listing || mode == connectorpb.PullMode_PULL_MODE_FULL && c.Listing
+	resumes := mode == connectorpb.PullMode_PULL_MODE_INCREMENTAL && !c.Listing ||
+		mode == connectorpb.PullMode_PULL_MODE_FULL && c.Listing
 	var states []*connectorpb.ScopeState
 	if resumes {
 		for _, scope := range slices.Sorted(maps.Keys(c.Cursors)) {

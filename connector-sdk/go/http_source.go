@@ -106,7 +106,10 @@ func (t *callTransport) exchange(request *http.Request) (*http.Response, error) 
 	if err != nil {
 		return nil, err
 	}
-	exchange := har.Exchange{Request: request, RequestBody: requestBody, Response: response, ResponseBody: body, Started: started, Took: time.Since(started)}
+	exchange := har.Exchange{
+		Request: request, RequestBody: requestBody, Response: response, ResponseBody: body,
+		Started: started, Took: time.Since(started),
+	}
 	if err := source.recorder.Record(exchange, t.secrets); err != nil {
 		return nil, &Error{Reason: Internal, Message: err.Error(), Cause: err}
 	}

@@ -175,6 +175,11 @@ func TestRequestsGoOnlyWhereTheManifestLetsThem(t *testing.T) {
 	if err := redirecting.get(t, "/"); !errors.Is(err, SettingsInvalid) || len(redirecting.slept) > 0 {
 		t.Errorf("a redirect: %v", err)
 	}
+	for _, address := range []string{"tracker.example/issues", "ftp://127.0.0.1/", "http:///x", ":", ""} {
+		if err := source.client.GetJSON(t.Context(), address, new(any)); !errors.Is(err, SettingsInvalid) {
+			t.Errorf("%q: %v", address, err)
+		}
+	}
 	open := newSource(t, `{"id": "x"}`, nil, answers(200))
 	if err := open.get(t, "/"); !errors.Is(err, SettingsInvalid) || len(open.asked) > 0 || len(open.slept) > 0 {
 		t.Errorf("this machine without allowed_hosts: %v", err)
@@ -203,6 +208,14 @@ func TestTheCredentialIsSetAndLostOnTheWayToAnotherHost(t *testing.T) {
 		if last.Header.Get("authorization") != "" || last.Header.Get("x-api-key") != "" || last.Header.Get("user-agent") != "x/1" {
 			t.Errorf("the other host got %v", last.Header)
 		}
+	}
+	back := newSource(t, local, fields)
+	back.answers = []func(http.ResponseWriter){
+		func(writer http.ResponseWriter) { answers(302, "location", other.URL)(writer) }, answers(200),
+	}
+	other.answers = []func(http.ResponseWriter){answers(302, "location", back.URL+"/chosen")}
+	if err := back.get(t, "/"); err != nil || back.asked[1].Header.Get("authorization") != "" {
+		t.Errorf("back from another host: %v with %v", err, back.asked[1].Header)
 	}
 	source := newSource(t, local, fields, answers(200))
 	if err := source.client.GetJSON(WithoutCredential(t.Context()), source.URL, new(any)); err != nil || source.asked[0].Header.Get("authorization") != "" {

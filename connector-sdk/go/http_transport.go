@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"net/http"
-	"net/url"
 
 	"github.com/superfasttt/connectors/connector-sdk/go/connectorpb"
 	"github.com/superfasttt/connectors/connector-sdk/go/internal/har"
@@ -46,12 +45,15 @@ func (t *callTransport) RoundTrip(asked *http.Request) (*http.Response, error) {
 		// Each try has a body of its own.
 		defer asked.Body.Close()
 	}
+	if !hosts.IsHTTP(asked.URL) {
+		return nil, Errorf(SettingsInvalid, "an address is none of http or https, or names no host: see the connection's settings")
+	}
 	if !t.source.allowed.Permits(asked.URL) {
 		return nil, Errorf(SettingsInvalid, "requests to %s are not allowed: the line %q is missing in allowed_hosts of manifest.json",
 			asked.URL.Host, asked.URL.Hostname()).WithMetadata("host", asked.URL.Host)
 	}
 	request := asked.Clone(asked.Context())
-	if first := firstOf(asked); hosts.SameHost(first, asked.URL) {
+	if !hasLeftItsHost(asked) {
 		t.authenticate(request)
 	} else {
 		for name := range request.Header {
@@ -74,12 +76,17 @@ func (t *callTransport) RoundTrip(asked *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
-// firstOf is the address that the author asked for, before all redirects.
-func firstOf(request *http.Request) *url.URL {
+// hasLeftItsHost says whether a redirect on the way led to another host. Coming back does not make up for it: where to, the
+// other host has chosen.
+func hasLeftItsHost(request *http.Request) bool {
 	for request.Response != nil && request.Response.Request != nil {
-		request = request.Response.Request
+		before := request.Response.Request
+		if !hosts.SameHost(before.URL, request.URL) {
+			return true
+		}
+		request = before
 	}
-	return request.URL
+	return false
 }
 
 func (t *callTransport) authenticate(request *http.Request) {

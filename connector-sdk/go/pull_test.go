@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -201,116 +201,6 @@ func TestAnIDThatTheAuthorDidNotAnswerIsAnItemError(t *testing.T) {
 	}
 }
 
-func TestWhatNormalizeRaisesIsTheItemsErrorAndTellsNoValue(t *testing.T) {
-	client := connectortest.Start(t, fake{
-		pull: func(_ context.Context, _ pulling, sink sinking) error {
-			for _, id := range []string{"known", "unknown", "panics", "nothing", "fine"} {
-				sink.Document(item(id, id))
-			}
-			return nil
-		},
-		normalize: func(item connector.Item[thing]) (*connector.Document, error) {
-			switch item.ID {
-			case "known":
-				return nil, fmt.Errorf("reading: %w", connector.Errorf(connector.ContentUnreadable, "no title").WithCode("fake.no_title"))
-			case "unknown":
-				return nil, fmt.Errorf("reading: %w", &fs.PathError{Op: "open", Path: "/private/value", Err: errors.New("s3cret")})
-			case "panics":
-				panic("private value")
-			case "nothing":
-				return nil, nil
-			}
-			return &connector.Document{Title: "Fine"}, nil
-		},
-	})
-	pulled := client.Collect(pullWith(connectorpb.PullMode_PULL_MODE_FULL))
-	failed := pulled.ItemErrors()
-	if pulled.Err != nil || len(pulled.Documents()) != 1 || len(failed) != 4 {
-		t.Fatalf("%v", pulled)
-	}
-	if failed[0].Error.Reason != connectorpb.Reason_REASON_CONTENT_UNREADABLE || failed[0].Error.Code != "fake.no_title" {
-		t.Errorf("%v", failed[0])
-	}
-	for _, one := range failed[1:] {
-		text := one.String()
-		if one.Error.Reason != connectorpb.Reason_REASON_INTERNAL || strings.Contains(text, "private") || strings.Contains(text, "s3cret") {
-			t.Errorf("%v", one)
-		}
-	}
-}
-
-func TestWhatBreaksALimitIsAnItemErrorAndThePullGoesOn(t *testing.T) {
-	long := strings.Repeat("x", 1024*1024+1)
-	for name, bad := range map[string]struct {
-		item     connector.Item[thing]
-		document connector.Document
-		reason   connector.Reason
-		named    bool
-	}{
-		"content":           {item("a", ""), connector.Document{Content: &long}, connector.ContentTooLarge, true},
-		"metadata":          {item("a", ""), connector.Document{Metadata: map[string]any{"k": long[:65*1024]}}, connector.ContentTooLarge, true},
-		"url":               {item("a", ""), connector.Document{URL: long[:9000]}, connector.ContentTooLarge, true},
-		"many principals":   {item("a", ""), connector.Document{Permissions: &connector.Permissions{Allow: strings.Split(strings.Repeat(long[:1000]+" ", 4000), " ")}}, connector.ContentTooLarge, true},
-		"no id":             {item("", ""), connector.Document{}, connector.ProtocolViolation, false},
-		"a long id":         {item(long[:1025], ""), connector.Document{}, connector.ContentTooLarge, false},
-		"an id not UTF-8":   {item("\xff", ""), connector.Document{}, connector.ProtocolViolation, false},
-		"metadata not JSON": {item("a", ""), connector.Document{Metadata: map[string]any{"k": func() {}}}, connector.Internal, true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			client := connectortest.Start(t, fake{
-				pull: func(_ context.Context, _ pulling, sink sinking) error {
-					sink.Document(bad.item)
-					sink.Document(item("good", ""))
-					return nil
-				},
-				normalize: func(item connector.Item[thing]) (*connector.Document, error) {
-					if item.ID == "good" {
-						return &connector.Document{}, nil
-					}
-					return &bad.document, nil
-				},
-			})
-			pulled := client.Collect(pullWith(connectorpb.PullMode_PULL_MODE_FULL))
-			failed := pulled.ItemErrors()
-			if pulled.Err != nil || len(pulled.Documents()) != 1 || len(failed) != 1 {
-				t.Fatalf("%v, %d documents, %d errors", pulled.Err, len(pulled.Documents()), len(failed))
-			}
-			if got := connector.ErrorOfProto(failed[0].Error); got.Reason != bad.reason || (failed[0].Target != nil) != bad.named {
-				t.Errorf("%v", failed[0])
-			}
-		})
-	}
-}
-
-func TestUglyTextIsMended(t *testing.T) {
-	client := connectortest.Start(t, fake{
-		pull: func(_ context.Context, _ pulling, sink sinking) error {
-			sink.Document(item("a", ""))
-			sink.ItemError(connector.ByID("b"), connector.Errorf(connector.Internal, "bytes \xff"))
-			return nil
-		},
-		normalize: func(connector.Item[thing]) (*connector.Document, error) {
-			return &connector.Document{
-				Title:    strings.Repeat("é", 3000),
-				Content:  new("caf\xe9"),
-				Metadata: map[string]any{"owner": "\xff", "tags": []string{"x"}, "at": time.Unix(0, 0).UTC()},
-			}, nil
-		},
-	})
-	pulled := client.Collect(pullWith(connectorpb.PullMode_PULL_MODE_FULL))
-	if pulled.Err != nil || len(pulled.Documents()) != 1 || len(pulled.ItemErrors()) != 1 {
-		t.Fatalf("%v", pulled)
-	}
-	document := pulled.Documents()[0]
-	if document.Title != strings.Repeat("é", 2048) || document.GetContent() != "caf\uFFFD" {
-		t.Errorf("title of %d bytes, content %q", len(document.Title), document.GetContent())
-	}
-	metadata := document.Metadata.AsMap()
-	if metadata["owner"] != "\uFFFD" || fmt.Sprint(metadata["tags"]) != "[x]" || metadata["at"] != "1970-01-01T00:00:00Z" {
-		t.Errorf("%v", metadata)
-	}
-}
-
 func TestAChangeWaitsNoLongerThanASecondForItsPage(t *testing.T) {
 	release := make(chan struct{})
 	client := connectortest.Start(t, fake{pull: func(ctx context.Context, _ pulling, sink sinking) error {
@@ -416,6 +306,35 @@ func TestRequestsThatTheContractDoesNotAllowAreRefused(t *testing.T) {
 			t.Errorf("%s: %v", name, pulled.Err)
 		}
 	}
+}
+
+func TestConnectionsStayApart(t *testing.T) {
+	client := connectortest.Start(t, fake{pull: func(_ context.Context, pull pulling, sink sinking) error {
+		key, err := pull.Credential.Token()
+		for number := range 50 {
+			sink.Document(item(fmt.Sprintf("%s-%s-%d", pull.Settings.Root, key, number), ""))
+			sink.Checkpoint([]byte(pull.Settings.Root), true)
+		}
+		return err
+	}})
+	var all sync.WaitGroup
+	for number := range 100 {
+		all.Go(func() {
+			root, key := fmt.Sprintf("root%d", number), fmt.Sprintf("key%d", number)
+			request := connectortest.FullPull(map[string]any{"root": root})
+			request.Credential = connectortest.APIKey(key)
+			pulled := client.Collect(request)
+			if pulled.Err != nil || len(pulled.Documents()) != 50 {
+				t.Errorf("%s: %d documents, %v", root, len(pulled.Documents()), pulled.Err)
+			}
+			for _, document := range pulled.Documents() {
+				if !strings.HasPrefix(document.Id, root+"-"+key+"-") {
+					t.Errorf("%s got %s", root, document.Id)
+				}
+			}
+		})
+	}
+	all.Wait()
 }
 
 func TestACursorOfAnotherVersionIsInvalid(t *testing.T) {

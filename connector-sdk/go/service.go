@@ -157,7 +157,8 @@ func (s *service[S, R]) HandleEvent(ctx context.Context, request *connectorpb.Ha
 	if !ok || !s.manifest.capabilities.HandleEvent {
 		return nil, unimplemented("handle_event").status()
 	}
-	call, err := s.beginCall(ctx, "handle_event", request.GetContractRevision(), request.GetSettings(), request.GetCredential(), request.GetSigningSecret())
+	call, err := s.beginCall(ctx, "handle_event", request.GetContractRevision(), request.GetSettings(), request.GetCredential(),
+		request.GetSigningSecret())
 	if err != nil {
 		return nil, refusal(err)
 	}
@@ -176,7 +177,9 @@ func (s *service[S, R]) HandleEvent(ctx context.Context, request *connectorpb.Ha
 	for _, header := range request.GetHeaders() {
 		event.Headers = append(event.Headers, EventHeader{header.GetName(), header.GetValue()})
 	}
-	meaning, err := answer(call.ctx, s.stopping, func(ctx context.Context) (*EventAnswer, error) { return handler.HandleEvent(ctx, event) })
+	meaning, err := answer(call.ctx, s.stopping, func(ctx context.Context) (*EventAnswer, error) {
+		return handler.HandleEvent(ctx, event)
+	})
 	if err != nil {
 		return nil, call.status(err)
 	}
@@ -236,7 +239,9 @@ func (a *EventAnswer) proto() *connectorpb.HandleEventResponse {
 		RoutingKeys: eachReadable(a.RoutingKeys),
 	}
 	if a.Answer != nil {
-		message.Answer = &connectorpb.HttpAnswer{Status: uint32(a.Answer.Status), ContentType: readable(a.Answer.ContentType), Body: a.Answer.Body}
+		message.Answer = &connectorpb.HttpAnswer{
+			Status: uint32(a.Answer.Status), ContentType: readable(a.Answer.ContentType), Body: a.Answer.Body,
+		}
 	}
 	return message
 }

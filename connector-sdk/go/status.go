@@ -86,6 +86,9 @@ func classify(err error) (found *Error, ok bool) {
 	if errors.As(err, &network) || errors.Is(err, context.DeadlineExceeded) {
 		return &Error{Reason: SourceUnavailable, Message: "the source does not answer", Cause: err}, true
 	}
+	if errors.Is(err, context.Canceled) {
+		return &Error{Reason: SourceUnavailable, Message: "the call was cancelled", Cause: err}, true
+	}
 	return Errorf(Internal, "the connector's code failed with %s: its log says more", kindOf(err)), false
 }
 

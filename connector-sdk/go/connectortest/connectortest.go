@@ -17,7 +17,6 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/types/known/structpb"
 
@@ -59,19 +58,11 @@ func StartWithToken[S, R any](t testing.TB, served connector.Connector[S, R], to
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- connector.ServeListener(ctx, served, listener, token) }()
-	withToken := func(ctx context.Context) context.Context {
-		return metadata.AppendToOutgoingContext(ctx, "authorization", authorization)
-	}
 	conn, err := grpc.NewClient("passthrough:///connector",
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)),
-		grpc.WithUnaryInterceptor(func(ctx context.Context, method string, request, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, options ...grpc.CallOption) error {
-			return invoke(withToken(ctx), method, request, reply, conn, options...)
-		}),
-		grpc.WithStreamInterceptor(func(ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string, open grpc.Streamer, options ...grpc.CallOption) (grpc.ClientStream, error) {
-			return open(withToken(ctx), desc, conn, method, options...)
-		}),
+		grpc.WithPerRPCCredentials(header(authorization)),
 	)
 	if err != nil {
 		t.Fatalf("the connector does not answer: %v", err)
@@ -85,6 +76,16 @@ func StartWithToken[S, R any](t testing.TB, served connector.Connector[S, R], to
 	})
 	return conn
 }
+
+// header is the authorization that calls carry.
+type header string
+
+func (h header) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
+	return map[string]string{"authorization": string(h)}, nil
+}
+
+// A pipe in memory needs no TLS.
+func (h header) RequireTransportSecurity() bool { return false }
 
 // FullPull asks for everything from nothing. Settings are anything that is written as a JSON object.
 func FullPull(settings any) *connectorpb.PullRequest {

@@ -65,8 +65,8 @@ type pair struct {
 type postData struct {
 	MimeType string `json:"mimeType"`
 	Text     string `json:"text"`
-	// Not of HAR 1.2, which has it for answers only; readers pass it over.
-	Encoding string `json:"_encoding,omitempty"`
+	// HAR 1.2 has it for answers only; its readers pass it over here.
+	Encoding string `json:"encoding,omitempty"`
 }
 
 type content struct {

@@ -11,14 +11,19 @@ import (
 // meant.
 type Allowed []string
 
+// IsHTTP says whether an address is one to send requests to at all.
+func IsHTTP(address *url.URL) bool {
+	return (address.Scheme == "http" || address.Scheme == "https") && address.Hostname() != ""
+}
+
 // Permits says whether a request may go there. An empty list permits any name; the addresses behind it are then checked by
 // IsPublic.
 func (a Allowed) Permits(address *url.URL) bool {
-	if address.Scheme != "http" && address.Scheme != "https" {
+	if !IsHTTP(address) {
 		return false
 	}
 	if len(a) == 0 {
-		return address.Hostname() != ""
+		return true
 	}
 	for _, pattern := range a {
 		if matches(pattern, address) {

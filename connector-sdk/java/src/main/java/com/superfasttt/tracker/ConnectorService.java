@@ -4,6 +4,7 @@ import com.google.protobuf.ByteString;
 import com.google.protobuf.InvalidProtocolBufferException;
 import com.google.protobuf.Struct;
 import com.google.protobuf.util.JsonFormat;
+import com.superfasttt.tracker.DocumentConnector.Account;
 import com.superfasttt.tracker.DocumentConnector.ConnectorConfig;
 import com.superfasttt.tracker.DocumentConnector.ConnectorEvent;
 import com.superfasttt.tracker.DocumentConnector.ConnectorStatus;
@@ -11,6 +12,7 @@ import com.superfasttt.tracker.DocumentConnector.EventMeaning;
 import com.superfasttt.tracker.DocumentConnector.SyncRequest;
 import io.grpc.stub.ServerCallStreamObserver;
 import io.grpc.stub.StreamObserver;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.concurrent.ExecutorService;
@@ -68,10 +70,12 @@ final class ConnectorService extends ConnectorGrpc.ConnectorImplBase {
     public void testConnection(TestConnectionRequest request, StreamObserver<TestConnectionResponse> out) {
         answer(out, request.getContractRevision(), () -> {
             ConnectorStatus status = open(request.getSettings(), request.getCredential()).getStatus();
-            TestConnectionResponse.Builder response = TestConnectionResponse.newBuilder().addChecks(Check.newBuilder().setName("account_readable")
-                    .setOutcome(status.ready() ? Check.Outcome.OUTCOME_PASSED : Check.Outcome.OUTCOME_FAILED).setMessage(status.message()).setFix(status.fix()));
+            Check.Outcome outcome = status.ready() ? Check.Outcome.OUTCOME_PASSED : Check.Outcome.OUTCOME_FAILED;
+            TestConnectionResponse.Builder response = TestConnectionResponse.newBuilder().addChecks(Check.newBuilder()
+                    .setName("account_readable").setOutcome(outcome).setMessage(status.message()).setFix(status.fix()));
             if (status.account() != null) {
-                response.setAccount(AccountIdentity.newBuilder().setId(status.account().id()).setDisplayName(status.account().name()).setEmail(status.account().email()));
+                Account account = status.account();
+                response.setAccount(AccountIdentity.newBuilder().setId(account.id()).setDisplayName(account.name()).setEmail(account.email()));
             }
             return response.build();
         });
@@ -93,7 +97,8 @@ final class ConnectorService extends ConnectorGrpc.ConnectorImplBase {
             // This source has one scope only, whose name is empty.
             ByteString cursor = request.getStatesList().stream().filter(state -> state.getScope().isEmpty()).map(ScopeState::getCursor)
                     .findFirst().orElse(ByteString.EMPTY);
-            open(request.getSettings(), request.getCredential()).synchronize(new SyncRequest(request.getMode(), cursor, request.getIdsList(), sink));
+            SyncRequest wanted = new SyncRequest(request.getMode(), cursor, request.getIdsList(), sink);
+            open(request.getSettings(), request.getCredential()).synchronize(wanted);
             sink.finish();
             out.onCompleted();
         } catch (InterruptedException stopped) {
@@ -111,7 +116,8 @@ final class ConnectorService extends ConnectorGrpc.ConnectorImplBase {
         checkRevision(request.getContractRevision());
         boolean targeted = request.getMode() == PullMode.PULL_MODE_TARGETED;
         int ids = request.getIdsCount();
-        if (request.getMode() == PullMode.PULL_MODE_UNSPECIFIED || request.getMode() == PullMode.UNRECOGNIZED || targeted != (ids > 0) || ids > MAX_IDS) {
+        boolean known = request.getMode() != PullMode.PULL_MODE_UNSPECIFIED && request.getMode() != PullMode.UNRECOGNIZED;
+        if (!known || targeted != (ids > 0) || ids > MAX_IDS) {
             throw new ConnectorException(Reason.REASON_PROTOCOL_VIOLATION, "the pull names no mode, or the ids do not go with it");
         }
     }
@@ -169,8 +175,9 @@ final class ConnectorService extends ConnectorGrpc.ConnectorImplBase {
 
     /** A fault of this program: its kind travels, its text may quote data and does not; where it was goes to the log. */
     static ConnectorException unexpected(RuntimeException fault) {
-        System.err.println("ERROR " + fault.getClass().getName() + " at " + (fault.getStackTrace().length > 0 ? fault.getStackTrace()[0] : "?"));
-        return new ConnectorException(Reason.REASON_INTERNAL, "the connector's code failed with " + fault.getClass().getName() + ": its log says where");
+        String kind = fault.getClass().getName();
+        System.err.println("ERROR the connector's code failed: " + kind + " at " + Arrays.toString(fault.getStackTrace()));
+        return new ConnectorException(Reason.REASON_INTERNAL, "the connector's code failed with " + kind + ": its log says where");
     }
 
     /** The manifest's words are the fields of the message. */

@@ -1,5 +1,6 @@
 package com.superfasttt.tracker;
 
+import com.google.protobuf.ByteString;
 import com.google.protobuf.InvalidProtocolBufferException;
 import com.google.protobuf.Struct;
 import com.google.protobuf.Value;
@@ -21,7 +22,7 @@ final class Issues {
     static RawItem toRaw(String id, String version, Struct issue) {
         try {
             String json = JsonFormat.printer().omittingInsignificantWhitespace().print(issue);
-            return RawItem.newBuilder().setId(id).setVersion(version).setSchema(SCHEMA).setData(com.google.protobuf.ByteString.copyFromUtf8(json)).build();
+            return RawItem.newBuilder().setId(id).setVersion(version).setSchema(SCHEMA).setData(ByteString.copyFromUtf8(json)).build();
         } catch (InvalidProtocolBufferException noJson) {
             throw new ConnectorException(Reason.REASON_INTERNAL, "the issue cannot be written as JSON");
         }

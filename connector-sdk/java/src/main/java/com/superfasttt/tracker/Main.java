@@ -12,16 +12,23 @@ import io.grpc.protobuf.services.ProtoReflectionServiceV1;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Map;
 import java.util.concurrent.TimeUnit;
+import java.util.logging.Handler;
+import java.util.logging.Level;
+import java.util.logging.Logger;
 import superfasttt.connector.v1.ConnectorGrpc;
 
 /** What connectord starts: serves the connector on a Unix socket until it is asked to stop. */
 public final class Main {
+    private static final Map<String, Level> LEVELS = Map.of(
+            "error", Level.SEVERE, "warn", Level.WARNING, "info", Level.INFO, "debug", Level.FINE, "trace", Level.FINEST);
+    /** Held here, because a logger that nobody holds forgets its level. */
+    private static final Logger NETTY = Logger.getLogger("io.grpc.netty.shaded.io.netty.bootstrap");
     private static final int MAX_RECEIVED_BYTES = 16 * 1024 * 1024;
 
     public static void main(String[] arguments) throws IOException, InterruptedException {
-        // What libraries log is a line that begins with its level.
-        System.setProperty("java.util.logging.SimpleFormatter.format", "%4$s %5$s%n");
+        logToStderr();
         String socket = given("CONNECTOR_SOCKET");
         String token = given("CONNECTOR_TOKEN");
         // Left by a process that was killed, it would refuse the bind.
@@ -60,6 +67,18 @@ public final class Main {
             Runtime.getRuntime().halt(0);
         }));
         return server;
+    }
+
+    /** What libraries log is a line that begins with its level. */
+    private static void logToStderr() {
+        System.setProperty("java.util.logging.SimpleFormatter.format", "%4$s %5$s%n");
+        Level level = LEVELS.getOrDefault(System.getenv().getOrDefault("CONNECTOR_LOG", ""), Level.INFO);
+        for (Handler handler : Logger.getLogger("").getHandlers()) {
+            handler.setLevel(level);
+        }
+        Logger.getLogger("").setLevel(level);
+        // It warns of an option that Unix sockets do not have.
+        NETTY.setLevel(Level.OFF);
     }
 
     private static String given(String name) {

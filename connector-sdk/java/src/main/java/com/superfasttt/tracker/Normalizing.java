@@ -29,7 +29,8 @@ final class Normalizing implements StreamObserver<NormalizeRequest> {
     public void onNext(NormalizeRequest request) {
         if (request.hasStart() == started || request.getKindCase() == NormalizeRequest.KindCase.KIND_NOT_SET) {
             ended = true;
-            out.onError(new ConnectorException(Reason.REASON_PROTOCOL_VIOLATION, "the first message of Normalize carries start, every later one a raw item").toStatus());
+            String message = "the first message of Normalize carries start, every later one a raw item";
+            out.onError(new ConnectorException(Reason.REASON_PROTOCOL_VIOLATION, message).toStatus());
             return;
         }
         if (request.hasRaw()) {

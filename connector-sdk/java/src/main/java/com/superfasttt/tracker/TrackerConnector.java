@@ -33,7 +33,8 @@ final class TrackerConnector implements DocumentConnector {
             return new ConnectorStatus(true, "the key is that of " + whose.name(), "", whose);
         } catch (ConnectorException problem) {
             boolean key = problem.reason() == Reason.REASON_CREDENTIAL_REVOKED;
-            return new ConnectorStatus(false, problem.getMessage(), key ? "enter a key that the tracker takes" : "see whether the tracker answers", null);
+            String fix = key ? "enter a key that the tracker takes" : "see whether the tracker answers";
+            return new ConnectorStatus(false, problem.getMessage(), fix, null);
         }
     }
 
@@ -112,8 +113,8 @@ final class TrackerConnector implements DocumentConnector {
             }
             Struct.Builder body = Struct.newBuilder();
             JsonFormat.parser().merge(new String(event.body(), StandardCharsets.UTF_8), body);
-            List<String> changed = list(body.build(), "issues").stream().map(issue -> Long.toString((long) issue.getNumberValue())).toList();
-            return new EventMeaning(true, changed);
+            List<Value> issues = list(body.build(), "issues");
+            return new EventMeaning(true, issues.stream().map(issue -> Long.toString((long) issue.getNumberValue())).toList());
         } catch (GeneralSecurityException | IllegalArgumentException unsigned) {
             // An empty secret: nothing can be verified by it.
             return new EventMeaning(false, List.of());
