@@ -31,8 +31,9 @@ type httpSource struct {
 	network   *http.Transport
 	recorder  *har.Recorder
 	player    *har.Player
-	// The tests' own, so that they need not wait.
-	sleep func(ctx context.Context, wait time.Duration) error
+	// Tests have shorter ones, and do not wait.
+	patience time.Duration
+	sleep    func(ctx context.Context, wait time.Duration) error
 }
 
 // newHTTPSource reads CONNECTOR_HTTP_RECORD and CONNECTOR_HTTP_REPLAY.
@@ -46,6 +47,7 @@ func newHTTPSource(manifest *manifest, reasons map[int]Reason) (*httpSource, err
 		limiters:  ratelimit.New(manifest.RateLimits),
 		userAgent: fmt.Sprintf("%s/%s", manifest.ID, version),
 		reasons:   reasons,
+		patience:  stallTimeout,
 		sleep:     sleep,
 	}
 	dialer := &net.Dialer{Timeout: connectTimeout}
@@ -82,7 +84,7 @@ func refusePrivate(_, address string, _ syscall.RawConn) error {
 func (t *callTransport) exchange(request *http.Request) (*http.Response, error) {
 	source := t.source
 	if source.player == nil && source.recorder == nil {
-		return guardStall(t.network, request)
+		return guardStall(t.network, request, source.patience)
 	}
 	var requestBody []byte
 	if request.Body != nil {
@@ -97,7 +99,7 @@ func (t *callTransport) exchange(request *http.Request) (*http.Response, error) 
 		return source.player.Answer(request, requestBody, t.secrets)
 	}
 	started := time.Now()
-	response, err := guardStall(t.network, request)
+	response, err := guardStall(t.network, request, source.patience)
 	if err != nil {
 		return nil, err
 	}

@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-var errStalled = errors.New("nothing came for " + stallTimeout.String())
+var errStalled = errors.New("nothing came for a long time")
 
-// guardStall sends a request and gives up where nothing comes for too long, also in the middle of the body.
-func guardStall(network http.RoundTripper, request *http.Request) (*http.Response, error) {
+// guardStall sends a request and gives up where nothing comes for so long, also in the middle of the body.
+func guardStall(network http.RoundTripper, request *http.Request, patience time.Duration) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(request.Context())
-	timer := time.AfterFunc(stallTimeout, func() { cancel(errStalled) })
+	timer := time.AfterFunc(patience, func() { cancel(errStalled) })
 	response, err := network.RoundTrip(request.WithContext(ctx))
 	timer.Stop()
 	if err != nil {
@@ -23,7 +23,7 @@ func guardStall(network http.RoundTripper, request *http.Request) (*http.Respons
 		cancel(nil)
 		return nil, err
 	}
-	response.Body = &guardedBody{response.Body, request, ctx, cancel, timer}
+	response.Body = &guardedBody{response.Body, request, ctx, cancel, timer, patience}
 	return response, nil
 }
 
@@ -34,10 +34,12 @@ type guardedBody struct {
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
 	timer   *time.Timer
+	// How long one read may take.
+	patience time.Duration
 }
 
 func (b *guardedBody) Read(into []byte) (int, error) {
-	b.timer.Reset(stallTimeout)
+	b.timer.Reset(b.patience)
 	count, err := b.ReadCloser.Read(into)
 	b.timer.Stop()
 	switch {

@@ -35,7 +35,7 @@ func (s *service[S, R]) Pull(request *connectorpb.PullRequest, out connectorpb.C
 		pulling, end := context.WithCancel(ctx)
 		defer end()
 		outlet := &outlet{
-			pull: ctx, end: end, responses: responses, page: newOpenPage(request.GetLimits()),
+			pull: pulling, end: end, responses: responses, page: newOpenPage(request.GetLimits()),
 			listing: newListing(mode, s.manifest.capabilities.FullListing, request.GetIds()),
 		}
 		sink := &Sink[R]{&running[R]{

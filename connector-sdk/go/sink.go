@@ -42,6 +42,8 @@ func (s *Sink[R]) Scope(name string) *Sink[R] {
 // its id and version only, else what Normalize makes of it.
 func (s *Sink[R]) Document(item Item[R]) {
 	switch {
+	case s.pull.outlet.pull.Err() != nil:
+		// It has ended, so nothing needs to be made of it.
 	case s.pull.mode == List:
 		s.push(present(item.ID, item.Version))
 	case s.pull.wantRaw:

@@ -21,8 +21,8 @@ type Player struct {
 	path    string
 	entries []entry
 	mutex   sync.Mutex
-	// How often each entry has answered.
-	played []int
+	// Which entries have answered.
+	played []bool
 }
 
 // NotRecorded is the error of a request that is not in the file.
@@ -48,7 +48,7 @@ func NewPlayer(path string) (*Player, error) {
 	if len(archive.Log.Entries) == 0 {
 		return nil, fmt.Errorf("cannot replay %s: it has no entries of HAR 1.2", path)
 	}
-	return &Player{path: path, entries: archive.Log.Entries, played: make([]int, len(archive.Log.Entries))}, nil
+	return &Player{path: path, entries: archive.Log.Entries, played: make([]bool, len(archive.Log.Entries))}, nil
 }
 
 // entriesByLine reads what there is of a file whose end is missing, as after a crash in the middle of a write.
@@ -71,22 +71,18 @@ func (p *Player) Answer(asked *http.Request, body []byte, call *secrets.Set) (*h
 	defer p.mutex.Unlock()
 	found := -1
 	for index := range p.entries {
-		if alike(&p.entries[index].Request, &wanted) && (found < 0 || p.played[index] < p.played[found]) {
-			found = index
+		if !alike(&p.entries[index].Request, &wanted) {
+			continue
 		}
-	}
-	// The last of them has answered once: it is the one that goes on.
-	if found >= 0 && p.played[found] > 0 {
-		for index := range p.entries {
-			if alike(&p.entries[index].Request, &wanted) {
-				found = index
-			}
+		found = index
+		if !p.played[index] {
+			break
 		}
 	}
 	if found < 0 {
 		return nil, &NotRecorded{fmt.Sprintf("%s %s is not in %s; the nearest that is there: %s", wanted.Method, wanted.URL, p.path, p.nearest(&wanted))}
 	}
-	p.played[found]++
+	p.played[found] = true
 	return p.entries[found].Response.response(asked)
 }
 
