@@ -14,15 +14,13 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
-import java.util.logging.Handler;
 import java.util.logging.Level;
 import java.util.logging.Logger;
 import superfasttt.connector.v1.ConnectorGrpc;
 
 /** What connectord starts: serves the connector on a Unix socket until it is asked to stop. */
 public final class Main {
-    private static final Map<String, Level> LEVELS = Map.of(
-            "error", Level.SEVERE, "warn", Level.WARNING, "info", Level.INFO, "debug", Level.FINE, "trace", Level.FINEST);
+    private static final Map<String, Level> LEVELS = Map.of("error", Level.SEVERE, "warn", Level.WARNING);
     /** Held here, because a logger that nobody holds forgets its level. */
     private static final Logger NETTY = Logger.getLogger("io.grpc.netty.shaded.io.netty.bootstrap");
     private static final int MAX_RECEIVED_BYTES = 16 * 1024 * 1024;
@@ -69,13 +67,10 @@ public final class Main {
         return server;
     }
 
-    /** What libraries log is a line that begins with its level. */
+    /** What libraries log is a line that begins with its level; never more than INFO, below which they write headers, tokens too. */
     private static void logToStderr() {
         System.setProperty("java.util.logging.SimpleFormatter.format", "%4$s %5$s%n");
         Level level = LEVELS.getOrDefault(System.getenv().getOrDefault("CONNECTOR_LOG", ""), Level.INFO);
-        for (Handler handler : Logger.getLogger("").getHandlers()) {
-            handler.setLevel(level);
-        }
         Logger.getLogger("").setLevel(level);
         // It warns of an option that Unix sockets do not have.
         NETTY.setLevel(Level.OFF);

@@ -109,6 +109,7 @@ class ConnectorTest {
         assertEquals(0, running.process.exitValue());
         assertTrue(System.nanoTime() - asked < 2_000_000_000L, "it ended within two seconds");
         assertEquals(0, running.process.getInputStream().readAllBytes().length, "nothing on stdout");
+        assertEquals("", running.log(), "nothing to say, and no token in it");
     }
 
     private CompletableFuture<ServerReflectionResponse> reflected(String authorization) {

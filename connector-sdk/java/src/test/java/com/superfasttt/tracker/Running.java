@@ -34,7 +34,9 @@ final class Running implements AutoCloseable {
         ProcessBuilder builder = program();
         builder.environment().put("CONNECTOR_SOCKET", socket.toString());
         builder.environment().put("CONNECTOR_TOKEN", TOKEN);
-        process = builder.redirectError(ProcessBuilder.Redirect.INHERIT).start();
+        // All that there is to say, so that a token in it would be seen.
+        builder.environment().put("CONNECTOR_LOG", "trace");
+        process = builder.redirectError(folder.resolve("log").toFile()).start();
         channel = NettyChannelBuilder.forAddress(new DomainSocketAddress(socket.toString())).channelType(EpollDomainSocketChannel.class)
                 .eventLoopGroup(loop).usePlaintext().maxInboundMessageSize(16 << 20).build();
     }
@@ -59,12 +61,18 @@ final class Running implements AutoCloseable {
         return ConnectorGrpc.newBlockingStub(channel).withInterceptors(authorized("Bearer " + TOKEN)).withWaitForReady();
     }
 
+    /** What it has said on stderr. */
+    String log() throws IOException {
+        return Files.readString(folder.resolve("log"));
+    }
+
     @Override
     public void close() throws InterruptedException, IOException {
         channel.shutdownNow();
         loop.shutdownGracefully(0, 1, TimeUnit.SECONDS);
         process.destroyForcibly().waitFor();
         Files.deleteIfExists(folder.resolve("c.sock"));
+        Files.deleteIfExists(folder.resolve("log"));
         Files.deleteIfExists(folder);
     }
 }
