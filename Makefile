@@ -10,9 +10,9 @@ DENY_VERSION := 0.20.2
 # What the contract must not break.
 BUF_AGAINST ?= main
 
-.PHONY: help run run-oauth build connectors test test-rust test-contract test-sdk test-conformance test-extract test-oauth test-connectors test-server test-cli test-python test-typescript test-typescript-with-node generate-typescript \
-	test-run simulate chaos bench check check-format check-lint check-contract check-licences clean need-cargo need-cc need-python \
-	need-postgres
+.PHONY: help run run-oauth build connectors test test-rust test-contract test-sdk test-conformance test-extract test-oauth \
+	test-connectors test-server test-cli test-run simulate chaos bench check check-format check-lint check-contract check-licences \
+	clean need-cargo need-cc need-python need-postgres
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -36,7 +36,7 @@ connectors:
 	  cp target/$(PROFILE)/connector-$$name $$folder/connector.new; mv $$folder/connector.new $$folder/connector; \
 	done
 
-test: test-rust test-run test-python test-typescript ## Run every test but benchmarks and soaks
+test: test-rust test-run test-python test-typescript test-go test-java ## Run every test but benchmarks and soaks
 
 # One selection of packages for all of them: with each crate by itself, shared dependencies would be built again and
 # again with other features.
@@ -59,30 +59,6 @@ test-sdk: need-cargo need-cc ## Only the Rust SDK and its example
 
 test-conformance: need-cargo need-cc ## Only the conformance kit, on connectors that are wrong in one thing each, and on right ones
 	cargo test --locked -p superfasttt-conformance -p superfasttt-conformance-proof -p superfasttt-connector -p connector-filesystem
-
-# The binaries are those of test-rust; another folder of them is CONNECTORD_BIN_DIR.
-test-python: ## Only the Python SDK and its example: types, lints, units, and through a real connectord
-	@if python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then connector-sdk/python/test.sh; \
-	elif [ "$$CI" = true ] || [ "$$DEMAND_TOOLCHAINS" = 1 ]; then echo "Python 3.10 with venv is missing: apt-get install python3-venv"; exit 1; \
-	else echo "SKIPPED: the Python SDK is not tested, because Python 3.10 with venv is missing: apt-get install python3-venv"; fi
-
-# The binaries are those of test-rust; another folder of them is CONNECTORD_BIN_DIR.
-TYPESCRIPT := connector-sdk/typescript
-NODE_MISSING := Node 20.18.1 or newer with npm is missing: apt-get install nodejs npm, or https://nodejs.org
-test-typescript: | need-python ## Only the TypeScript SDK and its example: generated code, lints, units, and through a real connectord
-	@if command -v npm >/dev/null && node -e 'const [a, b, c] = process.versions.node.split("."); process.exit(+(a * 1e6 + b * 1e3 + +c < 20018001))' 2>/dev/null; \
-	then $(MAKE) --no-print-directory test-typescript-with-node; \
-	elif [ "$$CI" = true ] || [ "$$DEMAND_TOOLCHAINS" = 1 ]; then echo "$(NODE_MISSING)"; exit 1; \
-	else echo "SKIPPED: the TypeScript SDK is not tested. $(NODE_MISSING)"; fi
-
-test-typescript-with-node: $(TOOLS)/buf-$(BUF_VERSION)
-	cd $(TYPESCRIPT) && npm ci --no-audit --no-fund && npm run lint
-	@fresh=$$(mktemp -d); trap "rm -rf $$fresh" EXIT; (cd $(TYPESCRIPT) && ../../$(TOOLS)/venv/bin/buf generate -o $$fresh) && \
-	  diff -r $$fresh/src/gen $(TYPESCRIPT)/src/gen || { echo "the generated code is not that of the contract: make generate-typescript"; exit 1; }
-	cd $(TYPESCRIPT) && npm test
-
-generate-typescript: $(TOOLS)/buf-$(BUF_VERSION) ## Generate the TypeScript SDK's code from the contract, after npm ci
-	cd $(TYPESCRIPT) && ../../$(TOOLS)/venv/bin/buf generate
 
 test-extract: need-cargo need-cc ## Only text extraction, each format and the hostile ones
 	cargo test --locked -p superfasttt-extract
@@ -162,3 +138,5 @@ need-python:
 need-postgres:
 	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || \
 	  { echo "PostgreSQL 15 or newer is missing, which the tests start for themselves: apt-get install postgresql-15"; exit 1; }
+
+include connector-sdk/languages.mk

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[3]
-BIN_DIR = Path(os.environ.get("CONNECTORD_BIN_DIR", REPOSITORY / "target" / "debug"))
+BIN_DIR = Path(os.environ.get("SUPERFASTTT_BIN_DIR", REPOSITORY / "target" / "debug"))
 READY_SECONDS = 30
 
 

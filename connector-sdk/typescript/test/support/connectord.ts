@@ -32,7 +32,7 @@ export async function startConnectord(t: TestContext, binaries: string, folder: 
   writeFileSync(join(place, "manifest.json"), JSON.stringify({ ...manifest, runtime: { command } }));
 
   const [control, open] = [await freePort(), await freePort()];
-  // Not the test's own CONNECTORD_BIN_DIR, which the server would take for its configuration.
+  // Not the test's own SUPERFASTTT_BIN_DIR, which the server would take for its configuration.
   const { PATH, TMPDIR } = process.env;
   const env = {
     PATH,

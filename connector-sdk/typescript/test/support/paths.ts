@@ -11,6 +11,6 @@ export const TRACKER_EXAMPLE = join(PACKAGE, "examples/tracker");
 
 /** The folder of connectord and connectorctl; undefined where they are not built. */
 export function serverBinaries(): string | undefined {
-  const folder = process.env["CONNECTORD_BIN_DIR"] ?? join(REPOSITORY, "target/debug");
+  const folder = process.env["SUPERFASTTT_BIN_DIR"] ?? join(REPOSITORY, "target/debug");
   return ["connectord", "connectorctl"].every((name) => existsSync(join(folder, name))) ? folder : undefined;
 }
