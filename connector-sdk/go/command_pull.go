@@ -8,11 +8,8 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"io/fs"
 	"maps"
-	"os"
 	"slices"
-	"strings"
 
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -50,7 +47,7 @@ func pull[S, R any](ctx context.Context, connector Connector[S, R], args []strin
 	options := connectionFlags(flags)
 	mode := flags.String("mode", "", "")
 	limit := flags.Int("limit", 0, "")
-	cursorFile := flags.String("cursor", "", "")
+	cursorPath := flags.String("cursor", "", "")
 	var ids repeated
 	flags.Var(&ids, "id", "")
 	if err := parseFlags(flags, args); err != nil {
@@ -60,21 +57,21 @@ func pull[S, R any](ctx context.Context, connector Connector[S, R], args []strin
 	if err != nil {
 		return err
 	}
-	cursors, err := readCursors(*cursorFile)
+	cursors, err := readCursors(*cursorPath)
 	if err != nil {
 		return err
 	}
 	request := &connectorpb.PullRequest{
 		Settings: connection.settings, Credential: connection.credential, ContractRevision: contractRevision, Ids: ids,
 	}
-	if request.Mode, err = modeOf(*mode, cursors, service.manifest.capabilities); err != nil {
+	if request.Mode, err = cursors.modeOf(*mode, service.manifest.capabilities); err != nil {
 		return err
 	}
-	request.States = cursors.statesFor(request.Mode)
+	cursors.resume(request)
 	printer := &pullPrinter{
 		stdout: stdout, stderr: stderr, asJSON: options.asJSON, mode: request.Mode, limit: *limit,
-		cursors: cursors, cursorFile: *cursorFile,
-		counts: map[string]int{}, lastCursors: map[string][]byte{}, complete: []string{},
+		cursors: cursors,
+		counts:  map[string]int{}, lastCursors: map[string][]byte{}, complete: []string{},
 	}
 	pulled := service.Pull(request, &localPull{ctx: ctx, take: printer.take})
 	var unsent errNotSent
@@ -97,57 +94,6 @@ func pull[S, R any](ctx context.Context, connector Connector[S, R], args []strin
 	return failed
 }
 
-// cursorFile is what --cursor keeps between runs.
-type cursorFile struct {
-	// Listing says that the cursors are those of a listing that has not come to its end.
-	Listing bool              `json:"listing"`
-	Cursors map[string][]byte `json:"cursors"`
-}
-
-func readCursors(path string) (*cursorFile, error) {
-	kept := &cursorFile{Cursors: map[string][]byte{}}
-	if path == "" {
-		return kept, nil
-	}
-	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return kept, nil
-	}
-	if err != nil {
-		return nil, errUsage{err}
-	}
-	if err := json.Unmarshal(text, kept); err != nil || kept.Cursors == nil {
-		return nil, errUsage{fmt.Errorf("%s is not a file that --cursor wrote", path)}
-	}
-	return kept, nil
-}
-
-func (c *cursorFile) statesFor(mode connectorpb.PullMode) []*connectorpb.ScopeState {
-	resumes := mode == connectorpb.PullMode_PULL_MODE_INCREMENTAL && !c.Listing ||
-		mode == connectorpb.PullMode_PULL_MODE_FULL && c.Listing
-	var states []*connectorpb.ScopeState
-	if resumes {
-		for _, scope := range slices.Sorted(maps.Keys(c.Cursors)) {
-			states = append(states, &connectorpb.ScopeState{Scope: scope, Cursor: c.Cursors[scope]})
-		}
-	}
-	return states
-}
-
-func modeOf(word string, cursors *cursorFile, served *connectorpb.Capabilities) (connectorpb.PullMode, error) {
-	if word == "" {
-		if len(cursors.Cursors) > 0 && !cursors.Listing && served.GetIncremental() {
-			return connectorpb.PullMode_PULL_MODE_INCREMENTAL, nil
-		}
-		return connectorpb.PullMode_PULL_MODE_FULL, nil
-	}
-	mode := Mode(strings.ToUpper(word)).proto()
-	if mode == connectorpb.PullMode_PULL_MODE_UNSPECIFIED {
-		return mode, errUsage{fmt.Errorf("--mode is full, incremental, list or targeted, not %q", word)}
-	}
-	return mode, nil
-}
-
 // pullPrinter tells what a pull brings.
 type pullPrinter struct {
 	stdout, stderr io.Writer
@@ -155,7 +101,6 @@ type pullPrinter struct {
 	mode           connectorpb.PullMode
 	limit          int
 	cursors        *cursorFile
-	cursorFile     string
 	counts         map[string]int
 	given          int
 	lastCursors    map[string][]byte
@@ -196,24 +141,7 @@ func (p *pullPrinter) page(page *connectorpb.Page) error {
 	if checkpoint.GetListingComplete() {
 		p.complete = append(p.complete, page.GetScope())
 	}
-	return p.keep(page.GetScope(), checkpoint)
-}
-
-// keep writes the cursor file whole, beside the old one, so that a crash leaves one of them.
-func (p *pullPrinter) keep(scope string, checkpoint *connectorpb.Checkpoint) error {
-	if p.cursorFile == "" || p.mode == connectorpb.PullMode_PULL_MODE_LIST {
-		return nil
-	}
-	p.cursors.Cursors[scope] = checkpoint.GetCursor()
-	p.cursors.Listing = p.mode == connectorpb.PullMode_PULL_MODE_FULL && checkpoint.GetHasMore()
-	text, err := json.MarshalIndent(p.cursors, "", "  ")
-	if err != nil {
-		return err
-	}
-	if err := os.WriteFile(p.cursorFile+".new", append(text, '\n'), 0o600); err != nil {
-		return err
-	}
-	return os.Rename(p.cursorFile+".new", p.cursorFile)
+	return p.cursors.keep(p.mode, page.GetScope(), checkpoint)
 }
 
 func (p *pullPrinter) change(change *connectorpb.Change) error {

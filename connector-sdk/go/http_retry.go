@@ -40,8 +40,9 @@ func (t *callTransport) send(request *http.Request) (*http.Response, error) {
 		switch {
 		case err == nil && isTooSoon(response):
 			pause, told := retryAfter(response, time.Now())
-			if !told {
-				pause = jitter(time.Second << min(refusals, 6))
+			// A source that goes on saying "at once" is not asked for ever.
+			if !told || refusals >= maxAttempts {
+				pause = max(pause, jitter(time.Second<<min(refusals, 6)))
 			}
 			refusals++
 			waited += pause

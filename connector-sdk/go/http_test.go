@@ -96,7 +96,7 @@ func TestAnswersThatComeTooSoonAreWaitedFor(t *testing.T) {
 		t.Errorf("it waited %v", source.slept)
 	}
 	// What is longer than a minute, in one or in sum, is the server's to wait for.
-	for _, answer := range []func(http.ResponseWriter){answers(429, "retry-after", "61"), answers(429), answers(503, "retry-after", time.Now().Add(time.Hour).UTC().Format(http.TimeFormat))} {
+	for _, answer := range []func(http.ResponseWriter){answers(429, "retry-after", "61"), answers(429, "retry-after", "0"), answers(429, "retry-after", "soon"), answers(429), answers(503, "retry-after", time.Now().Add(time.Hour).UTC().Format(http.TimeFormat))} {
 		source := newSource(t, local, nil, answer)
 		err := source.get(t, "/")
 		var failed *Error

@@ -38,7 +38,7 @@ final class Tracker {
                 continue;
             }
             if (answer.statusCode() == 429) {
-                long pause = answer.headers().firstValueAsLong("retry-after").orElse(1L << Math.min(attempt, 6));
+                long pause = pauseSeconds(answer, attempt);
                 waited += pause;
                 if (waited > MAX_WAIT_SECONDS) {
                     throw new ConnectorException(Reason.REASON_RATE_LIMITED, "the tracker asks to come later", pause);
@@ -48,6 +48,15 @@ final class Tracker {
             }
             return read(path, answer);
         }
+    }
+
+    /** As long as the tracker says in seconds, else from a second on, doubled; so too where it goes on saying "at once". */
+    private static long pauseSeconds(HttpResponse<String> answer, int attempt) {
+        String told = answer.headers().firstValue("retry-after").orElse("");
+        if (told.matches("[0-9]{1,6}") && (!told.matches("0+") || attempt < MAX_ATTEMPTS)) {
+            return Long.parseLong(told);
+        }
+        return 1L << Math.min(attempt - 1, 6);
     }
 
     /** One try; null where it may be tried again. */
