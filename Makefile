@@ -60,7 +60,7 @@ test-sdk: need-cargo need-cc ## Only the Rust SDK and its example
 # The binaries are those of test-rust; another folder of them is CONNECTORD_BIN_DIR.
 TYPESCRIPT := connector-sdk/typescript
 NODE_MISSING := Node 20.18.1 or newer with npm is missing: apt-get install nodejs npm, or https://nodejs.org
-test-typescript: | need-python ## Only the TypeScript SDK and its example: generated code, lints, units, and through a real connectord
+test-typescript: ## Only the TypeScript SDK and its example: generated code, lints, units, and through a real connectord
 	@if command -v npm >/dev/null && node -e 'const [a, b, c] = process.versions.node.split("."); process.exit(+(a * 1e6 + b * 1e3 + +c < 20018001))' 2>/dev/null; \
 	then $(MAKE) --no-print-directory test-typescript-with-node; \
 	elif [ "$$CI" = true ] || [ "$$DEMAND_TOOLCHAINS" = 1 ]; then echo "$(NODE_MISSING)"; exit 1; \
