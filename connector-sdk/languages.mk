@@ -14,6 +14,8 @@ JAVA := connector-sdk/java
 # $(call left-out,what,why): says loudly that a part is left out for want of a toolchain; fails where all are demanded.
 left-out = echo "SKIPPED: $(1): $(2)"; [ "$$CI" != true ] && [ "$$DEMAND_TOOLCHAINS" != 1 ]
 binaries = if [ -z "$$SUPERFASTTT_BIN_DIR" ]; then cargo build --locked -p connectord -p connectorctl; fi
+# $(call proved,folder): the connector in this folder keeps the contract, at the highest level.
+proved = "$${SUPERFASTTT_BIN_DIR:-target/debug}/connectorctl" conformance $(1) --level survives
 # $(call generated-is-current,folder,generated,target): what buf makes of the contract is what is committed.
 generated-is-current = fresh=$$(mktemp -d); trap "rm -rf $$fresh" EXIT; \
 	(cd $(1) && ../../$(TOOLS)/venv/bin/buf generate -o $$fresh) && diff -r $$fresh/$(2) $(1)/$(2) \
@@ -22,9 +24,9 @@ generated-is-current = fresh=$$(mktemp -d); trap "rm -rf $$fresh" EXIT; \
 test-python: ## Only the Python SDK and its example: types, lints, units, and through a real connectord
 	@if ! python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then \
 	  $(call left-out,the Python SDK,Python 3.10 with venv is missing: apt-get install python3-venv); \
-	else $(binaries); $(PYTHON)/test.sh; fi
+	else $(binaries) && $(PYTHON)/test.sh && $(call proved,$(PYTHON)/examples/tracker); fi
 
-test-typescript: | need-python ## Only the TypeScript SDK and its example: generated code, lints, units, and through a real connectord
+test-typescript: ## Only the TypeScript SDK and its example: generated code, lints, units, and through a real connectord
 	@if ! command -v npm >/dev/null || ! node -e \
 	  'const [a, b, c] = process.versions.node.split("."); process.exit(+(a * 1e6 + b * 1e3 + +c < 20018001))' 2>/dev/null; then \
 	  $(call left-out,the TypeScript SDK,Node 20.18.1 or newer with npm is missing: https://nodejs.org); \
@@ -35,11 +37,12 @@ test-typescript-itself: $(TOOLS)/buf-$(BUF_VERSION)
 	cd $(TYPESCRIPT) && npm ci --no-audit --no-fund && npm run lint
 	@$(call generated-is-current,$(TYPESCRIPT),src/gen,generate-typescript)
 	cd $(TYPESCRIPT) && npm test
+	$(call proved,$(TYPESCRIPT)/examples/tracker)
 
 generate-typescript: $(TOOLS)/buf-$(BUF_VERSION) ## Generate the TypeScript SDK's code from the contract, after npm ci
 	cd $(TYPESCRIPT) && ../../$(TOOLS)/venv/bin/buf generate
 
-test-go: | need-python ## Only the Go SDK: its generated code is current, its tests with the race detector, its example through connectord
+test-go: ## Only the Go SDK: its generated code is current, its tests with the race detector, its example through connectord
 	@if ! command -v go >/dev/null; then $(call left-out,the Go SDK,go is missing: install Go 1.26 or newer from https://go.dev/dl); \
 	else $(MAKE) --no-print-directory test-go-itself; fi
 
@@ -47,7 +50,8 @@ test-go-itself: $(TOOLS)/buf-$(BUF_VERSION)
 	@$(binaries)
 	@unformatted=$$(gofmt -l $(GO)); [ -z "$$unformatted" ] || { echo "run gofmt -w on: $$unformatted"; exit 1; }
 	@$(call generated-is-current,$(GO),connectorpb,generate-go)
-	cd $(GO) && go vet ./... && go test -race ./...
+	cd $(GO) && go vet ./... && go test -race ./... && go build -o examples/tracker/connector ./examples/tracker
+	$(call proved,$(GO)/examples/tracker)
 
 generate-go: $(TOOLS)/buf-$(BUF_VERSION) ## Generate the Go SDK's code anew from the contract
 	cd $(GO) && ../../$(TOOLS)/venv/bin/buf generate
@@ -61,3 +65,4 @@ test-java-itself: | need-python
 	@$(binaries)
 	mvn --batch-mode --quiet --file $(JAVA)/pom.xml verify
 	python3 samples/tracker/through_connectord.py $(JAVA)/target/connector
+	$(call proved,$(JAVA)/target/connector)

@@ -15,7 +15,8 @@ import server
 def connectord(tmp_path: Path) -> Iterator[server.Server]:
     """A server that is not started yet: add connectors first."""
     if not (server.BIN_DIR / "connectord").exists():
-        missing = f"connectord is not in {server.BIN_DIR}: cargo build -p connectord -p connectorctl, or set SUPERFASTTT_BIN_DIR"
+        build = "cargo build -p connectord -p connectorctl"
+        missing = f"connectord is not in {server.BIN_DIR}: {build}, or set SUPERFASTTT_BIN_DIR"
         if os.environ.get("CI") == "true" or os.environ.get("DEMAND_TOOLCHAINS") == "1":
             pytest.fail(missing)
         pytest.skip(missing)

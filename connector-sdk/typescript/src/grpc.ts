@@ -32,6 +32,8 @@ export class Handling {
   /** `stopping` ends running calls with an error that says to come again. */
   constructor(stopping: AbortSignal, clean: Clean) {
     this.#stopping = stopping;
+    // Every call that runs listens.
+    setMaxListeners(MANY, stopping);
     this.#clean = clean;
   }
 

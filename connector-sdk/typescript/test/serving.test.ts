@@ -163,16 +163,20 @@ test("memory stays flat over a long pull, and a cut one leaves nothing running",
   const resident = () => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${running.child.pid}/status`, "utf8"))?.[1]) / 1024;
   const read = async (megabytes: number) => {
     const pulling = client.pull({ do: "flood" });
+    pulling.on("error", () => {});
     let bytes = 0;
     for await (const { kind } of pulling as AsyncIterable<PullResponse>) {
       if (kind.case === "page") bytes += kind.value.changes.length * 10_000;
       if (bytes > megabytes * 1e6) break;
     }
+    // Leaving the loop alone lets the call wait for a reader.
+    pulling.cancel();
   };
   await read(100);
   const before = resident();
-  for (let again = 0; again < 3; again += 1) await read(200);
-  assert.ok(resident() < before + 60, `${before} MiB became ${resident()} MiB`);
+  for (let again = 0; again < 4; again += 1) await read(250);
+  // What is collected, and when, is Node's to choose: it swings by half of this, and a gigabyte went through.
+  assert.ok(resident() < before + 150, `${before} MiB became ${resident()} MiB`);
   await until("it does nothing any more", async () => {
     const ticks = () =>
       readFileSync(`/proc/${running.child.pid}/stat`, "utf8")
@@ -202,7 +206,7 @@ test("a recording is answered from in the place of the source", async (t) => {
 });
 
 test("a hundred calls at once stay apart", async (t) => {
-  const { client } = await served(t);
+  const { client, process: running } = await served(t);
   const pulls = Array.from({ length: 100 }, async (_, number) => {
     const { messages, error } = await collect<PullResponse>(client.pull({ prefix: `p${number}` }));
     assert.equal(error, undefined);
@@ -213,4 +217,5 @@ test("a hundred calls at once stay apart", async (t) => {
     assert.ok(documents.every((document) => document?.id.startsWith(`p${number}-`) && document.content === `text of p${number}`));
   });
   await Promise.all(pulls);
+  assert.equal(running.stderr(), "", "nothing is warned of");
 });
