@@ -75,11 +75,13 @@ export function toEnvelope(key: ItemKey, document: Document): DocumentEnvelope {
 }
 
 export function toPermissions({ visibility, allow = [], deny = [] }: Permissions): PermissionsProto {
-  const proto = create(PermissionsSchema);
-  proto.visibility = text("permissions.visibility", visibility);
-  proto.allow = allow.map((principal) => text("permissions.allow", principal));
-  proto.deny = deny.map((principal) => text("permissions.deny", principal));
-  return proto;
+  return {
+    // Written out where each document needs it: the library's way of making a message costs more than what it makes.
+    $typeName: PermissionsSchema.typeName,
+    visibility: text("permissions.visibility", visibility),
+    allow: allow.map((principal) => text("permissions.allow", principal)),
+    deny: deny.map((principal) => text("permissions.deny", principal)),
+  };
 }
 
 /**
@@ -103,7 +105,11 @@ function toTimestamp(field: string, time: Time): Timestamp {
   if (Number.isNaN(ms)) throw wrong(field, "time with its zone, such as 2026-01-31T08:00:00Z", time);
   // Date knows milliseconds only, and sources that sort by time need the rest.
   const fraction = time.includes(".") ? (/\.(\d{1,9})/.exec(time)?.[1] ?? "") : "";
-  return create(TimestampSchema, { seconds: BigInt(Math.floor(ms / 1000)), nanos: Number(fraction.padEnd(9, "0")) });
+  return {
+    $typeName: TimestampSchema.typeName,
+    seconds: BigInt(Math.floor(ms / 1000)),
+    nanos: fraction === "" ? 0 : Number(fraction.padEnd(9, "0")),
+  };
 }
 
 /**
