@@ -32,7 +32,7 @@ export async function startConnectord(t: TestContext, binaries: string, folder: 
   writeFileSync(join(place, "manifest.json"), JSON.stringify({ ...manifest, runtime: { command } }));
 
   const [control, open] = [await freePort(), await freePort()];
-  // Not the test's own SUPERFASTTT_BIN_DIR, which the server would take for its configuration.
+  // Nothing of the environment of the tests, of which the server would take each CONNECTORD_ name for its configuration.
   const { PATH, TMPDIR } = process.env;
   const env = {
     PATH,
