@@ -48,6 +48,8 @@ mod checks;
 mod connector;
 mod content;
 mod credential;
+#[cfg(feature = "http")]
+mod http;
 mod item;
 mod limits;
 mod listing;
@@ -55,6 +57,7 @@ mod manifest;
 mod normalizing;
 mod outlet;
 mod page;
+mod redact;
 mod request;
 mod serve;
 mod service;
@@ -62,18 +65,22 @@ mod sink;
 mod stream;
 pub mod testing;
 mod trace;
+mod traffic;
 mod values;
 
 pub use checks::Checks;
 pub use connector::Connector;
 pub use content::ContentWriter;
 pub use credential::Credential;
+#[cfg(feature = "http")]
+pub use http::{HttpClient, HttpRequest, HttpResponse};
 pub use item::{Item, ItemKey, Target};
 pub use manifest::ManifestError;
 pub use request::{Action, Discover, Event, FetchContent, Mode, Pull, SigningSecret, TestConnection};
 pub use serve::{ServeError, ServeOptions, serve, serve_with};
 pub use sink::Sink;
 pub use trace::{TraceParent, TraceParentError};
+pub use traffic::Traffic;
 pub use values::{Metadata, json_to_struct, struct_to_json};
 
 pub use prost_types::{Struct, Timestamp};
@@ -83,4 +90,6 @@ pub use superfasttt_proto::connector::v1::{
     scope_removed::Cause as RemovalCause,
 };
 pub use superfasttt_proto::error::ConnectorError;
+#[cfg(feature = "http")]
+pub use reqwest::{Method, StatusCode, header::HeaderMap};
 pub use tokio_util::sync::CancellationToken;

@@ -22,6 +22,7 @@ use crate::auth::BearerCheck;
 use crate::connector::Connector;
 use crate::manifest::ManifestError;
 use crate::service::ConnectorService;
+use crate::traffic::Traffic;
 
 /// After a signal, calls get this long to end.
 const STOP_WITHIN: Duration = Duration::from_secs(2);
@@ -127,7 +128,7 @@ pub async fn serve_with<C: Connector>(connector: C, options: ServeOptions) -> Re
             _ = interrupt.recv() => {}
         }
     };
-    let result = serve_on(connector, &options.token, UnixListenerStream::new(listener), stop).await;
+    let result = serve_on(connector, &options.token, &Traffic::from_env(), UnixListenerStream::new(listener), stop).await;
     // Best effort: the folder is the server's, which removes it too.
     std::fs::remove_file(&options.socket).ok();
     result
@@ -137,6 +138,7 @@ pub async fn serve_with<C: Connector>(connector: C, options: ServeOptions) -> Re
 pub(crate) async fn serve_on<C, I, IO>(
     connector: C,
     token: &str,
+    traffic: &Traffic,
     incoming: I,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError>
@@ -146,7 +148,7 @@ where
     IO: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
 {
     let stopping = CancellationToken::new();
-    let service = ConnectorServer::new(ConnectorService::new(connector, stopping.clone())?);
+    let service = ConnectorServer::new(ConnectorService::new(connector, traffic, stopping.clone())?);
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<ConnectorServer<ConnectorService<C>>>().await;
     let reflection = || {
