@@ -148,7 +148,8 @@ mod tests {
     #[test]
     fn fields_of_the_manifest_are_read_as_what_they_stand_for() {
         let of = |fields: &[(&str, &str)]| {
-            let values = fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            let values =
+                fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
             let kind = Some(Kind::Fields(v1::FieldsCredential { values }));
             Credential::new(v1::Credential { kind, ..Default::default() })
         };

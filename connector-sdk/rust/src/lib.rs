@@ -57,6 +57,7 @@ mod manifest;
 mod normalizing;
 mod outlet;
 mod page;
+mod program;
 mod redact;
 mod request;
 mod serve;
@@ -76,20 +77,21 @@ pub use credential::Credential;
 pub use http::{HttpClient, HttpRequest, HttpResponse};
 pub use item::{Item, ItemKey, Target};
 pub use manifest::ManifestError;
+pub use program::serve;
 pub use request::{Action, Discover, Event, FetchContent, Mode, Pull, SigningSecret, TestConnection};
-pub use serve::{ServeError, ServeOptions, serve, serve_with};
+pub use serve::{ServeError, ServeOptions, serve_with};
 pub use sink::Sink;
 pub use trace::{TraceParent, TraceParentError};
 pub use traffic::Traffic;
 pub use values::{Metadata, json_to_struct, struct_to_json};
 
 pub use prost_types::{Struct, Timestamp};
+#[cfg(feature = "http")]
+pub use reqwest::{Method, StatusCode, header::HeaderMap};
 pub use superfasttt_proto::connector::v1::{
     AccountIdentity, Container, ContentHeader, DiscoverResponse, DocumentEnvelope, HandleEventResponse,
     HttpAnswer, Permissions, Reason, Resource, log_record::Level as LogLevel,
     scope_removed::Cause as RemovalCause,
 };
 pub use superfasttt_proto::error::ConnectorError;
-#[cfg(feature = "http")]
-pub use reqwest::{Method, StatusCode, header::HeaderMap};
 pub use tokio_util::sync::CancellationToken;

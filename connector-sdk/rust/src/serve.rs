@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::io;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::time::Duration;
 
 use futures::Stream;
@@ -78,33 +77,15 @@ impl ServeOptions {
     }
 }
 
-/// The whole `main` of a connector: reads the environment, logs to stderr, serves until SIGTERM or SIGINT.
-///
-/// ```no_run
-/// # use superfasttt_connector::{Connector, serve};
-/// # fn main_of<C: Connector>(my_connector: C) -> std::process::ExitCode {
-/// serve(my_connector)
-/// # }
-/// ```
-pub fn serve<C: Connector>(connector: C) -> ExitCode {
-    let result = ServeOptions::from_env().and_then(|options| {
-        log_to_stderr();
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        let result = runtime.block_on(serve_with(connector, options));
-        // Blocking work of the author that does not ask whether it is cancelled must not hold the exit.
-        runtime.shutdown_background();
-        result
-    });
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            #[expect(clippy::print_stderr, reason = "the program's last word, to whoever started it")]
-            {
-                eprintln!("{error}");
-            }
-            ExitCode::from(if matches!(error, ServeError::StartedByHand(_)) { 2 } else { 1 })
-        }
-    }
+/// Serves as the environment says, logging to stderr, until SIGTERM or SIGINT.
+pub(crate) fn serve_from_env<C: Connector>(connector: C) -> Result<(), ServeError> {
+    let options = ServeOptions::from_env()?;
+    log_to_stderr();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(serve_with(connector, options));
+    // Blocking work of the author that does not ask whether it is cancelled must not hold the exit.
+    runtime.shutdown_background();
+    result
 }
 
 /// Serves `connector` on a Unix socket until SIGTERM or SIGINT, on a runtime that the caller brings.
@@ -128,7 +109,9 @@ pub async fn serve_with<C: Connector>(connector: C, options: ServeOptions) -> Re
             _ = interrupt.recv() => {}
         }
     };
-    let result = serve_on(connector, &options.token, &Traffic::from_env(), UnixListenerStream::new(listener), stop).await;
+    let result =
+        serve_on(connector, &options.token, &Traffic::from_env(), UnixListenerStream::new(listener), stop)
+            .await;
     // Best effort: the folder is the server's, which removes it too.
     std::fs::remove_file(&options.socket).ok();
     result
@@ -183,7 +166,7 @@ async fn stopped_for_too_long(stopping: CancellationToken) {
 }
 
 /// Log lines go to stderr, where the server reads them. It adds the time itself.
-fn log_to_stderr() {
+pub(crate) fn log_to_stderr() {
     let level = std::env::var("CONNECTOR_LOG").ok().filter(|level| !level.is_empty());
     let filter = level.and_then(|level| level.parse::<tracing_subscriber::filter::LevelFilter>().ok());
     let subscriber = tracing_subscriber::fmt()

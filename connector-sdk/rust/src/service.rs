@@ -52,7 +52,10 @@ pub(crate) struct ConnectorService<C: Connector> {
 }
 
 impl<C: Connector> ConnectorService<C> {
-    #[cfg_attr(not(feature = "http"), expect(unused_variables, reason = "without a client there is no traffic"))]
+    #[cfg_attr(
+        not(feature = "http"),
+        expect(unused_variables, reason = "without a client there is no traffic")
+    )]
     pub(crate) fn new(
         connector: C,
         traffic: &Traffic,

@@ -5,11 +5,13 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 use superfasttt_connector::*;
 
+/// The connector.
 pub struct Tracker;
 
 /// As the manifest has them: `url`.
 pub type Settings = HashMap<String, String>;
 
+/// An issue as the tracker gives it.
 #[derive(Deserialize, Serialize)]
 pub struct Issue {
     number: u64,

@@ -7,7 +7,9 @@ use std::time::SystemTime;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, USER_AGENT};
+use reqwest::header::{
+    AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, USER_AGENT,
+};
 use reqwest::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 use superfasttt_proto::connector::v1::Reason;
@@ -138,7 +140,8 @@ impl Call {
 
     /// Sets `authorization`, unless the author has. A client certificate is shown by the connection.
     fn authenticate(&self, headers: &mut HeaderMap) -> Result<(), ConnectorError> {
-        let Some(credential) = self.credential.as_ref().filter(|_| !headers.contains_key(AUTHORIZATION)) else {
+        let Some(credential) = self.credential.as_ref().filter(|_| !headers.contains_key(AUTHORIZATION))
+        else {
             return Ok(());
         };
         let value = if let Ok((username, password)) = credential.basic() {
@@ -213,7 +216,8 @@ impl Call {
             }
             Tape::Recorder(recorder) => {
                 let (started, since) = (now(), Instant::now());
-                let answered = self.ask_network(asked, at_home).await?.read().await.map_err(Failure::Passing)?;
+                let answered =
+                    self.ask_network(asked, at_home).await?.read().await.map_err(Failure::Passing)?;
                 let span = Span { started: started.into(), took: since.elapsed() };
                 let entry = Entry::new(asked, &answered, span, &self.redactor);
                 recorder.append(&entry).map_err(|error| {
@@ -268,7 +272,10 @@ impl Call {
 
 impl fmt::Debug for HttpClient {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("HttpClient").field("credential", &self.call.credential).finish_non_exhaustive()
+        formatter
+            .debug_struct("HttpClient")
+            .field("credential", &self.call.credential)
+            .finish_non_exhaustive()
     }
 }
 
@@ -310,7 +317,10 @@ fn is_private(error: &reqwest::Error) -> bool {
     std::iter::successors(Some(first), |error| error.source()).any(|error| error.is::<NotPublic>())
 }
 
-#[expect(clippy::disallowed_methods, reason = "what the source's dates are compared with, and recordings begin at")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what the source's dates are compared with, and recordings begin at"
+)]
 fn now() -> SystemTime {
     SystemTime::now()
 }

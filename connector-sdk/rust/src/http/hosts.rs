@@ -121,7 +121,8 @@ fn is_public(address: IpAddr) -> bool {
 
 fn is_public_v4(address: Ipv4Addr) -> bool {
     let [a, b, c, _] = address.octets();
-    let is_reserved = matches!((a, b, c), (0 | 240.., _, _) | (100, 64..=127, _) | (192, 0, 0) | (198, 18 | 19, _));
+    let is_reserved =
+        matches!((a, b, c), (0 | 240.., _, _) | (100, 64..=127, _) | (192, 0, 0) | (198, 18 | 19, _));
     !(is_reserved
         || address.is_private()
         || address.is_loopback()
@@ -135,7 +136,9 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     let inner = |high: u16, low: u16| Ipv4Addr::from(u32::from(high) << 16 | u32::from(low));
     match parts {
         // An address of version 4 within: as it is, and behind a translator (NAT64, 6to4).
-        [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => is_public_v4(inner(high, low)),
+        [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
+            is_public_v4(inner(high, low))
+        }
         [0x2002, high, low, ..] => is_public_v4(inner(high, low)),
         // Tunnels and documentation.
         [0x2001, 0 | 0xdb8, ..] => false,
@@ -172,7 +175,8 @@ mod tests {
             assert_eq!(allows(&[line], url), allowed, "{line} {url}");
         }
         let lines = ["api.example.com".to_owned()];
-        let error = AllowedHosts::new(&lines).check(&"https://evil.example/?key=x".parse().unwrap()).unwrap_err();
+        let error =
+            AllowedHosts::new(&lines).check(&"https://evil.example/?key=x".parse().unwrap()).unwrap_err();
         assert_eq!(error.reason, Reason::SettingsInvalid);
         assert!(error.message.contains("\"evil.example\" to `allowed_hosts`"), "{error}");
     }

@@ -49,7 +49,8 @@ impl RateLimits {
         let mut begins = now;
         for (place, limit) in self.limits.iter().enumerate() {
             let begun = windows.begun.entry(key(place, limit)).or_default();
-            if let Some(oldest) = begun.len().checked_sub(limit.requests()).and_then(|index| begun.get(index)) {
+            if let Some(oldest) = begun.len().checked_sub(limit.requests()).and_then(|index| begun.get(index))
+            {
                 begins = begins.max(*oldest + limit.per);
             }
         }
@@ -75,7 +76,8 @@ impl Windows {
             return;
         }
         self.forgotten = Some(now);
-        self.begun.retain(|(_, place), begun| begun.back().is_some_and(|last| *last + limits[*place].per > now));
+        self.begun
+            .retain(|(_, place), begun| begun.back().is_some_and(|last| *last + limits[*place].per > now));
     }
 }
 

@@ -84,7 +84,10 @@ mod tests {
         let redact = |url: &str| redact_url(&url.parse().unwrap(), &redactor).to_string();
         assert_eq!(redact("https://u:p@a.example/b?q=a%20b%2Cc#f"), "https://a.example/b?q=a%20b%2Cc");
         assert_eq!(redact("https://a.example/bots3cret/x"), "https://a.example/bot[redacted]/x");
-        assert_eq!(redact("https://a.example/?api_key=1&q=a+b"), "https://a.example/?api_key=%5Bredacted%5D&q=a+b");
+        assert_eq!(
+            redact("https://a.example/?api_key=1&q=a+b"),
+            "https://a.example/?api_key=%5Bredacted%5D&q=a+b"
+        );
     }
 
     #[test]
@@ -92,7 +95,9 @@ mod tests {
         let json = |text: &str| redact_body(text.to_owned(), "application/json");
         assert_eq!(json(r#"{ "b": 1, "a": 2 }"#), r#"{ "b": 1, "a": 2 }"#);
         assert_eq!(
-            json(r#"{"access_token": "x", "Password": 7, "list": [{"key": null, "keys": ["y", {"a": "b"}]}]}"#),
+            json(
+                r#"{"access_token": "x", "Password": 7, "list": [{"key": null, "keys": ["y", {"a": "b"}]}]}"#
+            ),
             r#"{"Password":"[redacted]","access_token":"[redacted]","list":[{"key":null,"keys":["[redacted]",{"a":"b"}]}]}"#
         );
         assert_eq!(json("{ no json, token"), "{ no json, token");

@@ -55,8 +55,9 @@ impl Player {
     pub(super) fn answer(&self, asked: &Asked, redactor: &Redactor) -> Result<Answered, ConnectorError> {
         let wanted = Request::new(asked, redactor);
         let mut played = self.played.lock().unwrap_or_else(PoisonError::into_inner);
-        let alike: Vec<usize> =
-            (0..self.entries.len()).filter(|&index| is_alike(&self.entries[index].request, &wanted)).collect();
+        let alike: Vec<usize> = (0..self.entries.len())
+            .filter(|&index| is_alike(&self.entries[index].request, &wanted))
+            .collect();
         let next = alike.iter().copied().find(|&index| !played[index]).or(alike.last().copied());
         let Some(index) = next else { return Err(self.missing(&wanted)) };
         played[index] = true;
@@ -85,14 +86,17 @@ fn entry_of_line(line: &str) -> Option<Entry> {
 }
 
 fn is_alike(recorded: &Request, wanted: &Request) -> bool {
-    let text = |request: &Request| request.post_data.as_ref().map(|body| body.text.clone()).unwrap_or_default();
+    let text =
+        |request: &Request| request.post_data.as_ref().map(|body| body.text.clone()).unwrap_or_default();
     recorded.method == wanted.method
         && is_same_address(&recorded.url, &wanted.url)
         && is_same_body(&text(recorded), &text(wanted))
 }
 
 fn is_same_address(recorded: &str, wanted: &str) -> bool {
-    let (Ok(recorded), Ok(wanted)) = (Url::parse(recorded), Url::parse(wanted)) else { return recorded == wanted };
+    let (Ok(recorded), Ok(wanted)) = (Url::parse(recorded), Url::parse(wanted)) else {
+        return recorded == wanted;
+    };
     let query = |url: &Url| url.query().unwrap_or_default().to_owned();
     recorded.origin() == wanted.origin()
         && recorded.path() == wanted.path()

@@ -27,10 +27,12 @@ pub struct HttpRequest<'a> {
 impl<'a> HttpRequest<'a> {
     pub(super) fn new(client: &'a HttpClient, method: Method, url: &str) -> Self {
         let asked = Url::parse(url).map_err(|_| {
-            let message = "an address is none: it was made of the connection's settings, or of what the source said";
+            let message =
+                "an address is none: it was made of the connection's settings, or of what the source said";
             ConnectorError::new(Reason::SettingsInvalid, message)
         });
-        let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json, */*;q=0.5"))]);
+        let headers =
+            HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json, */*;q=0.5"))]);
         let asked = asked.map(|url| Asked { method, url, headers, body: Bytes::new() });
         Self { client, asked, with_credential: true, any_status: false }
     }
@@ -47,7 +49,8 @@ impl<'a> HttpRequest<'a> {
     pub fn header(self, name: &str, value: impl AsRef<str>) -> Self {
         self.with(|asked| {
             // The value is not told: it may be secret.
-            let wrong = || ConnectorError::new(Reason::Internal, format!("the header {name:?} cannot be sent"));
+            let wrong =
+                || ConnectorError::new(Reason::Internal, format!("the header {name:?} cannot be sent"));
             let name: HeaderName = name.parse().map_err(|_| wrong())?;
             asked.headers.insert(name, value.as_ref().parse().map_err(|_| wrong())?);
             Ok(())

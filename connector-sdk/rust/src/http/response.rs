@@ -57,7 +57,9 @@ impl HttpResponse {
     /// SOURCE_UNAVAILABLE when it breaks off.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, ConnectorError> {
         match &mut self.body {
-            Body::Streamed(response) => response.chunk().await.map_err(|error| broken_off(&self.name, &error)),
+            Body::Streamed(response) => {
+                response.chunk().await.map_err(|error| broken_off(&self.name, &error))
+            }
             Body::Whole(bytes) => Ok(Some(std::mem::take(bytes)).filter(|bytes| !bytes.is_empty())),
         }
     }

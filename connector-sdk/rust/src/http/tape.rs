@@ -22,7 +22,9 @@ impl Tape {
         };
         match traffic {
             Traffic::Network => Ok(Self::None),
-            Traffic::Record(path) => Recorder::create(path).map(Self::Recorder).map_err(|error| about(path, error)),
+            Traffic::Record(path) => {
+                Recorder::create(path).map(Self::Recorder).map_err(|error| about(path, error))
+            }
             Traffic::Replay(path) => Player::open(path).map(Self::Player).map_err(|error| about(path, error)),
         }
     }

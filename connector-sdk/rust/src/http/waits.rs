@@ -33,7 +33,8 @@ pub(super) struct Retries {
 
 impl Retries {
     pub(super) fn of(method: &Method) -> Self {
-        let is_safe = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE);
+        let is_safe =
+            matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE);
         Self { is_safe, failures: 0, refusals: 0, waited: Duration::ZERO }
     }
 
