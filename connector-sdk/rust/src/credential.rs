@@ -78,11 +78,6 @@ impl Credential {
         self.0.extras.get(name).map(String::as_str)
     }
 
-    /// Each secret value in it.
-    pub(crate) fn secrets(&self) -> Vec<&str> {
-        self.0.secrets()
-    }
-
     /// Whether it is a grant whose tokens the server renews.
     #[cfg(feature = "http")]
     pub(crate) fn is_renewable(&self) -> bool {

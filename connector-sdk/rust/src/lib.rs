@@ -43,6 +43,7 @@
 //! [`testing`] drives a connector in a test, over the real protocol and without a process.
 
 mod auth;
+mod call;
 mod change;
 mod checks;
 mod connector;
@@ -53,6 +54,7 @@ mod http;
 mod item;
 mod limits;
 mod listing;
+mod log;
 mod manifest;
 mod normalizing;
 mod outlet;

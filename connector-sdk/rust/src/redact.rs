@@ -27,6 +27,11 @@ impl Redactor {
         Self(Some(patterns.expect("the values of a credential are far from the limits of an automaton")))
     }
 
+    pub(crate) fn has_secrets(&self) -> bool {
+        self.0.is_some()
+    }
+
+    #[cfg(feature = "http")]
     pub(crate) fn mask(&self, text: &str) -> String {
         match &self.0 {
             Some(patterns) => patterns.replace_all(text, &vec![REDACTED; patterns.patterns_len()]),

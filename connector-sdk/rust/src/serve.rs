@@ -19,6 +19,7 @@ use tonic_health::ServingStatus;
 
 use crate::auth::BearerCheck;
 use crate::connector::Connector;
+use crate::log;
 use crate::manifest::ManifestError;
 use crate::service::ConnectorService;
 use crate::traffic::Traffic;
@@ -80,7 +81,7 @@ impl ServeOptions {
 /// Serves as the environment says, logging to stderr, until SIGTERM or SIGINT.
 pub(crate) fn serve_from_env<C: Connector>(connector: C) -> Result<(), ServeError> {
     let options = ServeOptions::from_env()?;
-    log_to_stderr();
+    log::to_stderr();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(serve_with(connector, options));
     // Blocking work of the author that does not ask whether it is cancelled must not hold the exit.
@@ -163,20 +164,6 @@ where
 async fn stopped_for_too_long(stopping: CancellationToken) {
     stopping.cancelled().await;
     tokio::time::sleep(STOP_WITHIN).await;
-}
-
-/// Log lines go to stderr, where the server reads them. It adds the time itself.
-pub(crate) fn log_to_stderr() {
-    let level = std::env::var("CONNECTOR_LOG").ok().filter(|level| !level.is_empty());
-    let filter = level.and_then(|level| level.parse::<tracing_subscriber::filter::LevelFilter>().ok());
-    let subscriber = tracing_subscriber::fmt()
-        .with_writer(io::stderr)
-        .with_ansi(false)
-        .without_time()
-        .with_max_level(filter.unwrap_or(tracing_subscriber::filter::LevelFilter::INFO))
-        .finish();
-    // An author may have set a subscriber before; that one stays.
-    tracing::subscriber::set_global_default(subscriber).ok();
 }
 
 #[cfg(test)]

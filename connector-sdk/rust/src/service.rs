@@ -14,6 +14,7 @@ use superfasttt_proto::error::ConnectorError;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::call::Call;
 use crate::checks::Checks;
 use crate::connector::{Connector, unimplemented};
 use crate::content::ContentWriter;
@@ -30,7 +31,7 @@ use crate::request::{Action, Discover, Event, FetchContent, Mode, Pull, SigningS
 use crate::serve::ServeError;
 use crate::sink::Sink;
 use crate::stream::{TaskStream, died};
-use crate::trace::{TraceParent, within};
+use crate::trace::TraceParent;
 use crate::traffic::Traffic;
 use crate::values::{json_to_struct, parse_settings, struct_to_json};
 
@@ -126,8 +127,9 @@ impl<C: Connector> v1::connector_server::Connector for ConnectorService<C> {
     ) -> Result<Response<v1::TestConnectionResponse>, Status> {
         let trace = TraceParent::of(request.metadata());
         let request = request.into_inner();
+        let call = Call::begin(trace, request.credential.as_ref());
         #[cfg(feature = "http")]
-        let http = self.http.client(request.credential.as_ref(), request.settings.as_ref(), trace);
+        let http = self.http.client(&call, request.credential.as_ref(), request.settings.as_ref());
         check_revision(request.contract_revision)?;
         let settings = match parse_settings(request.settings) {
             Ok(settings) => Arc::new(settings),
@@ -138,13 +140,13 @@ impl<C: Connector> v1::connector_server::Connector for ConnectorService<C> {
                 return Ok(Response::new(checks.into_response()));
             }
         };
-        let call = self.connector.test_connection(TestConnection {
+        let work = self.connector.test_connection(TestConnection {
             settings,
             credential: request.credential.map(Credential::new),
             #[cfg(feature = "http")]
             http,
         });
-        Ok(Response::new(guarded(within(trace, "test_connection", call)).await?.into_response()))
+        Ok(Response::new(guarded(call.run("test_connection", work)).await?.into_response()))
     }
 
     async fn discover(
@@ -154,15 +156,16 @@ impl<C: Connector> v1::connector_server::Connector for ConnectorService<C> {
         self.require(self.capabilities.discover, "discover")?;
         let trace = TraceParent::of(request.metadata());
         let request = request.into_inner();
+        let call = Call::begin(trace, request.credential.as_ref());
         #[cfg(feature = "http")]
-        let http = self.http.client(request.credential.as_ref(), request.settings.as_ref(), trace);
+        let http = self.http.client(&call, request.credential.as_ref(), request.settings.as_ref());
         check_revision(request.contract_revision)?;
         let page_size = match usize::try_from(request.page_size) {
             Ok(0) => DEFAULT_DISCOVER_PAGE,
             Ok(size) => size.min(MAX_DISCOVER_PAGE),
             Err(_) => return Err(violation("page_size is negative").to_status()),
         };
-        let call = self.connector.discover(Discover {
+        let work = self.connector.discover(Discover {
             settings: struct_to_json(request.settings.unwrap_or_default()),
             credential: request.credential.map(Credential::new),
             #[cfg(feature = "http")]
@@ -173,7 +176,7 @@ impl<C: Connector> v1::connector_server::Connector for ConnectorService<C> {
             page_size,
             page_token: request.page_token,
         });
-        Ok(Response::new(guarded(within(trace, "discover", call)).await?))
+        Ok(Response::new(guarded(call.run("discover", work)).await?))
     }
 
     type PullStream = BoxStream<PullResponse>;
@@ -181,12 +184,13 @@ impl<C: Connector> v1::connector_server::Connector for ConnectorService<C> {
     async fn pull(&self, request: Request<v1::PullRequest>) -> Result<Response<Self::PullStream>, Status> {
         let trace = TraceParent::of(request.metadata());
         let request = request.into_inner();
+        let call = Call::begin(trace, request.credential.as_ref());
         #[cfg(feature = "http")]
-        let http = self.http.client(request.credential.as_ref(), request.settings.as_ref(), trace);
+        let http = self.http.client(&call, request.credential.as_ref(), request.settings.as_ref());
         let mode = self.check_pull(&request)?;
         let settings: Arc<C::Settings> = Arc::new(parse_settings(request.settings)?);
         let limits = PageLimits::from_proto(request.limits.as_ref());
-        let listing = Listing::new(mode, &self.capabilities);
+        let listing = Listing::new(mode, &self.capabilities, &request.ids);
         let want_raw = request.want_raw;
         let lifetime = request.limits.and_then(|limits| limits.credential_lifetime);
         let pull = Pull {
@@ -207,7 +211,7 @@ impl<C: Connector> v1::connector_server::Connector for ConnectorService<C> {
             let outlet = Arc::new(Outlet::new(responses, limits, listing));
             let sink =
                 Sink::new(Arc::clone(&connector), settings, (mode, want_raw), Arc::clone(&outlet), cancel);
-            let result = within(trace, "pull", run_pull(&*connector, pull, &sink, &outlet)).await;
+            let result = call.run("pull", run_pull(&*connector, pull, &sink, &outlet)).await;
             outlet.finish(result).await
         });
         Ok(Response::new(Box::pin(stream)))
@@ -232,8 +236,9 @@ impl<C: Connector> v1::connector_server::Connector for ConnectorService<C> {
         self.require(self.capabilities.fetch_content, "fetch_content")?;
         let trace = TraceParent::of(request.metadata());
         let request = request.into_inner();
+        let call = Call::begin(trace, request.credential.as_ref());
         #[cfg(feature = "http")]
-        let http = self.http.client(request.credential.as_ref(), request.settings.as_ref(), trace);
+        let http = self.http.client(&call, request.credential.as_ref(), request.settings.as_ref());
         check_revision(request.contract_revision)?;
         let fetch = FetchContent {
             settings: Arc::new(parse_settings(request.settings)?),
@@ -248,7 +253,7 @@ impl<C: Connector> v1::connector_server::Connector for ConnectorService<C> {
         let connector = Arc::clone(&self.connector);
         let stream = TaskStream::spawn(&self.stopping, |responses, cancel| async move {
             let mut content = ContentWriter::new(responses, cancel, fetch.max_bytes);
-            within(trace, "fetch_content", connector.fetch_content(fetch, &mut content)).await?;
+            call.run("fetch_content", connector.fetch_content(fetch, &mut content)).await?;
             content.finish().await
         });
         Ok(Response::new(Box::pin(stream)))
@@ -261,14 +266,15 @@ impl<C: Connector> v1::connector_server::Connector for ConnectorService<C> {
         self.require(self.capabilities.handle_event, "handle_event")?;
         let trace = TraceParent::of(request.metadata());
         let request = request.into_inner();
+        let call = Call::begin(trace, request.credential.as_ref());
         #[cfg(feature = "http")]
-        let http = self.http.client(request.credential.as_ref(), request.settings.as_ref(), trace);
+        let http = self.http.client(&call, request.credential.as_ref(), request.settings.as_ref());
         check_revision(request.contract_revision)?;
         let settings = match request.settings {
             Some(settings) => Some(Arc::new(parse_settings(Some(settings))?)),
             None => None,
         };
-        let call = self.connector.handle_event(Event {
+        let work = self.connector.handle_event(Event {
             settings,
             credential: request.credential.map(Credential::new),
             #[cfg(feature = "http")]
@@ -279,7 +285,7 @@ impl<C: Connector> v1::connector_server::Connector for ConnectorService<C> {
             body: Bytes::from(request.body),
             signing_secret: SigningSecret(request.signing_secret),
         });
-        Ok(Response::new(guarded(within(trace, "handle_event", call)).await?))
+        Ok(Response::new(guarded(call.run("handle_event", work)).await?))
     }
 
     async fn execute(
@@ -289,10 +295,11 @@ impl<C: Connector> v1::connector_server::Connector for ConnectorService<C> {
         self.require(self.capabilities.execute, "execute")?;
         let trace = TraceParent::of(request.metadata());
         let request = request.into_inner();
+        let call = Call::begin(trace, request.credential.as_ref());
         #[cfg(feature = "http")]
-        let http = self.http.client(request.credential.as_ref(), request.settings.as_ref(), trace);
+        let http = self.http.client(&call, request.credential.as_ref(), request.settings.as_ref());
         check_revision(request.contract_revision)?;
-        let call = self.connector.execute(Action {
+        let work = self.connector.execute(Action {
             settings: Arc::new(parse_settings(request.settings)?),
             credential: request.credential.map(Credential::new),
             #[cfg(feature = "http")]
@@ -301,7 +308,7 @@ impl<C: Connector> v1::connector_server::Connector for ConnectorService<C> {
             input: struct_to_json(request.input.unwrap_or_default()),
             idempotency_key: request.idempotency_key,
         });
-        let output = guarded(within(trace, "execute", call)).await?;
+        let output = guarded(call.run("execute", work)).await?;
         Ok(Response::new(v1::ExecuteResponse { output: Some(json_to_struct(output)) }))
     }
 }

@@ -17,6 +17,7 @@ use superfasttt_proto::error::ConnectorError;
 use tokio::time::Instant;
 use url::Url;
 
+use crate::call::Call;
 use crate::credential::Credential;
 use crate::http::har::{Asked, Entry, Span};
 use crate::http::hosts::{NotPublic, refused};
@@ -39,13 +40,13 @@ const MAX_REDIRECTS: usize = 10;
 /// seconds to connect, 60 between bytes. It is good for its call only; clones are the same client.
 #[derive(Clone)]
 pub struct HttpClient {
-    call: Arc<Call>,
+    inner: Arc<Inner>,
 }
 
-struct Call {
+struct Inner {
     source: Arc<HttpSource>,
     credential: Option<Credential>,
-    redactor: Redactor,
+    redactor: Arc<Redactor>,
     /// Whose rate limits it counts for.
     connection: u64,
     trace: Option<TraceParent>,
@@ -64,11 +65,12 @@ impl HttpClient {
     pub(super) fn new(
         source: Arc<HttpSource>,
         credential: Option<Credential>,
-        redactor: Redactor,
-        (connection, trace): (u64, Option<TraceParent>),
+        call: &Call,
+        connection: u64,
         own_network: Result<Option<reqwest::Client>, ConnectorError>,
     ) -> Self {
-        Self { call: Arc::new(Call { source, credential, redactor, connection, trace, own_network }) }
+        let (redactor, trace) = (Arc::clone(&call.redactor), call.trace);
+        Self { inner: Arc::new(Inner { source, credential, redactor, connection, trace, own_network }) }
     }
 
     /// A GET of this address.
@@ -102,16 +104,16 @@ impl HttpClient {
         with_credential: bool,
         any_status: bool,
     ) -> Result<HttpResponse, ConnectorError> {
-        self.call.prepare(&mut asked.headers);
+        self.inner.prepare(&mut asked.headers);
         let mut at_home = true;
         for _ in 0..=MAX_REDIRECTS {
-            self.call.source.hosts.check(&asked.url)?;
+            self.inner.source.hosts.check(&asked.url)?;
             if with_credential && at_home {
-                self.call.authenticate(&mut asked.headers)?;
+                self.inner.authenticate(&mut asked.headers)?;
             }
-            let response = self.call.answer(&asked, at_home).await?;
+            let response = self.inner.answer(&asked, at_home).await?;
             let Some(url) = redirected(&response, &asked.url) else {
-                return if any_status { Ok(response) } else { self.call.checked(&asked, response) };
+                return if any_status { Ok(response) } else { self.inner.checked(&asked, response) };
             };
             if url.origin() != asked.url.origin() {
                 // Coming back does not make up for it: where to, the other host has chosen.
@@ -120,12 +122,12 @@ impl HttpClient {
             }
             follow(&mut asked, response.status(), url);
         }
-        let message = format!("{}: over {MAX_REDIRECTS} redirects", self.call.name(&asked));
+        let message = format!("{}: over {MAX_REDIRECTS} redirects", self.inner.name(&asked));
         Err(ConnectorError::new(Reason::SourceUnavailable, message))
     }
 }
 
-impl Call {
+impl Inner {
     fn prepare(&self, headers: &mut HeaderMap) {
         let mut set = |name, value: &str| {
             if let (false, Ok(value)) = (headers.contains_key(name), HeaderValue::from_str(value)) {
@@ -274,7 +276,7 @@ impl fmt::Debug for HttpClient {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("HttpClient")
-            .field("credential", &self.call.credential)
+            .field("credential", &self.inner.credential)
             .finish_non_exhaustive()
     }
 }

@@ -9,6 +9,7 @@ use prost::Message;
 use prost_types::Struct;
 use superfasttt_proto::connector::v1::{self, Reason};
 
+use crate::call::Call;
 use crate::credential::Credential;
 use crate::http::client::HttpClient;
 use crate::http::hosts::AllowedHosts;
@@ -16,8 +17,6 @@ use crate::http::network;
 use crate::http::rates::RateLimits;
 use crate::http::tape::Tape;
 use crate::manifest::Manifest;
-use crate::redact::Redactor;
-use crate::trace::TraceParent;
 use crate::traffic::Traffic;
 
 /// The author's own table of reasons.
@@ -56,20 +55,19 @@ impl HttpSource {
     /// The client of one call. Credential and settings say which connection the call is of.
     pub(crate) fn client(
         self: &Arc<Self>,
+        call: &Call,
         credential: Option<&v1::Credential>,
         settings: Option<&Struct>,
-        trace: Option<TraceParent>,
     ) -> HttpClient {
         let encoded = |credential: &v1::Credential| credential.encode_to_vec();
         let identity = (credential.map(encoded), settings.map(Struct::encode_to_vec));
         let connection = self.hasher.hash_one(identity);
         let credential = credential.cloned().map(Credential::new);
-        let redactor = Redactor::new(credential.iter().flat_map(Credential::secrets));
         let own_network = match &credential {
             Some(credential) => network::client_of(credential, self.hosts.are_not_named()),
             None => Ok(None),
         };
-        HttpClient::new(Arc::clone(self), credential, redactor, (connection, trace), own_network)
+        HttpClient::new(Arc::clone(self), credential, call, connection, own_network)
     }
 }
 

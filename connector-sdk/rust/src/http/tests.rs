@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::*;
+use crate::call::Call;
 use crate::manifest;
 use crate::traffic::Traffic;
 
@@ -74,7 +75,8 @@ fn source(manifest: &str, traffic: &Traffic) -> Arc<HttpSource> {
 
 fn client_with(kind: Kind, traffic: &Traffic) -> HttpClient {
     let credential = v1::Credential { kind: Some(kind), ..Default::default() };
-    source(LOCAL, traffic).client(Some(&credential), None, Some(TRACE.parse().unwrap()))
+    let call = Call::begin(Some(TRACE.parse().unwrap()), Some(&credential));
+    source(LOCAL, traffic).client(&call, Some(&credential), None)
 }
 
 fn key() -> Kind {
@@ -136,7 +138,7 @@ async fn a_redirect_to_another_host_takes_no_credential_along() {
 #[tokio::test]
 async fn without_allowed_hosts_no_name_stands_for_this_machine() {
     let source_of_this_machine = Source::start([answer(200, "", "")]).await;
-    let open = source(r#"{"id": "test"}"#, &Traffic::Network).client(None, None, None);
+    let open = source(r#"{"id": "test"}"#, &Traffic::Network).client(&Call::begin(None, None), None, None);
     let named = source_of_this_machine.url.replace("127.0.0.1", "localhost");
     for url in [&source_of_this_machine.url, &named, "file:///etc/passwd", "none"] {
         assert_eq!(open.get(url).send().await.unwrap_err().reason, Reason::SettingsInvalid, "{url}");

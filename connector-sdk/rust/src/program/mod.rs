@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::connector::Connector;
+use crate::log;
 use crate::program::connection::ConnectionOptions;
 use crate::program::output::Output;
 use crate::program::pull::PullOptions;
@@ -94,7 +95,7 @@ pub fn serve<C: Connector>(connector: C) -> ExitCode {
     let done = match Arguments::parse().command {
         None | Some(Command::Serve) => serve::serve_from_env(connector).map_err(Failure::from),
         Some(command) => {
-            serve::log_to_stderr();
+            log::to_stderr();
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.map_err(Failure::from).and_then(|runtime| runtime.block_on(run(connector, command)))
         }
