@@ -12,6 +12,10 @@ use crate::trace::{TraceParent, within};
 /// What is kept as long as a call runs.
 pub(crate) struct Call {
     pub(crate) trace: Option<TraceParent>,
+    #[cfg_attr(
+        not(feature = "http"),
+        expect(dead_code, reason = "the log knows it as long as it is held here")
+    )]
     pub(crate) redactor: Arc<Redactor>,
 }
 

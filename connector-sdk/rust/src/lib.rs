@@ -38,7 +38,18 @@
 //! - **Absence means deletion** only after [`Sink::complete_listing`]. Call it when you are sure that everything
 //!   was named.
 //!
+//! # Asking a source over HTTP
+//!
+//! [`Pull::http`] and its like in the other requests is a client for the call: it sets the credential, goes only to the
+//! manifest's `allowed_hosts`, keeps its `rate_limits`, waits where the source says so, tries again what is safe, and makes an
+//! error with its reason of an answer of 400 and above. `examples/tracker` reads a JSON API with it. It is the default
+//! feature `http`.
+//!
 //! # Trying it
+//!
+//! The program of a connector has commands for its author: `info`, `test` and `pull` (`--help` tells their options). With
+//! CONNECTOR_HTTP_RECORD, or `--record`, the HTTP traffic is written to a file without secrets; with CONNECTOR_HTTP_REPLAY,
+//! or `--replay`, it is answered from there.
 //!
 //! [`testing`] drives a connector in a test, over the real protocol and without a process.
 

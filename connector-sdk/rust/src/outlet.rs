@@ -139,7 +139,7 @@ impl Outlet {
 
     /// After the author's code: sends what is left, then the ends of the listings if it ended well.
     pub(crate) async fn finish(&self, result: Result<(), ConnectorError>) -> Result<(), ConnectorError> {
-        if result.is_ok() {
+        if result.is_ok() && self.state().violation.is_none() {
             let unanswered = self.state().listing.take_unanswered();
             for id in unanswered {
                 let error = ConnectorError::new(Reason::Internal, "the connector did not answer for this id");

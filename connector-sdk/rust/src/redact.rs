@@ -31,7 +31,7 @@ impl Redactor {
         self.0.is_some()
     }
 
-    #[cfg(feature = "http")]
+    #[cfg(any(test, feature = "http"))]
     pub(crate) fn mask(&self, text: &str) -> String {
         match &self.0 {
             Some(patterns) => patterns.replace_all(text, &vec![REDACTED; patterns.patterns_len()]),

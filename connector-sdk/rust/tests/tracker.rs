@@ -1,5 +1,7 @@
 //! The example that reads samples/tracker: alone, offline from a recording, and as a process.
 
+#![allow(clippy::unwrap_used, reason = "a panic in a test is its report, also in what tests share")]
+
 #[path = "../examples/tracker/main.rs"]
 #[allow(dead_code, reason = "its `main` is for the process")]
 mod example;

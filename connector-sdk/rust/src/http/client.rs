@@ -113,14 +113,16 @@ impl HttpClient {
             }
             let response = self.inner.answer(&asked, at_home).await?;
             let Some(url) = redirected(&response, &asked.url) else {
-                return if any_status { Ok(response) } else { self.inner.checked(&asked, response) };
+                return if any_status { Ok(response) } else { self.inner.checked(&asked, response).await };
             };
+            let status = response.status();
+            response.discard().await;
             if url.origin() != asked.url.origin() {
                 // Coming back does not make up for it: where to, the other host has chosen.
                 at_home = false;
                 forget_secrets(&mut asked.headers);
             }
-            follow(&mut asked, response.status(), url);
+            follow(&mut asked, status, url);
         }
         let message = format!("{}: over {MAX_REDIRECTS} redirects", self.inner.name(&asked));
         Err(ConnectorError::new(Reason::SourceUnavailable, message))
@@ -176,7 +178,9 @@ impl Inner {
             match (retries.pause_after(attempt), outcome) {
                 (Some(pause), outcome) => {
                     tracing::debug!(?attempt, ?pause, "asked again after a pause");
-                    drop(outcome);
+                    if let Ok(response) = outcome {
+                        response.discard().await;
+                    }
                     self.pause(pause).await;
                 }
                 (None, Ok(response)) => return Ok(response),
@@ -248,12 +252,13 @@ impl Inner {
     }
 
     /// Makes an error of an answer of 400 and above. The author's table comes first.
-    fn checked(&self, asked: &Asked, response: HttpResponse) -> Result<HttpResponse, ConnectorError> {
+    async fn checked(&self, asked: &Asked, response: HttpResponse) -> Result<HttpResponse, ConnectorError> {
         let status = response.status();
         if !status.is_client_error() && !status.is_server_error() {
             return Ok(response);
         }
         let wait = retry_after(response.headers(), now());
+        response.discard().await;
         let is_renewable = self.credential.as_ref().is_some_and(Credential::is_renewable);
         let reason = (self.source.reasons)(status.as_u16());
         let reason = reason.unwrap_or_else(|| reason_of(status, wait.is_some(), is_renewable));

@@ -65,3 +65,29 @@ fn build(tls: ClientConfig, public_only: bool) -> reqwest::Client {
     }
     builder.build().expect("a client of constants can be made")
 }
+
+#[cfg(test)]
+mod tests {
+    use superfasttt_proto::connector::v1::{self, credential::Kind};
+
+    use super::*;
+
+    #[test]
+    fn a_certificate_that_is_none_is_told_without_the_key() {
+        let pair = |certificate: &str, key: &str| {
+            let pair =
+                v1::ClientCertificate { certificate_pem: certificate.into(), private_key_pem: key.into() };
+            Credential::new(v1::Credential {
+                kind: Some(Kind::ClientCertificate(pair)),
+                ..Default::default()
+            })
+        };
+        let block = |kind: &str| format!("-----BEGIN {kind}-----\nczNjcmV0\n-----END {kind}-----\n");
+        let broken = pair(&block("CERTIFICATE"), &block("PRIVATE KEY"));
+        for credential in [pair("", ""), pair("s3cret", "s3cret"), broken] {
+            let error = client_of(&credential, false).unwrap_err();
+            assert_eq!(error.reason, Reason::SettingsInvalid);
+            assert!(!error.message.contains("s3cret") && !error.message.contains("czNjcmV0"), "{error}");
+        }
+    }
+}

@@ -1,5 +1,7 @@
 //! An answer of the source, read at once or piece by piece.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use reqwest::StatusCode;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
@@ -12,6 +14,9 @@ use crate::http::har::Answered;
 
 /// The largest answer that is read at once. Without a bound a source could fill the memory of all its neighbours.
 const MAX_BYTES: usize = 64 * 1024 * 1024;
+/// Reading more costs more than another connection.
+const MAX_DISCARDED_BYTES: usize = 64 * 1024;
+const DISCARD_WITHIN: Duration = Duration::from_secs(1);
 
 /// An answer whose head has come.
 #[derive(Debug)]
@@ -126,6 +131,20 @@ impl HttpResponse {
             content.write(chunk).await?;
         }
         Ok(())
+    }
+
+    /// Reads what is left of a small answer that nobody wants, so that its connection can be used again.
+    pub(super) async fn discard(mut self) {
+        let read = async {
+            let mut bytes = 0;
+            while let Ok(Some(chunk)) = self.chunk().await {
+                bytes += chunk.len();
+                if bytes > MAX_DISCARDED_BYTES {
+                    break;
+                }
+            }
+        };
+        tokio::time::timeout(DISCARD_WITHIN, read).await.ok();
     }
 
     /// Reads it to its end, for the recording.
