@@ -26,6 +26,8 @@ use crate::traffic::Traffic;
 
 /// After a signal, calls get this long to end.
 const STOP_WITHIN: Duration = Duration::from_secs(2);
+/// The largest message that is taken: more than the server sends, so that it may send more one day.
+const MAX_TAKEN_BYTES: usize = 16 * 1024 * 1024;
 
 /// Why a connector cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -132,7 +134,8 @@ where
     IO: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
 {
     let stopping = CancellationToken::new();
-    let service = ConnectorServer::new(ConnectorService::new(connector, traffic, stopping.clone())?);
+    let service = ConnectorServer::new(ConnectorService::new(connector, traffic, stopping.clone())?)
+        .max_decoding_message_size(MAX_TAKEN_BYTES);
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<ConnectorServer<ConnectorService<C>>>().await;
     let reflection = || {

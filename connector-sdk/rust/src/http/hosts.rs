@@ -54,7 +54,8 @@ impl AllowedHosts {
 impl Pattern {
     fn new(line: &str) -> Self {
         let (name, port) = match line.rsplit_once(':') {
-            Some((name, port)) => (name, port.parse().ok()),
+            // No request goes to port 0, so that what is no port lets none pass.
+            Some((name, port)) => (name, Some(port.parse().unwrap_or(0))),
             None => (line, None),
         };
         let below = name.strip_prefix("*.");
@@ -169,6 +170,7 @@ mod tests {
             ("*.example.com", "https://notexample.com/", false),
             ("api.example.com:443", "https://api.example.com/", true),
             ("api.example.com:443", "https://api.example.com:8443/", false),
+            ("api.example.com:99999", "https://api.example.com/", false),
             ("127.0.0.1", "http://127.0.0.1:7090/", true),
             ("127.0.0.1", "http://127.0.0.2:7090/", false),
         ] {
