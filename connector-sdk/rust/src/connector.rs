@@ -37,6 +37,12 @@ pub trait Connector: Sized + Send + Sync + 'static {
     /// `execute`.
     fn manifest(&self) -> &str;
 
+    /// What an answer of this HTTP status (400 and above) means in this source, where it differs from the usual.
+    #[cfg(feature = "http")]
+    fn status_reason(&self, _status: u16) -> Option<Reason> {
+        None
+    }
+
     /// Brings changes: reads the source from where [`Pull::cursor`] says, gives each item to `sink`, and calls
     /// [`Sink::checkpoint`] at least every 60 seconds or 1,000 items. Pages, their order, and the choice between
     /// raw items and envelopes are the sink's.

@@ -14,7 +14,8 @@ impl Credential {
         Self(credential)
     }
 
-    /// The single secret of an OAuth grant, a bearer token or an API key.
+    /// The single secret of an OAuth grant, a bearer token or an API key. Of a credential with fields of the manifest that is
+    /// the only one, or the one called `key` or `token`.
     ///
     /// # Errors
     ///
@@ -24,6 +25,11 @@ impl Credential {
             Some(Kind::Oauth2(oauth)) => Ok(&oauth.access_token),
             Some(Kind::BearerToken(bearer)) => Ok(&bearer.token),
             Some(Kind::ApiKey(key)) => Ok(&key.key),
+            Some(Kind::Fields(fields)) => {
+                let only = fields.values.values().next().filter(|_| fields.values.len() == 1);
+                let named = ["key", "token"].into_iter().find_map(|name| fields.values.get(name));
+                only.or(named).map(String::as_str).ok_or_else(|| self.other_kind("a token"))
+            }
             _ => Err(self.other_kind("a token")),
         }
     }
@@ -36,6 +42,7 @@ impl Credential {
     pub fn basic(&self) -> Result<(&str, &str), ConnectorError> {
         match &self.0.kind {
             Some(Kind::Basic(basic)) => Ok((&basic.username, &basic.password)),
+            Some(Kind::Fields(_)) => Ok((self.field("username")?, self.field("password")?)),
             _ => Err(self.other_kind("a user name and password")),
         }
     }
@@ -48,6 +55,7 @@ impl Credential {
     pub fn client_certificate(&self) -> Result<(&str, &str), ConnectorError> {
         match &self.0.kind {
             Some(Kind::ClientCertificate(pair)) => Ok((&pair.certificate_pem, &pair.private_key_pem)),
+            Some(Kind::Fields(_)) => Ok((self.field("certificate_pem")?, self.field("private_key_pem")?)),
             _ => Err(self.other_kind("a client certificate")),
         }
     }
@@ -68,6 +76,24 @@ impl Credential {
     /// A value of the token reply that the manifest asked to keep, such as `instance_url`.
     pub fn extra(&self, name: &str) -> Option<&str> {
         self.0.extras.get(name).map(String::as_str)
+    }
+
+    /// Whether it is a grant whose tokens the server renews.
+    #[cfg(feature = "http")]
+    pub(crate) fn is_renewable(&self) -> bool {
+        matches!(self.0.kind, Some(Kind::Oauth2(_)))
+    }
+
+    /// How a token is presented.
+    #[cfg(feature = "http")]
+    pub(crate) fn token_type(&self) -> &str {
+        match &self.0.kind {
+            // Providers write it in small letters, and not all sources take it so.
+            Some(Kind::Oauth2(oauth)) if !oauth.token_type.is_empty() => {
+                if oauth.token_type.eq_ignore_ascii_case("bearer") { "Bearer" } else { &oauth.token_type }
+            }
+            _ => "Bearer",
+        }
     }
 
     /// When it ends, UTC, where that is known.
@@ -112,5 +138,19 @@ mod tests {
         assert_eq!(format!("{credential:?}"), "Credential(oauth2, REDACTED)");
         assert_eq!(credential.token().unwrap(), "s3cret");
         assert!(!credential.basic().unwrap_err().to_string().contains("s3cret"));
+    }
+
+    #[test]
+    fn fields_of_the_manifest_are_read_as_what_they_stand_for() {
+        let of = |fields: &[(&str, &str)]| {
+            let values =
+                fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            let kind = Some(Kind::Fields(v1::FieldsCredential { values }));
+            Credential::new(v1::Credential { kind, ..Default::default() })
+        };
+        assert_eq!(of(&[("api", "s3cret")]).token().unwrap(), "s3cret");
+        assert_eq!(of(&[("account", "a"), ("token", "s3cret")]).token().unwrap(), "s3cret");
+        assert_eq!(of(&[("a", "1"), ("b", "2")]).token().unwrap_err().reason, Reason::SettingsInvalid);
+        assert_eq!(of(&[("username", "u"), ("password", "p")]).basic().unwrap(), ("u", "p"));
     }
 }

@@ -1,9 +1,11 @@
 //! What a pull may say about scopes: which mode allows what, and whether a listing was complete.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use superfasttt_proto::connector::v1::{Capabilities, Reason};
+use superfasttt_proto::connector::v1::{
+    Capabilities, Deletion, ItemError, Reason, change, deletion, item_error,
+};
 use superfasttt_proto::error::ConnectorError;
 
 use crate::limits::MAX_CURSOR_BYTES;
@@ -16,6 +18,8 @@ pub(crate) struct Listing {
     mode: Mode,
     full_listing: bool,
     scopes: BTreeMap<Arc<str>, ScopeRecord>,
+    /// Of the ids that a TARGETED pull asks for.
+    unanswered: BTreeSet<String>,
 }
 
 #[derive(Debug, Default)]
@@ -39,8 +43,26 @@ pub(crate) enum ListingEnd {
 }
 
 impl Listing {
-    pub(crate) fn new(mode: Mode, capabilities: &Capabilities) -> Self {
-        Self { mode, full_listing: capabilities.full_listing, scopes: BTreeMap::new() }
+    pub(crate) fn new(mode: Mode, capabilities: &Capabilities, ids: &[String]) -> Self {
+        let unanswered = ids.iter().cloned().collect();
+        Self { mode, full_listing: capabilities.full_listing, scopes: BTreeMap::new(), unanswered }
+    }
+
+    /// Notes what was said of an id.
+    pub(crate) fn answered(&mut self, change: &change::Kind) {
+        let id = match change {
+            change::Kind::Document(document) => &document.id,
+            change::Kind::Raw(raw) => &raw.id,
+            change::Kind::Deletion(Deletion { target: Some(deletion::Target::Id(id)), .. }) => id,
+            change::Kind::ItemError(ItemError { target: Some(item_error::Target::Id(id)), .. }) => id,
+            _ => return,
+        };
+        self.unanswered.remove(id);
+    }
+
+    /// The ids that a TARGETED pull asked for in vain.
+    pub(crate) fn take_unanswered(&mut self) -> BTreeSet<String> {
+        std::mem::take(&mut self.unanswered)
     }
 
     /// Whether the mode and the contract allow this checkpoint.

@@ -1,4 +1,4 @@
-//! What the SDK reads from the manifest: the id, and what the connector says it can do.
+//! What the SDK reads from the manifest: who the connector is, what it can do, and what its requests have to keep to.
 
 use superfasttt_proto::connector::v1::Capabilities;
 
@@ -32,13 +32,40 @@ const KNOWN: [&str; 8] = [
     "execute",
 ];
 
+/// The parts of `manifest.json` that the SDK acts by.
+#[derive(Debug)]
+pub(crate) struct Manifest {
+    pub(crate) id: String,
+    pub(crate) version: String,
+    pub(crate) capabilities: Capabilities,
+    pub(crate) auth: Auth,
+    /// The JSON Schema of the settings.
+    pub(crate) settings: serde_json::Value,
+    #[cfg(feature = "http")]
+    pub(crate) allowed_hosts: Vec<String>,
+    #[cfg(feature = "http")]
+    pub(crate) rate_limits: Vec<RateLimit>,
+}
+
 #[derive(serde::Deserialize)]
-struct Manifest {
+struct Written {
     id: String,
+    #[serde(default)]
+    version: String,
     #[serde(default)]
     capabilities: Vec<String>,
     #[serde(default)]
     sync: Sync,
+    #[serde(default)]
+    auth: Auth,
+    #[serde(default)]
+    settings: serde_json::Value,
+    #[cfg(feature = "http")]
+    #[serde(default)]
+    allowed_hosts: Vec<String>,
+    #[cfg(feature = "http")]
+    #[serde(default)]
+    rate_limits: Vec<RateLimit>,
 }
 
 #[derive(Default, serde::Deserialize)]
@@ -47,27 +74,98 @@ struct Sync {
     mode: String,
 }
 
-/// The id and the capabilities of a manifest.
-pub(crate) fn read(text: &str) -> Result<(String, Capabilities), ManifestError> {
-    let manifest: Manifest = serde_json::from_str(text)?;
-    // As the server reads it: an incremental sync mode is the capability.
-    let incremental = manifest.sync.mode == "incremental";
-    let mut capabilities = Capabilities { incremental, ..Capabilities::default() };
-    for (index, name) in manifest.capabilities.into_iter().enumerate() {
-        let flag = match name.as_str() {
-            "incremental" => &mut capabilities.incremental,
-            "full_listing" => &mut capabilities.full_listing,
-            "list" => &mut capabilities.list,
-            "targeted" => &mut capabilities.targeted,
-            "discover" => &mut capabilities.discover,
-            "fetch_content" => &mut capabilities.fetch_content,
-            "handle_event" => &mut capabilities.handle_event,
-            "execute" => &mut capabilities.execute,
-            _ => return Err(ManifestError::UnknownCapability { index, name }),
-        };
-        *flag = true;
+/// What the connector authenticates with.
+#[derive(Debug, Default, serde::Deserialize)]
+pub(crate) struct Auth {
+    #[serde(default, rename = "type")]
+    pub(crate) kind: String,
+    #[serde(default)]
+    pub(crate) fields: Vec<AuthField>,
+}
+
+/// A value that a person enters.
+#[derive(Debug, serde::Deserialize)]
+pub(crate) struct AuthField {
+    pub(crate) name: String,
+    #[serde(default)]
+    pub(crate) secret: bool,
+}
+
+/// At most so many requests in any stretch of this time.
+#[cfg(feature = "http")]
+#[derive(Clone, Debug, serde::Deserialize)]
+pub(crate) struct RateLimit {
+    requests: std::num::NonZeroU32,
+    #[serde(deserialize_with = "duration")]
+    pub(crate) per: std::time::Duration,
+    #[serde(default)]
+    reach: String,
+}
+
+#[cfg(feature = "http")]
+impl RateLimit {
+    pub(crate) fn requests(&self) -> usize {
+        self.requests.get() as usize
     }
-    Ok((manifest.id, capabilities))
+
+    /// Whether all connections of the process share it. A process is not told which organisation a connection is of, and by
+    /// default it serves only one.
+    pub(crate) fn is_shared(&self) -> bool {
+        matches!(self.reach.as_str(), "organization" | "connector")
+    }
+}
+
+#[cfg(feature = "http")]
+fn duration<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<std::time::Duration, D::Error> {
+    let text: String = serde::Deserialize::deserialize(deserializer)?;
+    humantime::parse_duration(&text).map_err(serde::de::Error::custom)
+}
+
+/// Reads the text of `manifest.json`.
+pub(crate) fn read(text: &str) -> Result<Manifest, ManifestError> {
+    let written: Written = serde_json::from_str(text)?;
+    // As the server reads it: an incremental sync mode is the capability.
+    let incremental = written.sync.mode == "incremental";
+    let mut capabilities = Capabilities { incremental, ..Capabilities::default() };
+    for (index, name) in written.capabilities.into_iter().enumerate() {
+        match flag(&mut capabilities, &name) {
+            Some(flag) => *flag = true,
+            None => return Err(ManifestError::UnknownCapability { index, name }),
+        }
+    }
+    Ok(Manifest {
+        id: written.id,
+        version: written.version,
+        capabilities,
+        auth: written.auth,
+        settings: written.settings,
+        #[cfg(feature = "http")]
+        allowed_hosts: written.allowed_hosts,
+        #[cfg(feature = "http")]
+        rate_limits: written.rate_limits,
+    })
+}
+
+impl Manifest {
+    /// The names of what is served.
+    pub(crate) fn served(&self) -> Vec<&'static str> {
+        let mut capabilities = self.capabilities;
+        KNOWN.into_iter().filter(|name| flag(&mut capabilities, name).is_some_and(|flag| *flag)).collect()
+    }
+}
+
+fn flag<'a>(capabilities: &'a mut Capabilities, name: &str) -> Option<&'a mut bool> {
+    Some(match name {
+        "incremental" => &mut capabilities.incremental,
+        "full_listing" => &mut capabilities.full_listing,
+        "list" => &mut capabilities.list,
+        "targeted" => &mut capabilities.targeted,
+        "discover" => &mut capabilities.discover,
+        "fetch_content" => &mut capabilities.fetch_content,
+        "handle_event" => &mut capabilities.handle_event,
+        "execute" => &mut capabilities.execute,
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
@@ -87,13 +185,15 @@ mod tests {
             handle_event: true,
             execute: true,
         };
-        assert_eq!(read(&text).unwrap(), ("x".to_owned(), all));
+        let manifest = read(&text).unwrap();
+        assert_eq!((manifest.id.as_str(), manifest.capabilities), ("x", all));
+        assert_eq!(manifest.served(), KNOWN);
     }
 
     #[test]
     fn an_incremental_sync_mode_is_the_capability() {
-        let (_, capabilities) = read(r#"{"id": "x", "sync": {"mode": "incremental"}}"#).unwrap();
-        assert_eq!(capabilities, Capabilities { incremental: true, ..Capabilities::default() });
+        let manifest = read(r#"{"id": "x", "sync": {"mode": "incremental"}}"#).unwrap();
+        assert_eq!(manifest.capabilities, Capabilities { incremental: true, ..Capabilities::default() });
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use superfasttt_proto::connector::v1::{
-    Checkpoint, LogRecord, Page, Progress, PullResponse, Reason, change, log_record::Level, pull_response,
+    Checkpoint, LogRecord, Page, Progress, PullResponse, Reason, change, item_error, log_record::Level,
+    pull_response,
 };
 use superfasttt_proto::error::ConnectorError;
 use tokio::sync::mpsc;
@@ -38,6 +39,9 @@ impl Outlet {
         let unnamed = matches!(&change.kind, Some(change::Kind::ItemError(error)) if error.target.is_none());
         if unnamed {
             self.state().listing.skipped_unnamed(scope);
+        }
+        if let Some(kind) = &change.kind {
+            self.state().listing.answered(kind);
         }
         loop {
             {
@@ -135,6 +139,14 @@ impl Outlet {
 
     /// After the author's code: sends what is left, then the ends of the listings if it ended well.
     pub(crate) async fn finish(&self, result: Result<(), ConnectorError>) -> Result<(), ConnectorError> {
+        if result.is_ok() && self.state().violation.is_none() {
+            let unanswered = self.state().listing.take_unanswered();
+            for id in unanswered {
+                let error = ConnectorError::new(Reason::Internal, "the connector did not answer for this id");
+                self.push(&"".into(), limits::item_error(Some(item_error::Target::Id(id)), false, &error))
+                    .await?;
+            }
+        }
         self.flush().await?;
         let (ends, progress, violation) = {
             let mut state = self.state();

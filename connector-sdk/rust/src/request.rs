@@ -9,6 +9,8 @@ use superfasttt_proto::connector::v1::{self, PullMode, Reason};
 use superfasttt_proto::error::ConnectorError;
 
 use crate::credential::Credential;
+#[cfg(feature = "http")]
+use crate::http::HttpClient;
 
 /// What a pull is asked to bring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +49,9 @@ pub struct Pull<S> {
     pub settings: Arc<S>,
     /// What to authenticate with; `None` where the manifest says `auth: none`.
     pub credential: Option<Credential>,
+    /// Asks the source with that credential, within the manifest's limits.
+    #[cfg(feature = "http")]
+    pub http: HttpClient,
     /// What is asked.
     pub mode: Mode,
     /// Only these scopes. Empty: all of them, and new ones.
@@ -104,6 +109,9 @@ pub struct TestConnection<S> {
     pub settings: Arc<S>,
     /// What to authenticate with.
     pub credential: Option<Credential>,
+    /// Asks the source with that credential, within the manifest's limits.
+    #[cfg(feature = "http")]
+    pub http: HttpClient,
 }
 
 /// Asks for the resources under a parent.
@@ -113,6 +121,9 @@ pub struct Discover {
     pub settings: serde_json::Map<String, serde_json::Value>,
     /// What to authenticate with.
     pub credential: Option<Credential>,
+    /// Asks the source with that credential, within the manifest's limits.
+    #[cfg(feature = "http")]
+    pub http: HttpClient,
     /// Which of the settings' pickers asks. Empty: the only one.
     pub picker: String,
     /// The resource to look under. Empty: the top.
@@ -132,6 +143,9 @@ pub struct FetchContent<S> {
     pub settings: Arc<S>,
     /// What to authenticate with.
     pub credential: Option<Credential>,
+    /// Asks the source with that credential, within the manifest's limits.
+    #[cfg(feature = "http")]
+    pub http: HttpClient,
     /// The document.
     pub id: String,
     /// The item's `content_ref`.
@@ -149,6 +163,9 @@ pub struct Event<S> {
     pub settings: Option<Arc<S>>,
     /// What to authenticate with. `None` for an app's URL.
     pub credential: Option<Credential>,
+    /// Asks the source with that credential, within the manifest's limits.
+    #[cfg(feature = "http")]
+    pub http: HttpClient,
     /// The HTTP method, upper-case.
     pub method: String,
     /// The path and query as they came.
@@ -185,6 +202,9 @@ pub struct Action<S> {
     pub settings: Arc<S>,
     /// What to authenticate with.
     pub credential: Option<Credential>,
+    /// Asks the source with that credential, within the manifest's limits.
+    #[cfg(feature = "http")]
+    pub http: HttpClient,
     /// The action's id in the manifest.
     pub action: String,
     /// Valid against the action's input schema.

@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::io;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::time::Duration;
 
 use futures::Stream;
@@ -20,11 +19,15 @@ use tonic_health::ServingStatus;
 
 use crate::auth::BearerCheck;
 use crate::connector::Connector;
+use crate::log;
 use crate::manifest::ManifestError;
 use crate::service::ConnectorService;
+use crate::traffic::Traffic;
 
 /// After a signal, calls get this long to end.
 const STOP_WITHIN: Duration = Duration::from_secs(2);
+/// The largest message that is taken: more than the server sends, so that it may send more one day.
+const MAX_TAKEN_BYTES: usize = 16 * 1024 * 1024;
 
 /// Why a connector cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -77,33 +80,15 @@ impl ServeOptions {
     }
 }
 
-/// The whole `main` of a connector: reads the environment, logs to stderr, serves until SIGTERM or SIGINT.
-///
-/// ```no_run
-/// # use superfasttt_connector::{Connector, serve};
-/// # fn main_of<C: Connector>(my_connector: C) -> std::process::ExitCode {
-/// serve(my_connector)
-/// # }
-/// ```
-pub fn serve<C: Connector>(connector: C) -> ExitCode {
-    let result = ServeOptions::from_env().and_then(|options| {
-        log_to_stderr();
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        let result = runtime.block_on(serve_with(connector, options));
-        // Blocking work of the author that does not ask whether it is cancelled must not hold the exit.
-        runtime.shutdown_background();
-        result
-    });
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            #[expect(clippy::print_stderr, reason = "the program's last word, to whoever started it")]
-            {
-                eprintln!("{error}");
-            }
-            ExitCode::from(if matches!(error, ServeError::StartedByHand(_)) { 2 } else { 1 })
-        }
-    }
+/// Serves as the environment says, logging to stderr, until SIGTERM or SIGINT.
+pub(crate) fn serve_from_env<C: Connector>(connector: C) -> Result<(), ServeError> {
+    let options = ServeOptions::from_env()?;
+    log::to_stderr();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(serve_with(connector, options));
+    // Blocking work of the author that does not ask whether it is cancelled must not hold the exit.
+    runtime.shutdown_background();
+    result
 }
 
 /// Serves `connector` on a Unix socket until SIGTERM or SIGINT, on a runtime that the caller brings.
@@ -127,7 +112,9 @@ pub async fn serve_with<C: Connector>(connector: C, options: ServeOptions) -> Re
             _ = interrupt.recv() => {}
         }
     };
-    let result = serve_on(connector, &options.token, UnixListenerStream::new(listener), stop).await;
+    let result =
+        serve_on(connector, &options.token, &Traffic::from_env(), UnixListenerStream::new(listener), stop)
+            .await;
     // Best effort: the folder is the server's, which removes it too.
     std::fs::remove_file(&options.socket).ok();
     result
@@ -137,6 +124,7 @@ pub async fn serve_with<C: Connector>(connector: C, options: ServeOptions) -> Re
 pub(crate) async fn serve_on<C, I, IO>(
     connector: C,
     token: &str,
+    traffic: &Traffic,
     incoming: I,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError>
@@ -146,7 +134,8 @@ where
     IO: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
 {
     let stopping = CancellationToken::new();
-    let service = ConnectorServer::new(ConnectorService::new(connector, stopping.clone())?);
+    let service = ConnectorServer::new(ConnectorService::new(connector, traffic, stopping.clone())?)
+        .max_decoding_message_size(MAX_TAKEN_BYTES);
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<ConnectorServer<ConnectorService<C>>>().await;
     let reflection = || {
@@ -178,20 +167,6 @@ where
 async fn stopped_for_too_long(stopping: CancellationToken) {
     stopping.cancelled().await;
     tokio::time::sleep(STOP_WITHIN).await;
-}
-
-/// Log lines go to stderr, where the server reads them. It adds the time itself.
-fn log_to_stderr() {
-    let level = std::env::var("CONNECTOR_LOG").ok().filter(|level| !level.is_empty());
-    let filter = level.and_then(|level| level.parse::<tracing_subscriber::filter::LevelFilter>().ok());
-    let subscriber = tracing_subscriber::fmt()
-        .with_writer(io::stderr)
-        .with_ansi(false)
-        .without_time()
-        .with_max_level(filter.unwrap_or(tracing_subscriber::filter::LevelFilter::INFO))
-        .finish();
-    // An author may have set a subscriber before; that one stays.
-    tracing::subscriber::set_global_default(subscriber).ok();
 }
 
 #[cfg(test)]

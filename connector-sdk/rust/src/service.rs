@@ -14,20 +14,25 @@ use superfasttt_proto::error::ConnectorError;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::call::Call;
 use crate::checks::Checks;
 use crate::connector::{Connector, unimplemented};
 use crate::content::ContentWriter;
 use crate::credential::Credential;
+#[cfg(feature = "http")]
+use crate::http::HttpSource;
 use crate::limits::clip_error;
 use crate::listing::{Listing, violation};
-use crate::manifest::{self, ManifestError};
+use crate::manifest;
 use crate::normalizing::normalize_stream;
 use crate::outlet::Outlet;
 use crate::page::PageLimits;
 use crate::request::{Action, Discover, Event, FetchContent, Mode, Pull, SigningSecret, TestConnection};
+use crate::serve::ServeError;
 use crate::sink::Sink;
 use crate::stream::{TaskStream, died};
-use crate::trace::{TraceParent, within};
+use crate::trace::TraceParent;
+use crate::traffic::Traffic;
 use crate::values::{json_to_struct, parse_settings, struct_to_json};
 
 /// A change waits no longer than this for its page to fill.
@@ -41,14 +46,37 @@ const MAX_DISCOVER_PAGE: usize = 1000;
 pub(crate) struct ConnectorService<C: Connector> {
     connector: Arc<C>,
     capabilities: Capabilities,
+    #[cfg(feature = "http")]
+    http: Arc<HttpSource>,
     /// Set when the process is asked to end: streams end with an error that says to call again.
     stopping: CancellationToken,
 }
 
 impl<C: Connector> ConnectorService<C> {
-    pub(crate) fn new(connector: C, stopping: CancellationToken) -> Result<Self, ManifestError> {
-        let (_, capabilities) = manifest::read(connector.manifest())?;
-        Ok(Self { connector: Arc::new(connector), capabilities, stopping })
+    #[cfg_attr(
+        not(feature = "http"),
+        expect(unused_variables, reason = "without a client there is no traffic")
+    )]
+    pub(crate) fn new(
+        connector: C,
+        traffic: &Traffic,
+        stopping: CancellationToken,
+    ) -> Result<Self, ServeError> {
+        let manifest = manifest::read(connector.manifest())?;
+        let connector = Arc::new(connector);
+        #[cfg(feature = "http")]
+        let http = {
+            let author = Arc::clone(&connector);
+            let reasons = Box::new(move |status| author.status_reason(status));
+            Arc::new(HttpSource::new(&manifest, reasons, traffic)?)
+        };
+        Ok(Self {
+            connector,
+            capabilities: manifest.capabilities,
+            #[cfg(feature = "http")]
+            http,
+            stopping,
+        })
     }
 
     fn require(&self, served: bool, capability: &str) -> Result<(), Status> {
@@ -99,6 +127,9 @@ impl<C: Connector> v1::connector_server::Connector for ConnectorService<C> {
     ) -> Result<Response<v1::TestConnectionResponse>, Status> {
         let trace = TraceParent::of(request.metadata());
         let request = request.into_inner();
+        let call = Call::begin(trace, request.credential.as_ref());
+        #[cfg(feature = "http")]
+        let http = self.http.client(&call, request.credential.as_ref(), request.settings.as_ref());
         check_revision(request.contract_revision)?;
         let settings = match parse_settings(request.settings) {
             Ok(settings) => Arc::new(settings),
@@ -109,9 +140,13 @@ impl<C: Connector> v1::connector_server::Connector for ConnectorService<C> {
                 return Ok(Response::new(checks.into_response()));
             }
         };
-        let credential = request.credential.map(Credential::new);
-        let call = self.connector.test_connection(TestConnection { settings, credential });
-        Ok(Response::new(guarded(within(trace, "test_connection", call)).await?.into_response()))
+        let work = self.connector.test_connection(TestConnection {
+            settings,
+            credential: request.credential.map(Credential::new),
+            #[cfg(feature = "http")]
+            http,
+        });
+        Ok(Response::new(guarded(call.run("test_connection", work)).await?.into_response()))
     }
 
     async fn discover(
@@ -121,22 +156,27 @@ impl<C: Connector> v1::connector_server::Connector for ConnectorService<C> {
         self.require(self.capabilities.discover, "discover")?;
         let trace = TraceParent::of(request.metadata());
         let request = request.into_inner();
+        let call = Call::begin(trace, request.credential.as_ref());
+        #[cfg(feature = "http")]
+        let http = self.http.client(&call, request.credential.as_ref(), request.settings.as_ref());
         check_revision(request.contract_revision)?;
         let page_size = match usize::try_from(request.page_size) {
             Ok(0) => DEFAULT_DISCOVER_PAGE,
             Ok(size) => size.min(MAX_DISCOVER_PAGE),
             Err(_) => return Err(violation("page_size is negative").to_status()),
         };
-        let call = self.connector.discover(Discover {
+        let work = self.connector.discover(Discover {
             settings: struct_to_json(request.settings.unwrap_or_default()),
             credential: request.credential.map(Credential::new),
+            #[cfg(feature = "http")]
+            http,
             picker: request.picker,
             parent_id: request.parent_id,
             query: request.query,
             page_size,
             page_token: request.page_token,
         });
-        Ok(Response::new(guarded(within(trace, "discover", call)).await?))
+        Ok(Response::new(guarded(call.run("discover", work)).await?))
     }
 
     type PullStream = BoxStream<PullResponse>;
@@ -144,15 +184,20 @@ impl<C: Connector> v1::connector_server::Connector for ConnectorService<C> {
     async fn pull(&self, request: Request<v1::PullRequest>) -> Result<Response<Self::PullStream>, Status> {
         let trace = TraceParent::of(request.metadata());
         let request = request.into_inner();
+        let call = Call::begin(trace, request.credential.as_ref());
+        #[cfg(feature = "http")]
+        let http = self.http.client(&call, request.credential.as_ref(), request.settings.as_ref());
         let mode = self.check_pull(&request)?;
         let settings: Arc<C::Settings> = Arc::new(parse_settings(request.settings)?);
         let limits = PageLimits::from_proto(request.limits.as_ref());
-        let listing = Listing::new(mode, &self.capabilities);
+        let listing = Listing::new(mode, &self.capabilities, &request.ids);
         let want_raw = request.want_raw;
         let lifetime = request.limits.and_then(|limits| limits.credential_lifetime);
         let pull = Pull {
             settings: Arc::clone(&settings),
             credential: request.credential.map(Credential::new),
+            #[cfg(feature = "http")]
+            http,
             mode,
             scopes: request.scopes,
             except_scopes: request.except_scopes,
@@ -166,7 +211,7 @@ impl<C: Connector> v1::connector_server::Connector for ConnectorService<C> {
             let outlet = Arc::new(Outlet::new(responses, limits, listing));
             let sink =
                 Sink::new(Arc::clone(&connector), settings, (mode, want_raw), Arc::clone(&outlet), cancel);
-            let result = within(trace, "pull", run_pull(&*connector, pull, &sink, &outlet)).await;
+            let result = call.run("pull", run_pull(&*connector, pull, &sink, &outlet)).await;
             outlet.finish(result).await
         });
         Ok(Response::new(Box::pin(stream)))
@@ -191,10 +236,15 @@ impl<C: Connector> v1::connector_server::Connector for ConnectorService<C> {
         self.require(self.capabilities.fetch_content, "fetch_content")?;
         let trace = TraceParent::of(request.metadata());
         let request = request.into_inner();
+        let call = Call::begin(trace, request.credential.as_ref());
+        #[cfg(feature = "http")]
+        let http = self.http.client(&call, request.credential.as_ref(), request.settings.as_ref());
         check_revision(request.contract_revision)?;
         let fetch = FetchContent {
             settings: Arc::new(parse_settings(request.settings)?),
             credential: request.credential.map(Credential::new),
+            #[cfg(feature = "http")]
+            http,
             id: request.id,
             content_ref: request.content_ref,
             version: request.version,
@@ -203,7 +253,7 @@ impl<C: Connector> v1::connector_server::Connector for ConnectorService<C> {
         let connector = Arc::clone(&self.connector);
         let stream = TaskStream::spawn(&self.stopping, |responses, cancel| async move {
             let mut content = ContentWriter::new(responses, cancel, fetch.max_bytes);
-            within(trace, "fetch_content", connector.fetch_content(fetch, &mut content)).await?;
+            call.run("fetch_content", connector.fetch_content(fetch, &mut content)).await?;
             content.finish().await
         });
         Ok(Response::new(Box::pin(stream)))
@@ -216,21 +266,26 @@ impl<C: Connector> v1::connector_server::Connector for ConnectorService<C> {
         self.require(self.capabilities.handle_event, "handle_event")?;
         let trace = TraceParent::of(request.metadata());
         let request = request.into_inner();
+        let call = Call::begin(trace, request.credential.as_ref());
+        #[cfg(feature = "http")]
+        let http = self.http.client(&call, request.credential.as_ref(), request.settings.as_ref());
         check_revision(request.contract_revision)?;
         let settings = match request.settings {
             Some(settings) => Some(Arc::new(parse_settings(Some(settings))?)),
             None => None,
         };
-        let call = self.connector.handle_event(Event {
+        let work = self.connector.handle_event(Event {
             settings,
             credential: request.credential.map(Credential::new),
+            #[cfg(feature = "http")]
+            http,
             method: request.method,
             path: request.path,
             headers: request.headers.into_iter().map(|header| (header.name, header.value)).collect(),
             body: Bytes::from(request.body),
             signing_secret: SigningSecret(request.signing_secret),
         });
-        Ok(Response::new(guarded(within(trace, "handle_event", call)).await?))
+        Ok(Response::new(guarded(call.run("handle_event", work)).await?))
     }
 
     async fn execute(
@@ -240,15 +295,20 @@ impl<C: Connector> v1::connector_server::Connector for ConnectorService<C> {
         self.require(self.capabilities.execute, "execute")?;
         let trace = TraceParent::of(request.metadata());
         let request = request.into_inner();
+        let call = Call::begin(trace, request.credential.as_ref());
+        #[cfg(feature = "http")]
+        let http = self.http.client(&call, request.credential.as_ref(), request.settings.as_ref());
         check_revision(request.contract_revision)?;
-        let call = self.connector.execute(Action {
+        let work = self.connector.execute(Action {
             settings: Arc::new(parse_settings(request.settings)?),
             credential: request.credential.map(Credential::new),
+            #[cfg(feature = "http")]
+            http,
             action: request.action,
             input: struct_to_json(request.input.unwrap_or_default()),
             idempotency_key: request.idempotency_key,
         });
-        let output = guarded(within(trace, "execute", call)).await?;
+        let output = guarded(call.run("execute", work)).await?;
         Ok(Response::new(v1::ExecuteResponse { output: Some(json_to_struct(output)) }))
     }
 }

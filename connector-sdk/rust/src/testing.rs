@@ -33,6 +33,7 @@ use tonic::{Request, Status};
 
 use crate::connector::Connector;
 use crate::serve::serve_on;
+use crate::traffic::Traffic;
 use crate::values::json_to_struct;
 
 const TOKEN: &str = "token-of-a-test";
@@ -58,18 +59,33 @@ pub type Client = ConnectorClient<InterceptedService<Channel, WithToken>>;
 ///
 /// When the connector cannot be served, for example because its manifest is broken.
 pub async fn connect<C: Connector>(connector: C) -> Client {
-    connect_until(connector, pending()).await.0
+    connect_with(connector, &Traffic::Network).await
+}
+
+/// The same, with the connector's HTTP traffic recorded, or replayed offline.
+///
+/// # Panics
+///
+/// When the connector cannot be served, or the recording cannot be written or read.
+pub async fn connect_with<C: Connector>(connector: C, traffic: &Traffic) -> Client {
+    let (channel, _) = serve_in_memory(connector, traffic, pending()).await;
+    client_of(channel)
 }
 
 /// The same with a service that is asked to stop.
+#[cfg(test)]
 pub(crate) async fn connect_until<C: Connector>(
     connector: C,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> (Client, JoinHandle<()>) {
-    let (channel, service) = serve_in_memory(connector, stop).await;
+    let (channel, service) = serve_in_memory(connector, &Traffic::Network, stop).await;
+    (client_of(channel), service)
+}
+
+fn client_of(channel: Channel) -> Client {
     let bearer = MetadataValue::from_static("Bearer token-of-a-test");
     let client = ConnectorClient::with_interceptor(channel, WithToken(bearer));
-    (client.max_decoding_message_size(MAX_MESSAGE_BYTES), service)
+    client.max_decoding_message_size(MAX_MESSAGE_BYTES)
 }
 
 /// The same without the token: a channel for any service beside the connector's, and for calls to be refused.
@@ -78,19 +94,21 @@ pub(crate) async fn connect_until<C: Connector>(
 ///
 /// When the connector cannot be served.
 pub async fn channel<C: Connector>(connector: C) -> Channel {
-    serve_in_memory(connector, pending()).await.0
+    serve_in_memory(connector, &Traffic::Network, pending()).await.0
 }
 
 async fn serve_in_memory<C: Connector>(
     connector: C,
+    traffic: &Traffic,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> (Channel, JoinHandle<()>) {
     let (client_end, server_end) = tokio::io::duplex(PIPE_BYTES);
     let incoming = futures::stream::once(async { Ok::<_, std::io::Error>(server_end) });
+    let traffic = traffic.clone();
     let service = tokio::spawn(async move {
         // A refused manifest shows in the client's next call too; here it is told in words.
-        if let Err(error) = serve_on(connector, TOKEN, incoming.chain(futures::stream::pending()), stop).await
-        {
+        let incoming = incoming.chain(futures::stream::pending());
+        if let Err(error) = serve_on(connector, TOKEN, &traffic, incoming, stop).await {
             panic!("the connector cannot be served: {error}");
         }
     });

@@ -107,6 +107,18 @@ async fn bad_settings_fail_a_pull_and_a_check() {
 }
 
 #[tokio::test]
+async fn messages_of_up_to_16_mebibytes_are_taken() {
+    let mut client = connect(idle()).await;
+    let mut try_with = async |mebibytes: usize| {
+        let settings = Some(settings_struct(json!({"prefix": "x".repeat(mebibytes * 1024 * 1024)})));
+        let request = TestConnectionRequest { settings, contract_revision: 1, ..Default::default() };
+        client.test_connection(request).await
+    };
+    assert_eq!(try_with(15).await.unwrap().into_inner().checks[0].outcome(), Outcome::Passed);
+    assert_eq!(try_with(17).await.unwrap_err().code(), Code::OutOfRange);
+}
+
+#[tokio::test]
 async fn a_cancelled_pull_drops_the_authors_code_within_a_second() {
     let (dropped, mut was_dropped) = mpsc::unbounded_channel();
     let author = Author::pulling(move |_, sink| {

@@ -6,7 +6,7 @@ mod support;
 use serde_json::json;
 use superfasttt_connector::testing::{Pulled, collect_pull, connect, full_pull};
 use superfasttt_connector::{ConnectorError, Reason, Target};
-use superfasttt_proto::connector::v1::{PullMode, PullRequest, ScopeState};
+use superfasttt_proto::connector::v1::{PullMode, PullRequest, ScopeState, item_error};
 
 use support::{Author, NOTHING, item};
 
@@ -150,4 +150,20 @@ async fn a_cursor_over_the_limit_is_refused() {
         Author::pulling(|_, sink| Box::pin(async move { sink.checkpoint(vec![0; 70_000], true).await }));
     let error = collect_pull(&mut connect(author).await, full_pull(json!({}))).await.error.unwrap();
     assert_eq!(error.reason, Reason::ProtocolViolation);
+}
+
+#[tokio::test]
+async fn an_id_that_the_author_did_not_answer_is_an_item_error() {
+    let author = Author::pulling(|_, sink| {
+        Box::pin(async move {
+            sink.document(item("a", "")).await?;
+            sink.deletion(Target::id("b")).await
+        })
+    });
+    let ids = ["a", "b", "c"].map(str::to_owned).to_vec();
+    let request = PullRequest { ids, mode: PullMode::Targeted.into(), ..full_pull(json!({})) };
+    let pulled = collect_pull(&mut connect(author).await, request).await;
+    assert_eq!((pulled.error.clone(), pulled.changes().count()), (None, 3));
+    let failed: Vec<_> = pulled.item_errors().map(|failed| failed.target.clone().unwrap()).collect();
+    assert_eq!(failed, [item_error::Target::Id("c".to_owned())]);
 }
