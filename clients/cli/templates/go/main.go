@@ -50,20 +50,20 @@ func (c Cursor) compare(other Cursor) int {
 	return cmp.Or(cmp.Compare(c.Updated, other.Updated), cmp.Compare(c.ID, other.ID))
 }
 
-// MyService is the connector. It keeps nothing between calls: everything that a call needs comes with its request.
-type MyService struct{}
+// Source is the connector. It keeps nothing between calls: everything that a call needs comes with its request.
+type Source struct{}
 
 // Manifest is the text of manifest.json.
-func (MyService) Manifest() string { return manifest }
+func (Source) Manifest() string { return manifest }
 
 // TestConnection tells a person whether the settings work, before the first sync.
-func (MyService) TestConnection(_ context.Context, test *connector.TestRequest[Settings]) (*connector.Checks, error) {
+func (Source) TestConnection(_ context.Context, test *connector.TestRequest[Settings]) (*connector.Checks, error) {
 	_, err := read(test.Settings)
 	return new(connector.Checks).Tried("file_readable", err), nil
 }
 
 // Pull brings what comes after the cursor, oldest first: so a listing goes on where it was cut, and changes follow on it.
-func (MyService) Pull(ctx context.Context, pull *connector.Pull[Settings], sink *connector.Sink[Item]) error {
+func (Source) Pull(ctx context.Context, pull *connector.Pull[Settings], sink *connector.Sink[Item]) error {
 	var begin, newest Cursor
 	if err := pull.CursorJSON("", &begin); err != nil {
 		return err
@@ -110,7 +110,7 @@ func (MyService) Pull(ctx context.Context, pull *connector.Pull[Settings], sink 
 }
 
 // Normalize makes a document of an item: pure, without network and clock. Its error is this item's alone.
-func (MyService) Normalize(item connector.Item[Item], _ Settings) (*connector.Document, error) {
+func (Source) Normalize(item connector.Item[Item], _ Settings) (*connector.Document, error) {
 	if item.Raw.Title == nil {
 		return nil, connector.Errorf(connector.ContentUnreadable, "the item has no title")
 	}
@@ -148,4 +148,4 @@ func read(settings Settings) ([]Item, error) {
 	return items, nil
 }
 
-func main() { connector.Serve(MyService{}) }
+func main() { connector.Serve(Source{}) }

@@ -13,7 +13,7 @@ import (
 func settings(file string) map[string]any { return map[string]any{"file": file} }
 
 func TestAListingBringsEveryItem(t *testing.T) {
-	client := connectortest.Start(t, MyService{})
+	client := connectortest.Start(t, Source{})
 	pulled := client.Collect(connectortest.FullPull(settings("testdata/items.jsonl")))
 	if pulled.Err != nil {
 		t.Fatal(pulled.Err)
@@ -40,7 +40,7 @@ func TestChangesFollowOnAListing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	client := connectortest.Start(t, MyService{})
+	client := connectortest.Start(t, Source{})
 	source("items.jsonl")
 	request := connectortest.FullPull(settings(file))
 	request.States = client.Collect(request).States()
@@ -63,7 +63,7 @@ func TestChangesFollowOnAListing(t *testing.T) {
 }
 
 func TestAFileThatIsNotThereIsSaid(t *testing.T) {
-	client := connectortest.Start(t, MyService{})
+	client := connectortest.Start(t, Source{})
 	pulled := client.Collect(connectortest.FullPull(settings("/no/such/file")))
 	if pulled.Err == nil || pulled.Err.Reason != connector.NotFound {
 		t.Errorf("ended with %v", pulled.Err)

@@ -38,7 +38,7 @@ class Cursor(BaseModel):
     id: str
 
 
-class MyService(BaseConnector[Settings]):
+class Source(BaseConnector[Settings]):
     cursor_model = Cursor
     # Which exceptions and HTTP statuses mean what: it decides what the server does, and what people are told.
     error_table = {FileNotFoundError: NotFound}
@@ -97,4 +97,4 @@ def at(item: Any) -> Cursor:
 
 
 if __name__ == "__main__":
-    run(MyService)
+    run(Source)
