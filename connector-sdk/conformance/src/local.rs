@@ -57,11 +57,6 @@ impl Local {
         self.launch.replay = Some(file);
     }
 
-    /// How much it logs: error, warn, info, debug or trace.
-    pub fn log(&mut self, level: &'static str) {
-        self.launch.log = level;
-    }
-
     /// The folder, without symbolic links.
     pub fn folder(&self) -> &Path {
         &self.launch.folder
@@ -115,11 +110,6 @@ impl Running {
     /// A client of it.
     pub fn client(&self) -> Client {
         self.process.wire.client()
-    }
-
-    /// How long it took to be ready.
-    pub fn started_in(&self) -> Duration {
-        self.process.started_in
     }
 
     /// How it ended by itself, where it has.
