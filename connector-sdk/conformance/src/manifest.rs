@@ -141,10 +141,11 @@ impl Manifest {
     pub fn settings_problems(&self, settings: &Value) -> Result<Vec<String>, Vec<String>> {
         let validator = jsonschema::validator_for(&self.settings)
             .map_err(|error| vec![format!("settings: {error}")])?;
-        Ok(validator
-            .iter_errors(settings)
-            .map(|error| format!("{}: {error}", error.instance_path()))
-            .collect())
+        let told = |error: jsonschema::ValidationError<'_>| match error.instance_path().as_str() {
+            "" => error.to_string(),
+            path => format!("{path}: {error}"),
+        };
+        Ok(validator.iter_errors(settings).map(told).collect())
     }
 
     /// Whether a host with a port is let through `allowed_hosts`, so that the connector may be led to another port.

@@ -72,7 +72,7 @@ impl Mode {
 ///
 /// # Errors
 ///
-/// [`Error::Failed`] where the connector ended or goes in a circle; `Err(Ok(error))` is what it said itself.
+/// The connector ended, or goes in a circle. What it said itself is given as a value.
 pub async fn pull(
     running: &mut Running,
     capabilities: &Capabilities,
@@ -218,9 +218,11 @@ fn take(
             more.retain(|scope| *scope != error.scope);
             let told = ConnectorError::from_proto(error.error.clone().unwrap_or_default());
             if told.reason == Reason::CursorInvalid {
+                // Not an error of the scope: what is done about it is told when the pull has ended.
                 *invalid = Some(told);
+            } else {
+                shown.scope_error(&error.scope, error.error);
             }
-            shown.scope_error(&error.scope, error.error);
         }
         Some(pull_response::Kind::ScopeRemoved(removed)) => {
             state.forget(&removed.scope);

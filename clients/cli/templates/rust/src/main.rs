@@ -79,7 +79,7 @@ impl Connector for Source {
                 sink.deletion(Target::id(entry.id)).await?;
             } else {
                 // The version says whether an item is another than before.
-                sink.document(Item::new(&entry.id, entry).with_version(&here.updated)).await?;
+                sink.document(Item::new(entry.id.clone(), entry).with_version(&here.updated)).await?;
             }
             if number % ITEMS_A_CHECKPOINT == 0 {
                 sink.checkpoint(here.encode(), true).await?;
