@@ -169,6 +169,8 @@ class Server(ThreadingHTTPServer):
     """The tracker behind its address."""
 
     daemon_threads = True
+    request_queue_size = 128
+    """With the library's five, a hundred connections at once wait for the network's second and third tries."""
 
     def __init__(self, port: int, key: str, tracker: Tracker) -> None:
         super().__init__(("127.0.0.1", port), Handler)

@@ -10,7 +10,7 @@ pub enum Target {
     /// A folder with `manifest.json`: its program is started, as often as needed.
     Folder(PathBuf),
     /// A connector that runs. It is not killed and its memory is not seen, so `survives` cannot be reached.
-    Running(Endpoint),
+    Running(Box<Endpoint>),
 }
 
 /// Where a connector runs.

@@ -166,5 +166,5 @@ fn read_target(target: &str, token_env: &str, trust: &Trust) -> Result<Target> {
         channel = channel.origin(tonic::codegen::http::Uri::from_static("http://localhost"));
     }
     let token = std::env::var(token_env).ok().filter(|token| !token.is_empty());
-    Ok(Target::Running(Endpoint { channel, token }))
+    Ok(Target::Running(Box::new(Endpoint { channel, token })))
 }

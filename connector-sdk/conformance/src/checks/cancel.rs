@@ -22,52 +22,53 @@ const QUIET_TICKS: u64 = 20;
 
 pub(super) async fn check(bench: &mut Workbench) -> Verdict {
     let wire = bench.wire().await?;
-    let baseline = bench.baseline().await?;
-    let request = bench.request_in_small_pages(PullMode::Full, baseline.model.ids().len());
-    // Once for what a runtime keeps from its first pulls on: threads, connections to the source.
-    cancel_many(&wire, &request).await;
-    tokio::time::sleep(STOPPED_AFTER).await;
-    let before = bench.process().map(|process| process.usage());
-    cancel_many(&wire, &request).await;
-    let cancelled = Instant::now();
-    tokio::time::sleep(STOPPED_AFTER).await;
-    let early = bench.process().map(|process| process.usage());
-    let under_way = bench.proxy.as_ref().map_or(0, |proxy| proxy.under_way());
-    tokio::time::sleep(WATCHED).await;
-    let late = bench.process().map(|process| process.usage());
-    let mut findings = Vec::new();
-    let requests = bench.proxy.as_ref().map(|proxy| proxy.requests());
-    let after =
-        |requests: &Vec<Instant>| requests.iter().filter(|at| **at > cancelled + STOPPED_AFTER).count();
-    let after = requests.as_ref().map_or(0, after);
-    if after > 0 {
-        let seen = format!(
-            "{after} requests came to the source from 1.3 s to 2.3 s after {PULLS} pulls were cancelled"
-        );
-        findings.push(Finding::new(
-            seen,
-            CANCEL,
-            "stop the author's code when the call is cancelled, also where it waits or retries",
-        ));
-    } else if under_way > 0 {
-        let seen = format!(
-            "{under_way} requests to the source were still under way 1.3 s after {PULLS} pulls were cancelled"
-        );
-        findings.push(Finding::new(seen, CANCEL, "end requests to the source when the call is cancelled"));
-    }
-    if let (Some(before), Some(early), Some(late)) = (before, early, late) {
-        findings.extend(left_behind(&before, &early, &late));
-    }
-    if !bench.is_alive() {
-        findings.push(Finding::new("the process ended when pulls were cancelled", CANCEL, "read its log"));
-    }
     if bench.process().is_none() {
         return Ok(Outcome::not_tried(
             "what a running connector goes on with is not seen: name its folder instead",
         ));
     }
-    let counted = if requests.is_some() { ", requests to the source counted" } else { "" };
+    let baseline = bench.baseline().await?;
+    let request = bench.request_in_small_pages(PullMode::Full, baseline.model.ids().len());
+    // Once for what a runtime keeps from its first pulls on: threads, connections to the source.
+    cancel_many(&wire, &request).await;
+    tokio::time::sleep(STOPPED_AFTER).await;
+    let mut findings = try_once(bench, &wire, &request).await;
+    if !findings.is_empty() {
+        // Another process may have had the machine at the wrong moment.
+        findings = try_once(bench, &wire, &request).await;
+    }
+    if !bench.is_alive() {
+        findings.push(Finding::new("the process ended when pulls were cancelled", CANCEL, "read its log"));
+    }
+    let counted = if bench.proxy.is_some() { ", requests to the source counted" } else { "" };
     Ok(Outcome::of(findings, format!("{PULLS} pulls{counted}")))
+}
+
+async fn try_once(bench: &Workbench, wire: &Wire, request: &PullRequest) -> Vec<Finding> {
+    let usage = || bench.process().map(|process| process.usage()).unwrap_or_default();
+    let before = usage();
+    cancel_many(wire, request).await;
+    let cancelled = Instant::now();
+    tokio::time::sleep(STOPPED_AFTER).await;
+    let early = usage();
+    let under_way = bench.proxy.as_ref().map_or(0, |proxy| proxy.under_way());
+    tokio::time::sleep(WATCHED).await;
+    let mut findings = left_behind(&before, &early, &usage());
+    let requests = bench.proxy.as_ref().map(|proxy| proxy.requests()).unwrap_or_default();
+    let after = requests.iter().filter(|at| **at > cancelled + STOPPED_AFTER).count();
+    if after > 0 {
+        let seen = format!(
+            "{after} requests came to the source from 1.3 s to 2.3 s after {PULLS} pulls were cancelled"
+        );
+        let fix = "stop the author's code when the call is cancelled, also where it waits or retries";
+        findings.push(Finding::new(seen, CANCEL, fix));
+    } else if under_way > 0 {
+        let seen = format!(
+            "{under_way} requests to the source were under way 1.3 s after {PULLS} pulls were cancelled"
+        );
+        findings.push(Finding::new(seen, CANCEL, "end requests to the source when the call is cancelled"));
+    }
+    findings
 }
 
 /// Cancels pulls at once, some before and some after their first messages.

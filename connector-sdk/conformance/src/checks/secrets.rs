@@ -18,15 +18,12 @@ const CANARY: &str = "canary/7f3e+9c=&d1b5a8";
 
 pub(super) async fn check(bench: &mut Workbench) -> Verdict {
     // Everything that it can say: what is wrong in a log is wrong at every level.
-    let talkative = if bench.folder.is_some() { Some(bench.start_talkative().await?) } else { None };
-    let wire = match &talkative {
-        Some(process) => process.wire.clone(),
-        None => bench.wire().await?,
-    };
+    let talkative = bench.start_talkative().await?;
+    let wire = talkative.wire.clone();
     let auth = &bench.manifest.auth;
     let mut known = bench.credential.as_ref().map(|credential| secrets(auth, credential)).unwrap_or_default();
     known.extend(secret_settings(&bench.manifest.settings, &bench.settings));
-    known.extend(bench.process().into_iter().chain(&talkative).map(|process| process.token.clone()));
+    known.extend(bench.process().into_iter().chain([&talkative]).map(|process| process.token.clone()));
     let mut heard: Vec<u8> = Vec::new();
     let mut tried = "the token";
     if let Some(credential) = with_canaries(auth, CANARY) {
@@ -56,9 +53,7 @@ pub(super) async fn check(bench: &mut Workbench) -> Verdict {
             "leave requests and credentials out of messages, also those of errors",
         ));
     }
-    if let Some(process) = talkative {
-        process.kill().await;
-    }
+    talkative.kill().await;
     let written = bench.output.lock();
     for (name, text) in [("stderr", &written.stderr), ("stdout", &written.stdout)] {
         let line =

@@ -74,7 +74,9 @@ async fn reflection(wire: &Wire) -> Result<(), Status> {
         Err(status) => Err(status),
     };
     // Where only v1alpha is served there is nothing here to be let into.
-    first.or_else(|status| {
-        if status.code() == Code::Unimplemented { Err(Status::unauthenticated("")) } else { Err(status) }
-    })
+    first.map_err(
+        |status| {
+            if status.code() == Code::Unimplemented { Status::unauthenticated("") } else { status }
+        },
+    )
 }

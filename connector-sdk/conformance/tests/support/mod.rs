@@ -9,7 +9,7 @@ use superfasttt_conformance::{Level, Options, Outcome, Report, Target, run};
 use tempfile::TempDir;
 
 /// The program that is both connector and source.
-const PROGRAM: &str = env!("CARGO_BIN_EXE_wrong-connector");
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_wrong-connector");
 
 /// A folder with the connector that has this fault.
 pub fn folder(fault: &str) -> TempDir {
