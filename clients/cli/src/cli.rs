@@ -7,8 +7,8 @@ use clap::{Parser, Subcommand};
 
 use crate::client::{Client, Target};
 use crate::commands::{
-    approve, audit, completions, conformance, connections, connectors, consumers, credentials, dev, documents,
-    errors, new, oauth_apps, runs, state, status, sync, tokens,
+    approve, audit, completions, conformance, connections, connectors, consumers, credentials, dev,
+    documents, errors, new, oauth_apps, runs, state, status, sync, tokens,
 };
 use crate::context::Context;
 use crate::error::Result;

@@ -57,7 +57,7 @@ for _ in $(seq 200); do
 done
 for language in "$@"; do
   id=from-$language
-  connectorctl connections create --connector "$id" --name "$id" --set file="$work/connectors/$id/testdata/items.jsonl" >/dev/null
+  connectorctl connections create --connector "$id" --name "$id" --set file="$work/connectors/$id/testdata/items.jsonl" >/dev/null 2>&1
   connectorctl sync "$id" --wait >"$work/log" 2>&1 || true
   count=$(connectorctl --output json documents list --connection "$id" | wc -l)
   [ "$count" = 24 ] || { cat "$work/log"; fail "$language: the sync brought $count documents and not 24"; }

@@ -139,8 +139,8 @@ impl Manifest {
     ///
     /// The schema cannot be used.
     pub fn settings_problems(&self, settings: &Value) -> Result<Vec<String>, Vec<String>> {
-        let validator = jsonschema::validator_for(&self.settings)
-            .map_err(|error| vec![format!("settings: {error}")])?;
+        let validator =
+            jsonschema::validator_for(&self.settings).map_err(|error| vec![format!("settings: {error}")])?;
         let told = |error: jsonschema::ValidationError<'_>| match error.instance_path().as_str() {
             "" => error.to_string(),
             path => format!("{path}: {error}"),

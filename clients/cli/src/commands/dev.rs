@@ -155,7 +155,9 @@ impl Session {
             None => None,
         };
         if credential.is_none() && local.manifest.auth.kind != "none" && self.args.replay.is_none() {
-            note("no credential is given, and the manifest wants one: --credential-env NAME or --credential FILE");
+            note(
+                "no credential is given, and the manifest wants one: --credential-env NAME or --credential FILE",
+            );
         }
         let mut state = State::read(&self.state_file, &local.manifest.id)?;
         if let Some(file) = &self.args.record {
@@ -198,7 +200,10 @@ async fn pull_once(local: &Local, asked: &Asked<'_>, state: &mut State, out: &mu
     let (mode, ended) = pull(&mut running, &capabilities, asked, state, &mut shown, out).await;
     let took = began.elapsed();
     if running.stop(STOP_WITHIN).await.is_none() {
-        note(&format!("warning: it did not end within {} s of SIGTERM and was killed", STOP_WITHIN.as_secs()));
+        note(&format!(
+            "warning: it did not end within {} s of SIGTERM and was killed",
+            STOP_WITHIN.as_secs()
+        ));
     }
     // Its last words come before ours. A child that it left behind may hold its stderr open.
     let _ = tokio::time::timeout(STOP_WITHIN, heard).await;

@@ -44,17 +44,18 @@ pub fn run(args: &Args, out: &mut Output) -> Result<()> {
     if let Some(problem) = id_problem(&args.id) {
         return Err(Error::Usage(problem));
     }
-    let parent = args
-        .dir
-        .canonicalize()
-        .map_err(|error| Error::Usage(format!("{}: {error}; name a folder with --dir", args.dir.display())))?;
+    let parent = args.dir.canonicalize().map_err(|error| {
+        Error::Usage(format!("{}: {error}; name a folder with --dir", args.dir.display()))
+    })?;
     let folder = parent.join(&args.id);
-    let sdks = find_sdk(args.sdk.as_deref(), &folder, &args.lang.name().to_lowercase()).map_err(Error::Failed)?;
+    let sdks =
+        find_sdk(args.sdk.as_deref(), &folder, &args.lang.name().to_lowercase()).map_err(Error::Failed)?;
     let shown = shown(&args.dir, &args.id);
     let files = make(&folder, &args.id, args.lang, &sdks).map_err(|error| match error.kind() {
-        ErrorKind::AlreadyExists => {
-            Error::Failed(format!("{} is there already: take another id, or another folder with --dir", shown.display()))
-        }
+        ErrorKind::AlreadyExists => Error::Failed(format!(
+            "{} is there already: take another id, or another folder with --dir",
+            shown.display()
+        )),
         _ => Error::Failed(format!("cannot make {}: {error}", shown.display())),
     })?;
     let next = [

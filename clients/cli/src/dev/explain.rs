@@ -55,7 +55,10 @@ mod tests {
             .with_code("wiki.busy")
             .with_retry_after(Duration::from_secs(90));
         let lines = explain(&error);
-        assert_eq!(lines[..3], ["too fast", "reason: RATE_LIMITED (wiki.busy)", "who must act: nobody; waiting is enough"]);
+        assert_eq!(
+            lines[..3],
+            ["too fast", "reason: RATE_LIMITED (wiki.busy)", "who must act: nobody; waiting is enough"]
+        );
         assert!(lines[3].contains("--replay") && lines[4].contains("1 min 30 s"), "{lines:?}");
     }
 }

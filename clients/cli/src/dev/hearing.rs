@@ -18,7 +18,9 @@ pub async fn hear(mut written: mpsc::Receiver<(Stream, Vec<u8>)>) {
     while let Some((stream, bytes)) = written.recv().await {
         if stream == Stream::Stdout && !told {
             told = true;
-            note("warning: the connector writes on stdout, where the contract wants nothing; logs belong on stderr");
+            note(
+                "warning: the connector writes on stdout, where the contract wants nothing; logs belong on stderr",
+            );
         }
         show(&lines[usize::from(stream == Stream::Stdout)].take(&bytes));
     }

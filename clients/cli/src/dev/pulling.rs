@@ -106,7 +106,8 @@ pub async fn pull(
                 if more.is_empty() {
                     keep(mode, asked, kept)
                 } else if before == (kept.clone(), shown.changes()) {
-                    let message = "it says has_more, and gets no further: the cursor and what it brings stay the same";
+                    let message =
+                        "it says has_more, and gets no further: the cursor and what it brings stay the same";
                     Err(Error::Failed(message.to_owned()))
                 } else {
                     continue;
@@ -117,7 +118,10 @@ pub async fn pull(
                 Ok(())
             }
             Ok(End::Error(error)) if error.reason == Reason::CursorInvalid && may_begin_anew => {
-                note(&format!("the cursor is not taken ({}), so everything is listed, as connectord does then", error.message));
+                note(&format!(
+                    "the cursor is not taken ({}), so everything is listed, as connectord does then",
+                    error.message
+                ));
                 may_begin_anew = false;
                 state.forget_all();
                 mode = PullMode::Full;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::json;
 use superfasttt_proto::connector::v1::{
-    Change, Checkpoint, Deletion, DocumentEnvelope, Error as WireError, LogRecord, Page, Progress, ScopeRemoved, change,
-    deletion, item_error, log_record,
+    Change, Checkpoint, Deletion, DocumentEnvelope, Error as WireError, LogRecord, Page, Progress,
+    ScopeRemoved, change, deletion, item_error, log_record,
 };
 use superfasttt_proto::error::{ConnectorError, reason_info};
 
@@ -71,7 +71,11 @@ impl Shown {
         if out.is_json() {
             // A change is an object with one member, never an empty one.
             let change = json::to_string(change)?;
-            return out.line(&format!(r#"{{"scope":{},{}"#, json::quote(scope), change.trim_start_matches('{')));
+            return out.line(&format!(
+                r#"{{"scope":{},{}"#,
+                json::quote(scope),
+                change.trim_start_matches('{')
+            ));
         }
         if !self.header {
             self.header = true;
@@ -99,7 +103,8 @@ impl Shown {
             0 => seen,
             total => format!("{seen} of {}", human::count(total)),
         };
-        let what = if progress.message.is_empty() { String::new() } else { format!(": {}", progress.message) };
+        let what =
+            if progress.message.is_empty() { String::new() } else { format!(": {}", progress.message) };
         note(&format!("… {of} items{what}"));
     }
 
@@ -149,7 +154,9 @@ impl Shown {
 fn line(change: &Change) -> String {
     match &change.kind {
         Some(change::Kind::Document(document)) => row("document", &document.id, &of_document(document)),
-        Some(change::Kind::Raw(raw)) => row("raw", &raw.id, &format!("{} of {}", human::bytes(raw.data.len() as u64), raw.schema)),
+        Some(change::Kind::Raw(raw)) => {
+            row("raw", &raw.id, &format!("{} of {}", human::bytes(raw.data.len() as u64), raw.schema))
+        }
         Some(change::Kind::Deletion(Deletion { target, with_descendants })) => {
             let (id, locator) = match target {
                 Some(deletion::Target::Id(id)) => (id.as_str(), ""),

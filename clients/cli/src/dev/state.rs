@@ -71,15 +71,18 @@ impl State {
     /// It cannot be read, is no state, or is another connector's; with what to do.
     pub fn read(file: &Path, connector: &str) -> Result<Self> {
         let failed = |why: String| {
-            Error::Failed(format!("{}: {why}; begin anew with --reset, or name another with --state", file.display()))
+            Error::Failed(format!(
+                "{}: {why}; begin anew with --reset, or name another with --state",
+                file.display()
+            ))
         };
         let text = match std::fs::read_to_string(file) {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Self::new(connector)),
             Err(error) => return Err(failed(error.to_string())),
         };
-        let state: Self =
-            serde_json::from_str(&text).map_err(|error| failed(format!("it is no state of `dev`: {error}")))?;
+        let state: Self = serde_json::from_str(&text)
+            .map_err(|error| failed(format!("it is no state of `dev`: {error}")))?;
         if state.connector != connector {
             return Err(failed(format!("it is the state of {:?}, not of {connector:?}", state.connector)));
         }
@@ -101,7 +104,10 @@ impl State {
             std::fs::rename(&new, file)
         };
         written().map_err(|error| {
-            Error::Failed(format!("the cursor cannot be kept in {}: {error}; name another file with --state", file.display()))
+            Error::Failed(format!(
+                "the cursor cannot be kept in {}: {error}; name another file with --state",
+                file.display()
+            ))
         })
     }
 

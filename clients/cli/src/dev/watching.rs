@@ -111,7 +111,9 @@ mod tests {
             program: "/c/target/release/connector".into(),
             but: vec!["/c/traffic.har".into()],
         };
-        for path in ["/c/manifest.json", "/c/src/main.ts", "/c/dist/src/main.js", "/c/target/release/connector"] {
+        for path in
+            ["/c/manifest.json", "/c/src/main.ts", "/c/dist/src/main.js", "/c/target/release/connector"]
+        {
             assert!(filter.counts(Path::new(path)), "{path}");
         }
         for path in [

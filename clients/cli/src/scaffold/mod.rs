@@ -121,13 +121,27 @@ mod tests {
 
     use super::*;
 
-    const LANGUAGES: [Language; 4] =
-        [Language::Rust, Language::Python, Language::TypeScript, Language::Go];
+    const LANGUAGES: [Language; 4] = [Language::Rust, Language::Python, Language::TypeScript, Language::Go];
 
     #[test]
     fn an_id_is_refused_where_the_manifest_s_schema_refuses_it() {
         let long = "a".repeat(64);
-        for id in ["a", "3cx", "google-drive", "a-", "", "-a", "A", "a_b", "a b", "é", "a/b", "..", &long, &long[1..]] {
+        for id in [
+            "a",
+            "3cx",
+            "google-drive",
+            "a-",
+            "",
+            "-a",
+            "A",
+            "a_b",
+            "a b",
+            "é",
+            "a/b",
+            "..",
+            &long,
+            &long[1..],
+        ] {
             let manifest = serde_json::json!({"id": id, "auth": {"type": "none"}, "sync": {"mode": "full"}});
             let refused = Manifest::parse(&manifest.to_string()).is_err();
             assert_eq!(id_problem(id).is_some(), refused, "{id:?}");

@@ -2,7 +2,6 @@
 
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -65,7 +64,9 @@ async fn people_see_a_line_for_each_change_and_the_counts_at_the_end() {
     let first: Vec<&str> = lines[1].split_whitespace().collect();
     assert_eq!(first, ["document", "item-1", "Item", "1", "21", "B", "private", "2026-01-01", "09:00"]);
     let failed = lines.iter().find(|line| line.starts_with("failed")).unwrap();
-    assert!(failed.contains("item-13") && failed.contains("CONTENT_UNREADABLE: the item has no title (must act:"));
+    assert!(
+        failed.contains("item-13") && failed.contains("CONTENT_UNREADABLE: the item has no title (must act:")
+    );
     let end = ran.err.lines().last().unwrap();
     assert!(end.starts_with("full: 24 documents, 1 item error, 3 checkpoints in "), "{end}");
     assert!(end.ends_with("; the listing is complete"), "{end}");
@@ -127,7 +128,12 @@ async fn an_error_says_what_happened_who_must_act_and_how() {
     std::fs::remove_file(connector.path().join("source.jsonl")).unwrap();
     let ran = connector.dev("").await;
     assert_eq!(ran.code, 1);
-    for told in ["error: the file cannot be read", "reason: NOT_FOUND", "who must act: ", "what to do: look at the settings"] {
+    for told in [
+        "error: the file cannot be read",
+        "reason: NOT_FOUND",
+        "who must act: ",
+        "what to do: look at the settings",
+    ] {
         assert!(ran.err.contains(told), "{told}: {}", ran.err);
     }
 }
@@ -153,15 +159,19 @@ async fn what_cannot_be_meant_is_usage() {
 
 /// A connector that says what it was given, and ends.
 #[tokio::test]
-async fn recordings_are_named_to_the_connector_whose_last_words_are_shown_and_no_secret_is_in_its_environment() {
+async fn recordings_are_named_to_the_connector_whose_last_words_are_shown_and_no_secret_is_in_its_environment()
+ {
     let folder = tempfile::tempdir().unwrap();
     let manifest = r#"{"id": "broken", "auth": {"type": "api_key"}, "sync": {"mode": "full"}}"#;
     std::fs::write(folder.path().join("manifest.json"), manifest).unwrap();
     let program = folder.path().join("connector");
-    std::fs::write(&program, "#!/bin/sh\necho '{}'\nenv >&2\nprintf 'ERROR its \\033[2Jend' >&2\nexit 3\n").unwrap();
+    std::fs::write(&program, "#!/bin/sh\necho '{}'\nenv >&2\nprintf 'ERROR its \\033[2Jend' >&2\nexit 3\n")
+        .unwrap();
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let mut command =
-        command(NOWHERE, &format!("dev {} --credential-env KEY_OF_A_TEST --record a.har", folder.path().display()));
+    let mut command = command(
+        NOWHERE,
+        &format!("dev {} --credential-env KEY_OF_A_TEST --record a.har", folder.path().display()),
+    );
     command.current_dir(folder.path()).env("KEY_OF_A_TEST", "hunter2");
     let ran = Ran::of(command).await;
     assert_eq!(ran.code, 1, "{}", ran.err);
@@ -170,14 +180,19 @@ async fn recordings_are_named_to_the_connector_whose_last_words_are_shown_and_no
     assert!(!ran.err.contains("hunter2"), "{}", ran.err);
     assert!(ran.err.contains("writes on stdout"), "{}", ran.err);
     assert!(ran.err.contains("ERROR its \u{fffd}[2Jend\n"), "{}", ran.err);
-    assert!(ran.err.contains("(exit status: 3)") && ran.err.contains("its author must mend it"), "{}", ran.err);
+    assert!(
+        ran.err.contains("(exit status: 3)") && ran.err.contains("its author must mend it"),
+        "{}",
+        ran.err
+    );
 }
 
 #[tokio::test]
 async fn watch_pulls_again_at_a_change_and_ctrl_c_ends_it_with_the_connector() {
     let connector = Connector::new();
-    let mut dev = connector.command("--output json --watch").stderr(Stdio::null()).spawn().unwrap();
+    let mut dev = connector.command("--output json --watch").spawn().unwrap();
     let mut lines = BufReader::new(dev.stdout.take().unwrap()).lines();
+    let mut said = BufReader::new(dev.stderr.take().unwrap()).lines();
     assert_eq!(next_pulled(&mut lines).await["documents"], 24);
     connector.source("items-changed.jsonl");
     assert_eq!(next_pulled(&mut lines).await["documents"], 2);
@@ -186,6 +201,7 @@ async fn watch_pulls_again_at_a_change_and_ctrl_c_ends_it_with_the_connector() {
     let good = std::fs::read(&manifest).unwrap();
     std::fs::remove_file(&manifest).unwrap();
     std::fs::write(&manifest, "{").unwrap();
+    while !said.next_line().await.unwrap().expect("it goes on").contains("the manifest is not valid") {}
     std::fs::write(&manifest, good).unwrap();
     assert_eq!(next_pulled(&mut lines).await["mode"], "incremental");
     let pid = Pid::from_raw(i32::try_from(dev.id().unwrap()).unwrap());
@@ -227,5 +243,8 @@ fn processes_of(folder: &Path) -> Vec<String> {
     let lines = std::fs::read_dir("/proc").unwrap().flatten();
     // One that has ended meanwhile, or is not waited for yet, has no command line.
     let lines = lines.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
-    lines.map(|line| String::from_utf8_lossy(&line).into_owned()).filter(|line| line.starts_with(&folder)).collect()
+    lines
+        .map(|line| String::from_utf8_lossy(&line).into_owned())
+        .filter(|line| line.starts_with(&folder))
+        .collect()
 }

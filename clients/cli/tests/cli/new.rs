@@ -27,9 +27,12 @@ fn checkout(language: &str) -> TempDir {
 
 #[tokio::test]
 async fn each_language_has_what_its_toolchain_needs_and_names_the_sdk_by_a_way_that_leads_there() {
-    for (language, file) in
-        [("rust", "Cargo.toml"), ("python", "pyproject.toml"), ("typescript", "package.json"), ("go", "go.mod")]
-    {
+    for (language, file) in [
+        ("rust", "Cargo.toml"),
+        ("python", "pyproject.toml"),
+        ("typescript", "package.json"),
+        ("go", "go.mod"),
+    ] {
         let checkout = checkout(language);
         let ran = new(checkout.path(), &format!("acme-wiki --lang {language}")).await;
         assert_eq!(ran.code, 0, "{}", ran.err);

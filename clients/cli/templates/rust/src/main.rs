@@ -132,7 +132,7 @@ fn read(settings: &Settings) -> Result<Vec<Entry>, ConnectorError> {
     })?;
     let lines = text.lines().filter(|line| !line.trim().is_empty());
     lines
-        .map(|line| serde_json::from_str(line))
+        .map(serde_json::from_str)
         .collect::<Result<_, _>>()
         .map_err(|_| ConnectorError::new(Reason::Internal, "a line of the file is no item"))
 }
