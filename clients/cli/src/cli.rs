@@ -7,8 +7,8 @@ use clap::{Parser, Subcommand};
 
 use crate::client::{Client, Target};
 use crate::commands::{
-    approve, audit, completions, conformance, connections, connectors, consumers, credentials, documents,
-    errors, oauth_apps, runs, state, status, sync, tokens,
+    approve, audit, completions, conformance, connections, connectors, consumers, credentials, dev,
+    documents, errors, new, oauth_apps, runs, state, status, sync, tokens,
 };
 use crate::context::Context;
 use crate::error::Result;
@@ -146,6 +146,10 @@ pub enum Command {
     Audit(audit::Command),
     /// Say what the server is and how it does
     Status(status::Args),
+    /// Make the folder of a new connector, which works as it is; no server is needed
+    New(new::Args),
+    /// Pull from the connector in a folder, and see what comes; no server is needed
+    Dev(Box<dev::Args>),
     /// Prove a connector, in any language, against the contract; no server is needed
     Conformance(Box<conformance::Args>),
     /// Write a completion script for a shell
@@ -164,6 +168,8 @@ pub async fn run(cli: Cli) -> Result<()> {
             let trust = conformance::Trust { ca_file: cli.ca_file, identity };
             return conformance::run(*args, &trust, &mut out).await;
         }
+        Command::New(args) => return new::run(&args, &mut out),
+        Command::Dev(args) => return dev::run(*args, &mut out).await,
         command => command,
     };
     let target = Target {
@@ -190,7 +196,7 @@ pub async fn run(cli: Cli) -> Result<()> {
         Command::Audit(command) => audit::run(&mut context, command).await,
         Command::Status(args) => status::run(&mut context, args).await,
         // Handled before the server was asked for.
-        Command::Completions(_) | Command::Conformance(_) => Ok(()),
+        Command::Completions(_) | Command::New(_) | Command::Dev(_) | Command::Conformance(_) => Ok(()),
     }?;
     context.out.flush()
 }

@@ -8,12 +8,14 @@
 //! - `program`, `process`, `wire`: starting a connector as connectord does, and calling it
 //! - `plan`, `credential`, `source`, `proxy`: what it reads, by `conformance.json` in its folder
 //! - `pull`, `model`, `sync`: pulls, and what an engine that commits them holds
+//! - `local`: the same start for a tool that an author works with
 //! - `checks`, `outcome`, `report`, `junit`: what is tried, and how it is told
 
 mod canary;
 pub mod checks;
 mod credential;
 mod junit;
+mod local;
 mod manifest;
 mod model;
 mod outcome;
@@ -33,9 +35,13 @@ mod usage;
 mod wire;
 mod workbench;
 
+pub use self::local::{Local, Running};
+pub use self::manifest::Manifest;
 pub use self::outcome::{Finding, Outcome};
+pub use self::output::Stream;
 pub use self::report::{CheckReport, Report};
 pub use self::run::{Options, run};
 pub use self::target::{Endpoint, Target, TargetError};
+pub use self::wire::Client;
 pub use self::workbench::Workbench;
 pub use superfasttt_conformance_proof::Level;

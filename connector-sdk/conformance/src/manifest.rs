@@ -133,6 +133,21 @@ impl Manifest {
         }
     }
 
+    /// What is wrong with settings, by the schema of this manifest.
+    ///
+    /// # Errors
+    ///
+    /// The schema cannot be used.
+    pub fn settings_problems(&self, settings: &Value) -> Result<Vec<String>, Vec<String>> {
+        let validator =
+            jsonschema::validator_for(&self.settings).map_err(|error| vec![format!("settings: {error}")])?;
+        let told = |error: jsonschema::ValidationError<'_>| match error.instance_path().as_str() {
+            "" => error.to_string(),
+            path => format!("{path}: {error}"),
+        };
+        Ok(validator.iter_errors(settings).map(told).collect())
+    }
+
     /// Whether a host with a port is let through `allowed_hosts`, so that the connector may be led to another port.
     pub fn lets_any_port(&self, host: &str) -> bool {
         self.allowed_hosts.is_empty() || self.allowed_hosts.iter().any(|allowed| allowed == host)

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 /// What is kept of each of the two; a connector that writes more is not read in full, and goes on all the same.
@@ -16,16 +17,27 @@ pub(crate) struct Output(Arc<Mutex<Written>>);
 pub(crate) struct Written {
     pub(crate) stdout: Vec<u8>,
     pub(crate) stderr: Vec<u8>,
+    /// Who hears it as it comes.
+    listener: Option<mpsc::Sender<(Stream, Vec<u8>)>>,
 }
 
 /// Which of the two.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Stream {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// Where nothing may be said.
     Stdout,
+    /// Where logs go.
     Stderr,
 }
 
 impl Output {
+    /// Hands on what is written as it comes, too. Who listens slowly holds the process up.
+    pub(crate) fn heard_by(listener: mpsc::Sender<(Stream, Vec<u8>)>) -> Self {
+        let output = Self::default();
+        output.lock().listener = Some(listener);
+        output
+    }
+
     /// Reads what comes until it ends. A process that left a child behind keeps it open.
     pub(crate) fn follow(
         &self,
@@ -36,16 +48,24 @@ impl Output {
         tokio::spawn(async move {
             let mut buffer = vec![0; 16 * 1024];
             while let Ok(read @ 1..) = from.read(&mut buffer).await {
-                let mut written = output.lock();
-                let kept = match stream {
-                    Stream::Stdout => &mut written.stdout,
-                    Stream::Stderr => &mut written.stderr,
-                };
-                if kept.len() < MOST_BYTES {
-                    kept.extend_from_slice(&buffer[..read]);
+                if let Some(listener) = output.keep(stream, &buffer[..read]) {
+                    // One who has gone no longer wants it.
+                    let _ = listener.send((stream, buffer[..read].to_vec())).await;
                 }
             }
         })
+    }
+
+    fn keep(&self, stream: Stream, bytes: &[u8]) -> Option<mpsc::Sender<(Stream, Vec<u8>)>> {
+        let mut written = self.lock();
+        let kept = match stream {
+            Stream::Stdout => &mut written.stdout,
+            Stream::Stderr => &mut written.stderr,
+        };
+        if kept.len() < MOST_BYTES {
+            kept.extend_from_slice(bytes);
+        }
+        written.listener.clone()
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Written> {

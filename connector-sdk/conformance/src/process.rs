@@ -35,6 +35,8 @@ pub(crate) struct Launch {
     pub(crate) folder: PathBuf,
     /// A recording that its SDK answers from.
     pub(crate) replay: Option<PathBuf>,
+    /// A recording that its SDK makes.
+    pub(crate) record: Option<PathBuf>,
     /// How much it logs.
     pub(crate) log: &'static str,
 }
@@ -126,6 +128,9 @@ impl Launch {
         if let Some(recording) = &self.replay {
             command.env("CONNECTOR_HTTP_REPLAY", recording);
         }
+        if let Some(recording) = &self.record {
+            command.env("CONNECTOR_HTTP_RECORD", recording);
+        }
         before_exec(&mut command, Domain::new()?);
         let mut command = tokio::process::Command::from(command);
         command.kill_on_drop(true);
@@ -157,6 +162,11 @@ impl Process {
     /// Whether it runs.
     pub(crate) fn is_alive(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// How it ended, where it has.
+    pub(crate) fn exit(&mut self) -> Option<String> {
+        self.child.try_wait().transpose().map(told)
     }
 
     /// What it and all that it started use.

@@ -29,7 +29,7 @@ pub(crate) struct Wire {
 
 /// Adds the token to every call.
 #[derive(Clone, Debug)]
-pub(crate) struct Bearer(Option<MetadataValue<Ascii>>);
+pub struct Bearer(Option<MetadataValue<Ascii>>);
 
 impl Interceptor for Bearer {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
@@ -40,8 +40,10 @@ impl Interceptor for Bearer {
     }
 }
 
-pub(crate) type Authorized = InterceptedService<Channel, Bearer>;
-pub(crate) type Client = ConnectorClient<Authorized>;
+/// A channel that carries the token.
+pub type Authorized = InterceptedService<Channel, Bearer>;
+/// A client whose calls are let in.
+pub type Client = ConnectorClient<Authorized>;
 
 impl Wire {
     /// A channel to a socket; it connects at the first call.

@@ -108,6 +108,7 @@ impl Workbench {
                 command: program::command(&manifest, folder).map_err(TargetError::Usage)?,
                 folder: folder.clone(),
                 replay: plan.replay.as_ref().map(|file| folder.join(file)),
+                record: None,
                 log: "debug",
             }),
             None => None,
@@ -160,12 +161,7 @@ impl Workbench {
 
     /// Whether the settings are what connectord would let through.
     fn check_settings(&self) -> Result<(), TargetError> {
-        let validator = jsonschema::validator_for(&self.manifest.settings)
-            .map_err(|error| TargetError::Manifest(vec![format!("settings: {error}")]))?;
-        let problems: Vec<String> = validator
-            .iter_errors(&self.settings)
-            .map(|error| format!("{}: {error}", error.instance_path()))
-            .collect();
+        let problems = self.manifest.settings_problems(&self.settings).map_err(TargetError::Manifest)?;
         if problems.is_empty() {
             return Ok(());
         }

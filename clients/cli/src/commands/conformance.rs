@@ -3,15 +3,15 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 use superfasttt_conformance::{
     Endpoint, Level, Options, Report, Target, TargetError, checks, run as try_all,
 };
 
 use crate::error::{Error, Result};
+use crate::local_input::LocalInput;
 use crate::output::text::printable_lines;
 use crate::output::{Output, note};
-use crate::settings::{Assignment, Schema, assign, parse_assignment};
 use crate::trust;
 
 const EXAMPLES: &str = "\
@@ -52,18 +52,8 @@ pub struct Args {
     /// What it is tried with, if not conformance.json in its folder
     #[arg(long, value_name = "FILE")]
     plan: Option<PathBuf>,
-    /// Settings from a JSON file; they win over those of the plan
-    #[arg(long, value_name = "FILE")]
-    settings: Option<PathBuf>,
-    /// A setting; it wins over all others
-    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = parse_assignment)]
-    assignments: Vec<Assignment>,
-    /// The credential from a file: its one value, or a JSON object of its values
-    #[arg(long, value_name = "FILE", conflicts_with = "credential_env")]
-    credential: Option<PathBuf>,
-    /// The credential from a variable of the environment
-    #[arg(long, value_name = "NAME")]
-    credential_env: Option<String>,
+    #[command(flatten)]
+    input: LocalInput,
     /// Answer from a recording of the connector's HTTP traffic, instead of its source
     #[arg(long, value_name = "FILE")]
     replay: Option<PathBuf>,
@@ -137,22 +127,8 @@ fn refused(error: TargetError) -> Error {
 }
 
 fn options(args: &Args) -> Result<Options> {
-    let mut settings = match &args.settings {
-        Some(file) => match serde_json::from_str(&read(file)?) {
-            Ok(Value::Object(settings)) => settings,
-            _ => return Err(Error::Usage(format!("{} is not a JSON object", file.display()))),
-        },
-        None => Map::new(),
-    };
-    assign(&mut settings, &args.assignments, &Schema::new(schema(args)))
-        .map_err(|error| Error::Usage(error.to_string()))?;
-    let credential = match (&args.credential, &args.credential_env) {
-        (Some(file), _) => Some(read(file)?),
-        (None, Some(name)) => {
-            Some(std::env::var(name).map_err(|_| Error::Usage(format!("the environment has no {name}")))?)
-        }
-        (None, None) => None,
-    };
+    let settings = args.input.settings(schema(args))?;
+    let credential = args.input.credential()?;
     Ok(Options {
         level: args.level,
         only: args.only.clone(),
@@ -171,11 +147,6 @@ fn schema(args: &Args) -> Option<Value> {
     let manifest = Path::new(args.target.as_ref()?).join("manifest.json");
     let mut manifest: Value = serde_json::from_str(&std::fs::read_to_string(manifest).ok()?).ok()?;
     Some(manifest["settings"].take())
-}
-
-fn read(file: &Path) -> Result<String> {
-    std::fs::read_to_string(file)
-        .map_err(|error| Error::Usage(format!("cannot read {}: {error}", file.display())))
 }
 
 fn read_target(target: &str, token_env: &str, trust: &Trust) -> Result<Target> {

@@ -53,6 +53,7 @@ proto_json!("superfasttt.control.v1":
     control::TestConnectionResponse = "TestConnectionResponse",
 );
 proto_json!("superfasttt.connector.v1":
+    connector::Change = "Change",
     connector::DocumentEnvelope = "DocumentEnvelope",
     connector::Resource = "Resource",
 );

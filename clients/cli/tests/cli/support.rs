@@ -1,5 +1,6 @@
 //! A server on a free port, and the binary run against it.
 
+use std::path::Path;
 use std::process::{Output, Stdio};
 use std::sync::Arc;
 
@@ -54,6 +55,16 @@ pub fn command(url: &str, line: &str) -> Command {
     }
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     command
+}
+
+/// Puts the program of the Rust template into a folder, where its manifest wants it.
+pub fn template_program(folder: &Path) {
+    // Cargo builds examples before it runs integration tests, beside the folder of this test's binary.
+    let test = std::env::current_exe().unwrap();
+    let program = test.ancestors().nth(2).unwrap().join("examples/template-connector");
+    let release = folder.join("target/release");
+    std::fs::create_dir_all(&release).unwrap();
+    std::os::unix::fs::symlink(program, release.join("connector")).unwrap();
 }
 
 /// What a command printed, and how it ended.

@@ -1,0 +1,4 @@
+import { serve } from "@superfasttt/connector";
+import { connector } from "./connector.js";
+
+serve(connector);
