@@ -55,6 +55,10 @@ func TestWhatNormalizeRaisesIsTheItemsErrorAndTellsNoValue(t *testing.T) {
 func TestWhatBreaksALimitIsAnItemErrorAndThePullGoesOn(t *testing.T) {
 	long := strings.Repeat("x", 1024*1024+1)
 	principals := strings.Split(strings.Repeat(long[:1000]+" ", 4000), " ")
+	var deep any = "innermost"
+	for range 16 {
+		deep = []any{deep}
+	}
 	for name, bad := range map[string]struct {
 		item     connector.Item[thing]
 		document connector.Document
@@ -63,6 +67,7 @@ func TestWhatBreaksALimitIsAnItemErrorAndThePullGoesOn(t *testing.T) {
 	}{
 		"content":           {item("a", ""), connector.Document{Content: &long}, connector.ContentTooLarge, true},
 		"metadata":          {item("a", ""), connector.Document{Metadata: map[string]any{"k": long[:65*1024]}}, connector.ContentTooLarge, true},
+		"deep metadata":     {item("a", ""), connector.Document{Metadata: map[string]any{"k": deep}}, connector.ContentTooLarge, true},
 		"url":               {item("a", ""), connector.Document{URL: long[:9000]}, connector.ContentTooLarge, true},
 		"many principals":   {item("a", ""), connector.Document{Permissions: &connector.Permissions{Allow: principals}}, connector.ContentTooLarge, true},
 		"a long principal":  {item("a", ""), connector.Document{Permissions: &connector.Permissions{Deny: []string{long[:1025]}}}, connector.ContentTooLarge, true},

@@ -4,6 +4,7 @@ import (
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/superfasttt/connectors/connector-sdk/go/connectorpb"
 )
@@ -28,6 +29,7 @@ const (
 	maxSchemaBytes     = 255
 	maxPrincipalBytes  = 1024
 	maxMetadataBytes   = 64 * 1024
+	maxMetadataDepth   = 16
 	maxErrorBytes      = 2 * 1024
 	maxErrorFacts      = 16
 	maxErrorFactBytes  = 256
@@ -41,7 +43,9 @@ func fit(change *connectorpb.Change) (*connectorpb.Change, int) {
 	if fault == nil {
 		size := proto.Size(change)
 		// Metadata is no longer than its change, and hardly ever near its limit.
-		if size > maxMetadataBytes {
+		if metadata := change.GetDocument().GetMetadata(); isDeeper(structpb.NewStructValue(metadata), maxMetadataDepth) {
+			fault = Errorf(ContentTooLarge, "the item's metadata is nested over %d levels deep", maxMetadataDepth).WithMetadata("field", "metadata")
+		} else if size > maxMetadataBytes {
 			fault = sizeFault("metadata", proto.Size(change.GetDocument().GetMetadata()), maxMetadataBytes)
 		}
 		if fault == nil && size <= maxChangeBytes {
@@ -53,6 +57,29 @@ func fit(change *connectorpb.Change) (*connectorpb.Change, int) {
 	}
 	change = &connectorpb.Change{Kind: target.itemError(fault)}
 	return change, proto.Size(change)
+}
+
+// isDeeper says whether more than so many objects and lists lie inside one another. Readers of protobuf give up on what is
+// nested deeply, and on the whole page with it.
+func isDeeper(value *structpb.Value, levels int) bool {
+	object, list := value.GetStructValue(), value.GetListValue()
+	if object == nil && list == nil {
+		return false
+	}
+	if levels == 0 {
+		return true
+	}
+	for _, inner := range object.GetFields() {
+		if isDeeper(inner, levels-1) {
+			return true
+		}
+	}
+	for _, inner := range list.GetValues() {
+		if isDeeper(inner, levels-1) {
+			return true
+		}
+	}
+	return false
 }
 
 // check cuts titles, and gives the fault of a change with how an item error can name its item.

@@ -2,6 +2,7 @@
 //! that one bad item never ends a pull.
 
 use prost::Message;
+use prost_types::{Struct, Value, value};
 use superfasttt_proto::connector::v1::{
     Change, DocumentEnvelope, ItemError, RawItem, Reason, change::Kind, item_error::Target,
 };
@@ -23,6 +24,7 @@ const MAX_URL_BYTES: usize = 8 * 1024;
 const MAX_CONTENT_REF_BYTES: usize = 8 * 1024;
 const MAX_MEDIA_TYPE_BYTES: usize = 255;
 const MAX_METADATA_BYTES: usize = 64 * 1024;
+const MAX_METADATA_DEPTH: usize = 16;
 const MAX_ERROR_BYTES: usize = 2 * 1024;
 const MAX_ERROR_FACTS: usize = 16;
 const MAX_ERROR_FACT_BYTES: usize = 256;
@@ -126,7 +128,26 @@ fn document_fault(document: &DocumentEnvelope) -> Option<ConnectorError> {
         .or_else(|| text_fault("locator", &document.locator, MAX_LOCATOR_BYTES))
         .or_else(|| text_fault("url", &document.url, MAX_URL_BYTES))
         .or_else(|| text_fault("media_type", &document.media_type, MAX_MEDIA_TYPE_BYTES))
-        .or_else(|| size_fault("metadata", document.metadata.as_ref()?.encoded_len(), MAX_METADATA_BYTES))
+        .or_else(|| metadata_fault(document.metadata.as_ref()?))
+}
+
+fn metadata_fault(metadata: &Struct) -> Option<ConnectorError> {
+    if metadata.fields.values().any(|value| is_deeper(value, MAX_METADATA_DEPTH - 1)) {
+        let message = format!("the item's metadata is nested over {MAX_METADATA_DEPTH} levels deep");
+        let fault = ConnectorError::new(Reason::ContentTooLarge, message);
+        return Some(fault.with_metadata("field", "metadata"));
+    }
+    size_fault("metadata", metadata.encoded_len(), MAX_METADATA_BYTES)
+}
+
+/// Whether more than `levels` objects and lists lie inside one another. Looks no deeper than that.
+fn is_deeper(value: &Value, levels: usize) -> bool {
+    let deeper = |inner: &Value| is_deeper(inner, levels - 1);
+    match &value.kind {
+        Some(value::Kind::StructValue(object)) => levels == 0 || object.fields.values().any(deeper),
+        Some(value::Kind::ListValue(list)) => levels == 0 || list.values.iter().any(deeper),
+        _ => false,
+    }
 }
 
 fn raw_fault(raw: &RawItem) -> Option<ConnectorError> {
@@ -215,6 +236,22 @@ mod tests {
         assert_eq!(error_of(Kind::Document(document.clone())).target, Some(Target::Locator("a/b".into())));
         document.locator.clear();
         assert_eq!(error_of(Kind::Document(document)).target, None);
+    }
+
+    #[test]
+    fn metadata_that_no_reader_would_take_becomes_an_item_error() {
+        let nested = |levels: usize| {
+            let mut value = serde_json::json!("innermost");
+            for level in 0..levels {
+                value = if level % 2 == 0 { serde_json::json!([value]) } else { serde_json::json!({"k": value}) };
+            }
+            let metadata = crate::json_to_struct(serde_json::Map::from_iter([("k".to_owned(), value)]));
+            Kind::Document(DocumentEnvelope { id: "a".into(), metadata: Some(metadata), ..Default::default() })
+        };
+        assert!(matches!(enforce(nested(MAX_METADATA_DEPTH - 1)), Kind::Document(_)));
+        for levels in [MAX_METADATA_DEPTH, 200] {
+            assert!(error_of(nested(levels)).error.unwrap().message.contains("levels deep"));
+        }
     }
 
     #[test]

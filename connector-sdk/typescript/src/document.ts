@@ -113,13 +113,13 @@ function toTimestamp(field: string, time: Time): Timestamp {
 }
 
 /**
- * Deeper than that nothing is nested. Readers of protobuf give up at a hundred messages inside one another, of which each level takes three,
+ * So many objects and lists lie inside one another at most, the metadata itself among them. Readers of protobuf give up at a hundred messages inside one another, of which each level takes three,
  * and would refuse the whole page.
  */
 const MAX_DEPTH = 16;
 
 function toMetadata(metadata: Readonly<Record<string, unknown>>, depth = 0): JsonObject {
-  if (depth > MAX_DEPTH) throw violation(`normalize gave metadata that is nested over ${MAX_DEPTH} levels deep`);
+  if (depth >= MAX_DEPTH) throw violation(`normalize gave metadata that is nested over ${MAX_DEPTH} levels deep`);
   const json: JsonObject = {};
   for (const [key, value] of Object.entries(metadata)) {
     if (value === undefined) continue;
@@ -151,7 +151,7 @@ function toJson(field: string, value: unknown, depth: number): JsonValue {
 }
 
 function toList(field: string, entries: readonly unknown[], depth: number): JsonValue[] {
-  if (depth > MAX_DEPTH) throw violation(`normalize gave metadata that is nested over ${MAX_DEPTH} levels deep`);
+  if (depth >= MAX_DEPTH) throw violation(`normalize gave metadata that is nested over ${MAX_DEPTH} levels deep`);
   return entries.map((entry) => (entry === undefined ? null : toJson(field, entry, depth)));
 }
 

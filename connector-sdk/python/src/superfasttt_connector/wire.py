@@ -15,8 +15,8 @@ from math import isfinite
 from typing import Any
 from uuid import UUID
 
-MAX_STRUCT_DEPTH = 24
-"""How deep objects and lists may lie in each other. Decoders give up at 100 messages in each other, and each level is three."""
+MAX_STRUCT_DEPTH = 16
+"""How many objects and lists may lie in each other, the metadata itself among them. Decoders give up at 100 messages in each other, and each level is three."""
 
 _DOUBLE = struct.Struct("<d").pack
 _VARINTS: list[bytes] = []
@@ -69,7 +69,7 @@ def struct_of(values: Mapping[str, Any], depth: int = 0) -> bytes:
         TypeError: something else is in it.
         ValueError: it lies too deep.
     """
-    if depth > MAX_STRUCT_DEPTH:
+    if depth >= MAX_STRUCT_DEPTH:
         raise ValueError(f"metadata lies more than {MAX_STRUCT_DEPTH} levels deep")
     parts = []
     for name, item in values.items():
@@ -99,7 +99,7 @@ def _value(item: Any, depth: int) -> bytes:
     if isinstance(item, Mapping):
         return field(b"\x2a", struct_of(item, depth + 1))
     if isinstance(item, (list, tuple)):
-        if depth >= MAX_STRUCT_DEPTH:
+        if depth >= MAX_STRUCT_DEPTH - 1:
             raise ValueError(f"metadata lies more than {MAX_STRUCT_DEPTH} levels deep")
         return field(b"\x32", b"".join([field(b"\n", _value(part, depth + 1)) for part in item]))
     if isinstance(item, (datetime, date)):

@@ -13,7 +13,7 @@ const MAX_ATTEMPTS = 4;
 const RETRY_BASE_MS = 500;
 const MAX_RETRY_AFTER_MS = 60_000;
 /** A request waits no longer than this in all for a source that goes on saying that it is asked too often. */
-const MAX_WAITING_MS = 120_000;
+const MAX_WAITING_MS = 60_000;
 const MAX_REDIRECTS = 10;
 /** What is larger is read as a stream. */
 const MAX_BODY_BYTES = 64 * 1024 * 1024;
