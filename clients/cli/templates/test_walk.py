@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Types the walk of docs/write-a-connector.md as it is printed, from `connectorctl new` to a running sync.
 
-Usage: clients/cli/templates/test_walk.py [CHECKOUT-WITH-THE-PYTHON-SDK]. CONNECTORD_BIN_DIR says where connectord and connectorctl are
-(default target/debug). Only the port of the tracker and the places of binaries and data are others than in the text.
+Usage: clients/cli/templates/test_walk.py [CHECKOUT-WITH-THE-PYTHON-SDK]. CONNECTORD_BIN_DIR says where connectord and
+connectorctl are (default target/debug). Only the port of the tracker and the places of binaries and data are others than in
+the text.
 """
 
 import os
