@@ -86,6 +86,7 @@ test-templates: need-cargo need-cc ## What `connectorctl new` makes, each langua
 	  elif [ "$$CI" = true ] || [ "$$DEMAND_TOOLCHAINS" = 1 ]; then echo "$$tool is missing: apt-get install $$tool, or see docs/write-a-connector.md"; exit 1; \
 	  else echo "SKIPPED: the $$language template is not tested, because $$tool is missing: apt-get install $$tool"; fi; done; \
 	  [ -z "$$here" ] || clients/cli/templates/test.sh $$here
+	@if command -v python3 >/dev/null; then clients/cli/templates/test_walk.py; fi
 
 # How many histories, and from which seed on.
 SEEDS ?= 20000

@@ -126,14 +126,14 @@ impl Session {
             Some(file) => absolute(file),
             None => folder.join(STATE_FILE),
         };
-        if args.reset {
-            State::new(&local.manifest.id).write(&state_file)?;
-        }
         if let Some(file) = args.replay.as_ref().filter(|file| !file.is_file()) {
             return Err(Error::Usage(format!("{} is not there: make it with --record", file.display())));
         }
         // Standard input is read once.
         let credential = args.input.credential()?;
+        if args.reset {
+            State::new(&local.manifest.id).write(&state_file)?;
+        }
         Ok(Self { program: program(&local), folder, credential, state_file, args })
     }
 

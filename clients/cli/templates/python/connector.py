@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
-
 from superfasttt_connector import (
     BaseConnector,
     Checkpoint,
@@ -41,7 +40,7 @@ class Cursor(BaseModel):
 class Source(BaseConnector[Settings]):
     cursor_model = Cursor
     # Which exceptions and HTTP statuses mean what: it decides what the server does, and what people are told.
-    error_table = {FileNotFoundError: lambda error: NotFound("the file is not there")}
+    error_table = {FileNotFoundError: lambda _: NotFound("the file is not there")}
 
     # A plain function runs in a thread. With `async def` you have `self.http`, which waits, retries and authenticates.
     def pull(self, cursor: Cursor | None = None) -> Iterator[Any]:

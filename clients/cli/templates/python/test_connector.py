@@ -33,10 +33,8 @@ def test_changes_follow_on_a_listing(tmp_path):
     listed = testing.pull(Source, {"file": str(file)})
     shutil.copy(TESTDATA / "items-changed.jsonl", file)
     changed = testing.pull(Source, {"file": str(file)}, mode=Mode.INCREMENTAL, states=listed.states)
-    assert {id: document.title for id, document in changed.documents.items()} == {
-        "item-7": "Item 7, renamed",
-        "item-26": "Item 26",
-    }
+    titles = {name: document.title for name, document in changed.documents.items()}
+    assert titles == {"item-7": "Item 7, renamed", "item-26": "Item 26"}
     assert changed.deletions == ["item-9"]
 
 
