@@ -2,12 +2,12 @@
 # Makes a connector of a language as its author would, and proves that it works as it is: its own tests, the conformance kit at the
 # highest level, `connectorctl dev`, and a sync through connectord.
 # Usage: clients/cli/templates/test.sh LANGUAGE…     (rust python typescript go)
-# CONNECTORD_BIN_DIR says where connectord and connectorctl are (default target/debug), SDK_CHECKOUT whose SDKs are used (this one).
+# SUPERFASTTT_BIN_DIR says where connectord and connectorctl are (default target/debug), SDK_CHECKOUT whose SDKs are used (this one).
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../../.." && pwd)
-PATH=$(cd "$root" && cd "${CONNECTORD_BIN_DIR:-target/debug}" && pwd):$PATH
+PATH=$(cd "$root" && cd "${SUPERFASTTT_BIN_DIR:-target/debug}" && pwd):$PATH
 # connectord takes what begins so for its configuration.
-unset CONNECTORD_BIN_DIR
+unset SUPERFASTTT_BIN_DIR
 
 work=$(mktemp -d)
 server=

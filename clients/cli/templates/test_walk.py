@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Types the walk of docs/write-a-connector.md as it is printed, from `connectorctl new` to a running sync.
 
-Usage: clients/cli/templates/test_walk.py [CHECKOUT-WITH-THE-PYTHON-SDK]. CONNECTORD_BIN_DIR says where connectord and
+Usage: clients/cli/templates/test_walk.py [CHECKOUT-WITH-THE-PYTHON-SDK]. SUPERFASTTT_BIN_DIR says where connectord and
 connectorctl are (default target/debug). Only the port of the tracker and the places of binaries and data are others than in
 the text.
 """
@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
 SDKS = Path(sys.argv[1] if len(sys.argv) > 1 else ROOT).resolve() / "connector-sdk"
-BINARIES = (ROOT / os.environ.pop("CONNECTORD_BIN_DIR", "target/debug")).resolve()
+BINARIES = (ROOT / os.environ.pop("SUPERFASTTT_BIN_DIR", "target/debug")).resolve()
 FILES = ["manifest.json", "connector.py", "test_connector.py", "conformance.json", "schemas/item/1.json"]
 
 
