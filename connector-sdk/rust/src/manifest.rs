@@ -35,7 +35,9 @@ const KNOWN: [&str; 8] = [
 /// The parts of `manifest.json` that the SDK acts by.
 #[derive(Debug)]
 pub(crate) struct Manifest {
+    #[cfg(any(test, feature = "http"))]
     pub(crate) id: String,
+    #[cfg(feature = "http")]
     pub(crate) version: String,
     pub(crate) capabilities: Capabilities,
     pub(crate) auth: Auth,
@@ -49,7 +51,9 @@ pub(crate) struct Manifest {
 
 #[derive(serde::Deserialize)]
 struct Written {
+    #[cfg_attr(not(any(test, feature = "http")), expect(dead_code, reason = "it has to be there"))]
     id: String,
+    #[cfg(feature = "http")]
     #[serde(default)]
     version: String,
     #[serde(default)]
@@ -134,7 +138,9 @@ pub(crate) fn read(text: &str) -> Result<Manifest, ManifestError> {
         }
     }
     Ok(Manifest {
+        #[cfg(any(test, feature = "http"))]
         id: written.id,
+        #[cfg(feature = "http")]
         version: written.version,
         capabilities,
         auth: written.auth,

@@ -1,6 +1,6 @@
 //! The example that reads samples/tracker: alone, offline from a recording, and as a process.
 
-#![allow(clippy::unwrap_used, reason = "a panic in a test is its report, also in what tests share")]
+#![allow(clippy::unwrap_used, reason = "a panic in a helper of the tests is the failure report")]
 
 #[path = "../examples/tracker/main.rs"]
 #[allow(dead_code, reason = "its `main` is for the process")]

@@ -11,6 +11,8 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 const MAX_ATTEMPTS: u32 = 4;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
+/// How often a source is believed that asks to come again at once, or nearly so.
+const MAX_REFUSALS: u32 = 10;
 
 /// How one attempt ended.
 #[derive(Clone, Copy, Debug)]
@@ -64,7 +66,7 @@ impl Retries {
     fn wait(&mut self, pause: Duration) -> Option<Duration> {
         self.refusals += 1;
         self.waited = self.waited.saturating_add(pause);
-        (self.waited <= PATIENCE).then_some(pause)
+        (self.waited <= PATIENCE && self.refusals <= MAX_REFUSALS).then_some(pause)
     }
 }
 
@@ -97,6 +99,9 @@ mod tests {
             assert_eq!(retries.pause_after(told(40)), Some(40 * SECOND));
             assert_eq!(retries.pause_after(told(20)), Some(20 * SECOND));
             assert_eq!(retries.pause_after(told(1)), None);
+            let mut retries = Retries::of(&Method::GET);
+            let asked = std::iter::from_fn(|| retries.pause_after(told(0))).count();
+            assert_eq!(asked, 10, "at once, for ever");
             assert_eq!(Retries::of(&Method::GET).pause_after(told(61)), None);
             assert_eq!(Retries::of(&Method::GET).pause_after(told(u64::MAX)), None);
         }
