@@ -40,7 +40,7 @@ test: test-rust test-run test-python test-typescript test-go test-java test-temp
 
 # One selection of packages for all of them: with each crate by itself, shared dependencies would be built again and
 # again with other features.
-test-rust: need-cargo need-cc need-postgres ## Every crate: units, the store's suite, SDK, formats, connectors, command line, real binaries on both stores
+test-rust: need-cargo need-cc need-postgres need-python ## Every crate: units, the store's suite, SDK, formats, connectors, command line, real binaries on both stores
 	cargo build --locked --workspace
 	cargo test --locked --workspace
 	TEST_STORE=postgres cargo test --locked --workspace --test end_to_end -- --skip one_store::
@@ -54,10 +54,10 @@ test-run: need-cargo need-cc ## `make run` as a newcomer meets it, and with Node
 test-contract: need-cargo need-cc ## Only the generated types and the table of errors
 	cargo test --locked -p superfasttt-proto
 
-test-sdk: need-cargo need-cc ## Only the Rust SDK and its example
+test-sdk: need-cargo need-cc need-python ## Only the Rust SDK and its example
 	cargo test --locked -p superfasttt-connector
 
-test-conformance: need-cargo need-cc ## Only the conformance kit, on connectors that are wrong in one thing each, and on right ones
+test-conformance: need-cargo need-cc need-python ## Only the conformance kit, on connectors that are wrong in one thing each, and on right ones
 	cargo test --locked -p superfasttt-conformance -p superfasttt-conformance-proof -p superfasttt-connector -p connector-filesystem
 
 test-extract: need-cargo need-cc ## Only text extraction, each format and the hostile ones
