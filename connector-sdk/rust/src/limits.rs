@@ -243,10 +243,15 @@ mod tests {
         let nested = |levels: usize| {
             let mut value = serde_json::json!("innermost");
             for level in 0..levels {
-                value = if level % 2 == 0 { serde_json::json!([value]) } else { serde_json::json!({"k": value}) };
+                value =
+                    if level % 2 == 0 { serde_json::json!([value]) } else { serde_json::json!({"k": value}) };
             }
             let metadata = crate::json_to_struct(serde_json::Map::from_iter([("k".to_owned(), value)]));
-            Kind::Document(DocumentEnvelope { id: "a".into(), metadata: Some(metadata), ..Default::default() })
+            Kind::Document(DocumentEnvelope {
+                id: "a".into(),
+                metadata: Some(metadata),
+                ..Default::default()
+            })
         };
         assert!(matches!(enforce(nested(MAX_METADATA_DEPTH - 1)), Kind::Document(_)));
         for levels in [MAX_METADATA_DEPTH, 200] {
