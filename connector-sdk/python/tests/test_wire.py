@@ -97,6 +97,7 @@ def nested(depth: int) -> dict[str, Any]:
         ("metadata", {"x": b"bytes"}),
         ("metadata", {"x": 10**400}),
         ("metadata", {"x": "\ud800"}),
+        ("metadata", nested(11)),
         ("metadata", nested(40)),
         ("metadata", {"x": "y" * 70_000}),
         ("metadata", ["no mapping"]),
@@ -135,7 +136,8 @@ def test_times_as_apis_write_them(text: str) -> None:
 
 
 def test_metadata_is_as_deep_as_every_decoder_goes() -> None:
-    document = DocumentEnvelope(id="a", metadata=nested(15))
+    # Eleven objects and five lists.
+    document = DocumentEnvelope(id="a", metadata=nested(10))
     assert envelope.encode(document, b"a", b"", b"")
 
 

@@ -16,7 +16,10 @@ from typing import Any
 from uuid import UUID
 
 MAX_STRUCT_DEPTH = 16
-"""How many objects and lists may lie in each other, the metadata itself among them. Decoders give up at 100 messages in each other, and each level is three."""
+"""How many objects and lists may lie in each other, the metadata itself among them.
+
+Decoders give up at 100 messages in each other, and each level is three.
+"""
 
 _DOUBLE = struct.Struct("<d").pack
 _VARINTS: list[bytes] = []
