@@ -7,7 +7,7 @@ use std::fmt;
 use jsonschema::Validator;
 use jsonschema::error::ValidationErrorKind;
 use secrecy::SecretString;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::manifest::Manifest;
 use super::problem::Problem;
@@ -148,10 +148,15 @@ pub const SEALED: &str = "$sealed";
 #[must_use]
 pub fn without_secrets(manifest: &Manifest, settings: &Value) -> Value {
     let mut settings = settings.clone();
-    for place in &manifest.settings.secrets {
-        remove(&mut settings, place);
+    for pointer in secret_places(manifest, &settings) {
+        if let Some(value) = settings.pointer_mut(&pointer) {
+            *value = json!({ SEALED: null });
+        }
     }
-    // Of a setting that was secret in an earlier version of the manifest.
+    // Also those of a setting that was secret in an earlier version of the manifest.
+    if is_sealed(&settings) {
+        return Value::Object(Map::new());
+    }
     remove_sealed(&mut settings);
     settings
 }
@@ -170,8 +175,8 @@ pub fn secret_places(manifest: &Manifest, settings: &Value) -> Vec<String> {
 #[must_use]
 pub fn secret_values(manifest: &Manifest, settings: &Value) -> Vec<SecretString> {
     let mut values = Vec::new();
-    for place in &manifest.settings.secrets {
-        gather(settings, place, &mut values);
+    for pointer in secret_places(manifest, settings) {
+        settings.pointer(&pointer).into_iter().for_each(|value| gather(value, &mut values));
     }
     values
 }
@@ -185,33 +190,18 @@ pub fn apply_defaults(manifest: &Manifest, settings: &Value) -> Value {
     settings
 }
 
-fn remove(value: &mut Value, place: &[Step]) {
-    let Some((step, rest)) = place.split_first() else { return };
-    match (step, value) {
-        (Step::Name(name), Value::Object(object)) if rest.is_empty() => {
-            object.remove(name);
-        }
-        (Step::AnyName, Value::Object(object)) if rest.is_empty() => object.clear(),
-        (Step::Items, Value::Array(items)) if rest.is_empty() => items.clear(),
-        (Step::Name(name), Value::Object(object)) => {
-            if let Some(inner) = object.get_mut(name) {
-                remove(inner, rest);
-            }
-        }
-        (Step::AnyName, Value::Object(object)) => object.values_mut().for_each(|inner| remove(inner, rest)),
-        (Step::Items, Value::Array(items)) => items.iter_mut().for_each(|inner| remove(inner, rest)),
-        _ => {}
-    }
+fn is_sealed(value: &Value) -> bool {
+    value.get(SEALED).is_some()
 }
 
 fn remove_sealed(value: &mut Value) {
     match value {
         Value::Object(object) => {
-            object.retain(|_, inner| inner.get(SEALED).is_none());
+            object.retain(|_, inner| !is_sealed(inner));
             object.values_mut().for_each(remove_sealed);
         }
         Value::Array(items) => {
-            items.retain(|inner| inner.get(SEALED).is_none());
+            items.retain(|inner| !is_sealed(inner));
             items.iter_mut().for_each(remove_sealed);
         }
         _ => {}
@@ -241,23 +231,12 @@ fn find(value: &Value, place: &[Step], pointer: String, pointers: &mut BTreeSet<
     }
 }
 
-fn gather(value: &Value, place: &[Step], values: &mut Vec<SecretString>) {
-    match (place.split_first(), value) {
-        (None | Some((Step::Items, _)), Value::Array(items)) => {
-            let rest = place.get(1..).unwrap_or_default();
-            items.iter().for_each(|inner| gather(inner, rest, values));
-        }
-        (None | Some((Step::AnyName, _)), Value::Object(object)) => {
-            let rest = place.get(1..).unwrap_or_default();
-            object.values().for_each(|inner| gather(inner, rest, values));
-        }
-        (Some((Step::Name(name), rest)), Value::Object(object)) => {
-            if let Some(inner) = object.get(name) {
-                gather(inner, rest, values);
-            }
-        }
-        (None, Value::String(text)) => values.push(SecretString::from(text.as_str())),
-        (None, Value::Number(number)) => values.push(SecretString::from(number.to_string())),
+fn gather(value: &Value, values: &mut Vec<SecretString>) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|inner| gather(inner, values)),
+        Value::Object(object) => object.values().for_each(|inner| gather(inner, values)),
+        Value::String(text) => values.push(SecretString::from(text.as_str())),
+        Value::Number(number) => values.push(SecretString::from(number.to_string())),
         _ => {}
     }
 }
