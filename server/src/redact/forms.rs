@@ -35,7 +35,7 @@ pub(super) fn forms(secret: &[u8]) -> Vec<Form> {
         forms.add(&with_plus);
     }
     // An OAuth client percent-encodes its secret before it makes base64 of it.
-    let percent = percent_encoded(secret);
+    let percent = percent_encoded(secret, b"-._~", UPPER);
     if percent.as_slice() != secret {
         forms.add_encoded(&percent);
     }
@@ -45,7 +45,12 @@ pub(super) fn forms(secret: &[u8]) -> Vec<Form> {
         forms.add_lines(&read);
     }
     if let Some(read) = views::without_percents(secret) {
-        forms.add(read.trim_ascii());
+        let read = read.trim_ascii();
+        forms.add(read);
+        // Too short to be found beneath the escapes of an address, whose writer leaves a percent sign as it is.
+        if read.len() < MIN_BYTES {
+            [UPPER, LOWER].iter().for_each(|digits| forms.add(&percent_encoded(secret, b"%", digits)));
+        }
     }
     forms.add_lines(secret);
     forms.0
@@ -90,15 +95,17 @@ fn encoded(alphabet: &GeneralPurpose, before: usize, secret: &[u8]) -> Form {
     text.as_bytes()[first..end].to_vec().into()
 }
 
-/// With all but the unreserved characters of RFC 3986 encoded.
-fn percent_encoded(secret: &[u8]) -> Form {
-    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+const UPPER: &[u8; 16] = b"0123456789ABCDEF";
+const LOWER: &[u8; 16] = b"0123456789abcdef";
+
+/// With all encoded but letters, digits and what `plain` names (RFC 3986: `-._~`).
+fn percent_encoded(secret: &[u8], plain: &[u8], digits: &[u8; 16]) -> Form {
     let mut text: Form = Vec::with_capacity(secret.len() * 3).into();
     for byte in secret {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(byte) {
+        if byte.is_ascii_alphanumeric() || plain.contains(byte) {
             text.push(*byte);
         } else {
-            text.extend([b'%', DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+            text.extend([b'%', digits[usize::from(byte >> 4)], digits[usize::from(byte & 15)]]);
         }
     }
     text

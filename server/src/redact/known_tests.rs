@@ -79,7 +79,8 @@ fn cores(secret: &[u8]) -> Vec<String> {
 proptest! {
     #[test]
     fn no_form_of_a_secret_gets_through(
-        secret in "[ -~]{8,80}|[A-Za-z0-9+/]{8,300}={0,2}|[A-Za-z0-9_.-]{8,300}|\\PC{8,40}",
+        // The last is full of what looks like an escape.
+        secret in "[ -~]{8,80}|[A-Za-z0-9+/]{8,300}={0,2}|[A-Za-z0-9_.-]{8,300}|\\PC{8,40}|[%\\\\n!4au0{} ]{8,16}",
         before in "[ -~]{0,40}", after in "[ -~]{0,40}",
     ) {
         prop_assume!(secret.trim_ascii().len() >= 8);
@@ -132,6 +133,12 @@ proptest! {
             prop_assert!(matches!(known.redact(VALUES[2]), Cow::Borrowed(_)));
         }
     }
+}
+
+#[test]
+fn a_secret_that_is_short_beneath_its_escapes_is_found_in_an_address() {
+    assert_eq!(redacted(r"%a04{\a%", "?key=%a04%7B%5Ca%"), "?key=[redacted]");
+    assert_eq!(redacted("%41%42%43{}", "?key=%41%42%43%7b%7d&"), "?key=[redacted]&");
 }
 
 #[test]
