@@ -12,7 +12,7 @@ BUF_AGAINST ?= main
 
 .PHONY: help run run-oauth build connectors test test-rust test-contract test-sdk test-conformance test-extract test-oauth \
 	test-connectors test-server test-cli test-run simulate chaos bench check check-format check-lint check-contract check-licences \
-	clean test-templates need-cargo need-cc need-python need-postgres
+	clean need-cargo need-cc need-python need-postgres
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -76,17 +76,6 @@ test-server: need-cargo need-cc need-postgres ## Only the server: units, the sto
 
 test-cli: need-cargo need-cc ## Only the command line
 	cargo test --locked -p connectorctl
-
-# Rust's is built and proved by the tests of the command line.
-TEMPLATES := python:python3 typescript:npm go:go
-test-templates: need-cargo need-cc ## What `connectorctl new` makes, each language with its own toolchain: tests, conformance, a sync
-	cargo build --locked -p connectord -p connectorctl
-	@here=""; for template in $(TEMPLATES); do language=$${template%:*}; tool=$${template#*:}; \
-	  if command -v $$tool >/dev/null; then here="$$here $$language"; \
-	  elif [ "$$CI" = true ] || [ "$$DEMAND_TOOLCHAINS" = 1 ]; then echo "$$tool is missing: apt-get install $$tool, or see docs/write-a-connector.md"; exit 1; \
-	  else echo "SKIPPED: the $$language template is not tested, because $$tool is missing: apt-get install $$tool"; fi; done; \
-	  [ -z "$$here" ] || clients/cli/templates/test.sh $$here
-	@if command -v python3 >/dev/null; then clients/cli/templates/test_walk.py; fi
 
 # How many histories, and from which seed on.
 SEEDS ?= 20000

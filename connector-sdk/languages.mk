@@ -3,8 +3,8 @@
 # Their tests use connectord and connectorctl as they were built for the tests (target/debug); SUPERFASTTT_BIN_DIR names another
 # folder of them.
 
-.PHONY: test-python test-typescript test-typescript-itself test-go test-go-itself test-java test-java-itself generate-typescript \
-	generate-go
+.PHONY: test-python test-typescript test-typescript-itself test-go test-go-itself test-java test-java-itself test-templates \
+	generate-typescript generate-go
 
 PYTHON := connector-sdk/python
 TYPESCRIPT := connector-sdk/typescript
@@ -66,3 +66,13 @@ test-java-itself: | need-python
 	mvn --batch-mode --quiet --file $(JAVA)/pom.xml verify
 	python3 samples/tracker/through_connectord.py $(JAVA)/target/connector
 	$(call proved,$(JAVA)/target/connector)
+
+# What `connectorctl new` makes in these languages, and the tool of each. Rust's is proved by the tests of the command line.
+TEMPLATES := python:python3 typescript:npm go:go
+test-templates: need-cargo need-cc ## What `connectorctl new` makes, each language with its own toolchain: tests, conformance, a sync
+	cargo build --locked -p connectord -p connectorctl
+	@here=""; for template in $(TEMPLATES); do language=$${template%:*}; tool=$${template#*:}; \
+	  if command -v $$tool >/dev/null; then here="$$here $$language"; \
+	  else { $(call left-out,the $$language template,$$tool is missing: apt-get install $$tool); } || exit 1; fi; done; \
+	  [ -z "$$here" ] || clients/cli/templates/test.sh $$here
+	@if command -v python3 >/dev/null; then clients/cli/templates/test_walk.py; fi

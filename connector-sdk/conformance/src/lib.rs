@@ -22,7 +22,6 @@ mod outcome;
 mod output;
 mod plan;
 mod process;
-mod program;
 mod proxy;
 mod pull;
 mod report;
@@ -31,7 +30,6 @@ mod schemas;
 mod source;
 mod sync;
 mod target;
-mod usage;
 mod wire;
 mod workbench;
 

@@ -13,7 +13,6 @@ use crate::credential;
 use crate::manifest::Manifest;
 use crate::output::{Output, Stream};
 use crate::process::{Launch, Process};
-use crate::program;
 use crate::target::{TargetError, manifest};
 use crate::wire::Client;
 use crate::workbench::to_struct;
@@ -43,7 +42,7 @@ impl Local {
             TargetError::Usage(format!("{}: {error}; name a connector's folder", folder.display()))
         })?;
         let manifest = manifest(&folder)?;
-        let command = program::command(&manifest, &folder).map_err(TargetError::Usage)?;
+        let command = manifest.command(&folder).map_err(TargetError::Usage)?;
         Ok(Self { manifest, launch: Launch { command, folder, replay: None, record: None, log: "info" } })
     }
 

@@ -1,6 +1,7 @@
 //! What the kit needs of a manifest. connectord's own reader knows the rest; the schema that both check against is the
 //! published one.
 
+use std::path::Path;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -116,6 +117,20 @@ impl Manifest {
             serde_json::from_value(value).map_err(|error| vec![error.to_string()])?;
         text.clone_into(&mut manifest.text);
         Ok(manifest)
+    }
+
+    /// What is started in its folder: the program (an absolute path) and its arguments.
+    ///
+    /// # Errors
+    ///
+    /// Why there is nothing to start, and what to do.
+    pub(crate) fn command(&self, folder: &Path) -> Result<Vec<String>, String> {
+        if let Some(endpoint) = &self.runtime.endpoint {
+            return Err(format!(
+                "the manifest says that it runs elsewhere: name {endpoint} instead of the folder"
+            ));
+        }
+        superfasttt_launch::command(folder, &self.runtime.command)
     }
 
     /// What it declares.

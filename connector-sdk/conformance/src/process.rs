@@ -1,24 +1,20 @@
-//! A connector's process, started as connectord starts it: a clean environment, a socket, a token, a process group of its
-//! own, no new privileges, and no sight of other processes.
+//! A connector's process, started as connectord starts it ([`superfasttt_launch`]), and driven.
 
 use std::io;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::time::Duration;
 
-use nix::sys::prctl;
-use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{Signal, killpg};
-use nix::unistd::{Pid, getppid};
+use nix::unistd::Pid;
 use rand::Rng;
 use superfasttt_confine::Domain;
+use superfasttt_launch::{Processes, Usage};
 use tempfile::TempDir;
 use tokio::process::Child;
 use tokio::task::JoinHandle;
 
 use crate::output::{Output, Stream};
-use crate::usage::Usage;
 use crate::wire::Wire;
 
 /// connectord's `process.start_timeout`.
@@ -105,57 +101,27 @@ impl Launch {
     }
 
     fn command(&self, socket: &Path, token: &str) -> io::Result<tokio::process::Command> {
-        let (program, arguments) =
-            self.command.split_first().ok_or_else(|| io::Error::other("the command is empty"))?;
-        let mut command = std::process::Command::new(program);
-        command
-            .args(arguments)
-            .current_dir(&self.folder)
-            .env_clear()
-            .env("CONNECTOR_SOCKET", socket)
-            .env("CONNECTOR_TOKEN", token)
-            .env("CONNECTOR_LOG", self.log)
-            .env("LANG", "C.UTF-8")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0);
-        for name in ["PATH", "TMPDIR"] {
-            if let Some(value) = std::env::var_os(name) {
-                command.env(name, value);
-            }
-        }
+        let launch = superfasttt_launch::Launch {
+            command: &self.command,
+            folder: &self.folder,
+            socket,
+            token,
+            log: self.log,
+            run_as: None,
+            cgroup: None,
+            domain: Domain::new()?,
+        };
+        let mut command = launch.command()?;
         if let Some(recording) = &self.replay {
             command.env("CONNECTOR_HTTP_REPLAY", recording);
         }
         if let Some(recording) = &self.record {
             command.env("CONNECTOR_HTTP_RECORD", recording);
         }
-        before_exec(&mut command, Domain::new()?);
         let mut command = tokio::process::Command::from(command);
         command.kill_on_drop(true);
         Ok(command)
     }
-}
-
-/// What the new process does to itself before it becomes the program: as connectord has it.
-#[expect(unsafe_code, reason = "code between fork and exec; the closure keeps to system calls")]
-fn before_exec(command: &mut std::process::Command, domain: Option<Domain>) {
-    let parent = Pid::this();
-    let prepare = move || -> io::Result<()> {
-        prctl::set_no_new_privs()?;
-        if let Some(domain) = &domain {
-            domain.enter()?;
-        }
-        setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
-        prctl::set_pdeathsig(Signal::SIGKILL)?;
-        if getppid() != parent {
-            return Err(nix::errno::Errno::ESRCH.into());
-        }
-        Ok(())
-    };
-    // SAFETY: only system calls that are safe after a fork; nothing is allocated and no lock is taken.
-    unsafe { command.pre_exec(prepare) };
 }
 
 impl Process {
@@ -171,7 +137,7 @@ impl Process {
 
     /// What it and all that it started use.
     pub(crate) fn usage(&self) -> Usage {
-        Usage::of(self.pid.as_raw())
+        Processes::now().usage(self.pid.as_raw().unsigned_abs())
     }
 
     /// Ends it at once, as a crash would, and takes in what it wrote last.

@@ -20,7 +20,6 @@ use crate::outcome::Outcome;
 use crate::output::Output;
 use crate::plan::{PLAN_FILE, Plan, Values};
 use crate::process::{Launch, Process};
-use crate::program;
 use crate::proxy::{Proxy, source_in};
 use crate::pull::Pulled;
 use crate::run::Options;
@@ -105,7 +104,7 @@ impl Workbench {
         options.apply(&mut plan);
         let launch = match &folder {
             Some(folder) => Some(Launch {
-                command: program::command(&manifest, folder).map_err(TargetError::Usage)?,
+                command: manifest.command(folder).map_err(TargetError::Usage)?,
                 folder: folder.clone(),
                 replay: plan.replay.as_ref().map(|file| folder.join(file)),
                 record: None,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import server
+from toolchain import left_out
 
 
 @pytest.fixture
@@ -16,10 +16,7 @@ def connectord(tmp_path: Path) -> Iterator[server.Server]:
     """A server that is not started yet: add connectors first."""
     if not (server.BIN_DIR / "connectord").exists():
         build = "cargo build -p connectord -p connectorctl"
-        missing = f"connectord is not in {server.BIN_DIR}: {build}, or set SUPERFASTTT_BIN_DIR"
-        if os.environ.get("CI") == "true" or os.environ.get("DEMAND_TOOLCHAINS") == "1":
-            pytest.fail(missing)
-        pytest.skip(missing)
+        left_out(f"connectord is not in {server.BIN_DIR}: {build}, or set SUPERFASTTT_BIN_DIR")
     with server.connectord(tmp_path / "server") as running:
         yield running
 

@@ -56,7 +56,7 @@ impl Endpoint {
 
 /// Finds out how the connector of this manifest is started.
 pub(super) fn runnable(manifest: &Manifest, folder: &Path) -> Runnable {
-    let Some(runtime) = &manifest.runtime else { return conventional(folder) };
+    let Some(runtime) = &manifest.runtime else { return by_command(folder, &[]) };
     if let Some(url) = &runtime.endpoint {
         let tls = runtime.tls.clone().map(|tls| Tls {
             ca_file: folder.join(tls.ca_file),
@@ -68,69 +68,12 @@ pub(super) fn runnable(manifest: &Manifest, folder: &Path) -> Runnable {
         let url = url.trim_end_matches('/').to_owned();
         return Runnable::Endpoint(Endpoint { url, tls, token_file });
     }
-    let Some((program, arguments)) = runtime.command.split_first() else { return conventional(folder) };
-    match resolve_program(program, folder) {
-        Ok(program) => command(&program, arguments),
+    by_command(folder, &runtime.command)
+}
+
+fn by_command(folder: &Path, runtime_command: &[String]) -> Runnable {
+    match superfasttt_launch::command(folder, runtime_command) {
+        Ok(command) => Runnable::Command(command),
         Err(reason) => Runnable::NotRunnable(reason),
     }
-}
-
-/// A manifest without `runtime` starts `connector`, or `connector.py`, in its folder.
-fn conventional(folder: &Path) -> Runnable {
-    let program = folder.join("connector");
-    if is_executable(&program) {
-        return command(&program, &[]);
-    }
-    let script = folder.join("connector.py");
-    if !script.is_file() {
-        return Runnable::NotRunnable(
-            "the folder has no executable `connector` and no `connector.py`; add one, or say in `runtime.command` \
-             how to start it"
-                .to_owned(),
-        );
-    }
-    match find_on_path("python3") {
-        Some(python) => command(&python, &[script.to_string_lossy().into_owned()]),
-        None => {
-            Runnable::NotRunnable("connector.py needs python3, which is not on PATH; install it".to_owned())
-        }
-    }
-}
-
-/// A program with a slash is relative to the folder; a bare name is looked for in the folder, then on PATH.
-fn resolve_program(program: &str, folder: &Path) -> Result<PathBuf, String> {
-    let in_folder = folder.join(program);
-    if is_executable(&in_folder) {
-        return Ok(in_folder);
-    }
-    if !program.contains('/') {
-        if let Some(found) = find_on_path(program) {
-            return Ok(found);
-        }
-        return Err(format!(
-            "`runtime.command` names {program:?}, which is neither in the connector's folder nor on PATH; install \
-             or build it"
-        ));
-    }
-    if in_folder.is_file() {
-        return Err(format!("{} is not executable; run chmod +x on it", in_folder.display()));
-    }
-    Err(format!("{} does not exist; build or install it", in_folder.display()))
-}
-
-fn command(program: &Path, arguments: &[String]) -> Runnable {
-    let mut command = vec![program.to_string_lossy().into_owned()];
-    command.extend_from_slice(arguments);
-    Runnable::Command(command)
-}
-
-fn find_on_path(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|candidate| is_executable(candidate))
-}
-
-fn is_executable(path: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::metadata(path)
-        .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
 }

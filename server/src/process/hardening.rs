@@ -5,8 +5,9 @@
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use nix::unistd::{Gid, Uid, User};
+use nix::unistd::{Uid, User};
 use superfasttt_confine::Domain;
+use superfasttt_launch::RunAs;
 
 /// Makes this process one that others of the same user can neither trace nor read (`/proc/PID/mem`, `environ`),
 /// and that leaves no core dump. Call it first thing in `main`.
@@ -16,13 +17,6 @@ use superfasttt_confine::Domain;
 /// The kernel refused.
 pub fn set_non_dumpable() -> std::io::Result<()> {
     nix::sys::prctl::set_dumpable(false).map_err(Into::into)
-}
-
-/// The user that connectors run as.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct RunAs {
-    pub(super) uid: Uid,
-    pub(super) gid: Gid,
 }
 
 /// Finds the user that connectors run as. `None`: the same as this process; why is warned of here, once.

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+use superfasttt_launch::Processes;
 use superfasttt_proto::connector::v1::Reason;
 use superfasttt_proto::error::ConnectorError;
 use tokio::time::Instant;
@@ -13,9 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::hardening;
 use super::health::{self, ConnectorHealth, Remotes};
-use super::launch::Launcher;
+use super::launcher::Launcher;
 use super::lease::Lease;
-use super::memory;
 use super::running::StopCause;
 use super::slot::{Slot, SlotKey};
 use super::start::{Stamp, Starter, not_runnable, socket_folder_prefix};
@@ -235,9 +235,11 @@ impl Inner {
         if pids.is_empty() {
             return;
         }
-        let Ok(resident) = tokio::task::spawn_blocking(move || memory::resident_bytes(&pids)).await else {
-            return;
+        let resident = move || -> HashMap<u32, u64> {
+            let all = Processes::now();
+            pids.into_iter().map(|pid| (pid, all.resident_bytes(pid))).collect()
         };
+        let Ok(resident) = tokio::task::spawn_blocking(resident).await else { return };
         let limit_bytes = self.starter.config.memory_limit_bytes.as_u64();
         for process in processes {
             let resident_bytes = resident.get(&process.pid).copied().unwrap_or_default();

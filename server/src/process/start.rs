@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use ring::rand::{SecureRandom, SystemRandom};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use superfasttt_confine::Domain;
+use superfasttt_launch::{Launch, RunAs};
 use superfasttt_proto::connector::v1::Reason;
 use superfasttt_proto::error::ConnectorError;
 use tempfile::TempDir;
@@ -17,8 +18,7 @@ use tonic::transport::Channel;
 
 use super::cgroup::{Delegated, Group};
 use super::channel::{self, BearerToken};
-use super::hardening::RunAs;
-use super::launch::{Launch, Launcher};
+use super::launcher::Launcher;
 use super::output::Output;
 use super::running::{Child, Process, Running, StopCause};
 use crate::catalog::{ConnectorEntry, Endpoint, Manifest, Runnable};
@@ -156,7 +156,8 @@ impl Starter {
             command,
             folder: &entry.folder,
             socket: &socket,
-            token: &token,
+            token: token.expose_secret(),
+            log: log_level(),
             run_as: self.run_as,
             cgroup: join_file,
             domain,
@@ -276,4 +277,16 @@ fn new_token() -> std::io::Result<SecretString> {
     let mut bytes = zeroize::Zeroizing::new([0u8; 32]);
     SystemRandom::new().fill(&mut *bytes).map_err(|_| std::io::Error::other("no random numbers"))?;
     Ok(SecretString::from(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()))
+}
+
+/// How much connectors log: as much as this process.
+fn log_level() -> &'static str {
+    use tracing::level_filters::LevelFilter;
+    match LevelFilter::current() {
+        LevelFilter::OFF | LevelFilter::ERROR => "error",
+        LevelFilter::WARN => "warn",
+        LevelFilter::INFO => "info",
+        LevelFilter::DEBUG => "debug",
+        _ => "trace",
+    }
 }

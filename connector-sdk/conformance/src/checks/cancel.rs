@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use superfasttt_launch::Usage;
 use superfasttt_proto::connector::v1::{PullMode, PullRequest};
 
 use crate::outcome::{Finding, Outcome, Verdict};
 use crate::pull::pull;
-use crate::usage::Usage;
 use crate::wire::Wire;
 use crate::workbench::Workbench;
 

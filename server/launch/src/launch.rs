@@ -1,55 +1,65 @@
-//! Starts programs: a clean environment, a process group of its own, no new privileges, no sight of other processes, and
-//! an end together with this process.
+//! What a connector is started with: a clean environment, a process group of its own, no new privileges, no sight of other
+//! processes, and an end together with this one.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::Stdio;
-use std::sync::mpsc;
+use std::process::{Command, Stdio};
 
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::Signal;
-use nix::unistd::{Pid, Uid, getppid};
-use secrecy::{ExposeSecret, SecretString};
+use nix::unistd::{Gid, Pid, Uid, getppid};
 use superfasttt_confine::Domain;
-use tokio::process::Child;
-use tokio::sync::oneshot;
 
-use super::hardening::RunAs;
-
-/// What a program is started with.
-pub(super) struct Launch<'a> {
+/// What a connector's program is started with.
+#[derive(Debug)]
+pub struct Launch<'a> {
     /// The program and its arguments.
-    pub(super) command: &'a [String],
+    pub command: &'a [String],
     /// Where it is started.
-    pub(super) folder: &'a Path,
+    pub folder: &'a Path,
     /// The socket that it binds.
-    pub(super) socket: &'a Path,
+    pub socket: &'a Path,
     /// What callers will show it.
-    pub(super) token: &'a SecretString,
+    pub token: &'a str,
+    /// How much it logs: `error`, `warn`, `info`, `debug` or `trace`.
+    pub log: &'a str,
     /// Who it runs as; `None`: as this process.
-    pub(super) run_as: Option<RunAs>,
+    pub run_as: Option<RunAs>,
     /// The control file through which it joins its cgroup.
-    pub(super) cgroup: Option<File>,
+    pub cgroup: Option<File>,
     /// What keeps it from the memory of every other process; `None`: this kernel cannot.
-    pub(super) domain: Option<Domain>,
+    pub domain: Option<Domain>,
+}
+
+/// A user that connectors run as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunAs {
+    /// The user.
+    pub uid: Uid,
+    /// Its group.
+    pub gid: Gid,
 }
 
 impl Launch<'_> {
-    fn command(self) -> io::Result<std::process::Command> {
+    /// The command, which is not started yet.
+    ///
+    /// # Errors
+    /// There is no program to start.
+    pub fn command(self) -> io::Result<Command> {
         let Some((program, arguments)) = self.command.split_first() else {
             return Err(io::Error::other("the command is empty"));
         };
-        let mut command = std::process::Command::new(program);
+        let mut command = Command::new(program);
         command
             .args(arguments)
             .current_dir(self.folder)
             .env_clear()
             .env("CONNECTOR_SOCKET", self.socket)
-            .env("CONNECTOR_TOKEN", self.token.expose_secret())
-            .env("CONNECTOR_LOG", log_level())
+            .env("CONNECTOR_TOKEN", self.token)
+            .env("CONNECTOR_LOG", self.log)
             // Without it names are not compared and printed as UTF-8 by many runtimes.
             .env("LANG", "C.UTF-8")
             .stdin(Stdio::null())
@@ -76,12 +86,7 @@ impl Launch<'_> {
 
 /// What the new process does to itself before it becomes the program.
 #[expect(unsafe_code, reason = "code between fork and exec; the closure keeps to system calls")]
-fn before_exec(
-    command: &mut std::process::Command,
-    cgroup: Option<File>,
-    domain: Option<Domain>,
-    keeps_root: bool,
-) {
+fn before_exec(command: &mut Command, cgroup: Option<File>, domain: Option<Domain>, keeps_root: bool) {
     let parent = Pid::this();
     let prepare = move || -> io::Result<()> {
         if let Some(file) = &cgroup {
@@ -106,51 +111,4 @@ fn before_exec(
     };
     // SAFETY: only system calls that are safe after a fork; nothing is allocated and no lock is taken.
     unsafe { command.pre_exec(prepare) };
-}
-
-fn log_level() -> &'static str {
-    use tracing::level_filters::LevelFilter;
-    match LevelFilter::current() {
-        LevelFilter::OFF | LevelFilter::ERROR => "error",
-        LevelFilter::WARN => "warn",
-        LevelFilter::INFO => "info",
-        LevelFilter::DEBUG => "debug",
-        _ => "trace",
-    }
-}
-
-type Request = (std::process::Command, oneshot::Sender<io::Result<Child>>);
-
-/// The thread that starts programs. The kernel ends a child when the *thread* that started it ends, not the process;
-/// a runtime's threads come and go, so this one lives as long as the host, and dropping the host ends all connectors.
-#[derive(Debug)]
-pub(super) struct Launcher {
-    requests: mpsc::Sender<Request>,
-}
-
-impl Launcher {
-    /// Starts the thread, inside of a Tokio runtime.
-    pub(super) fn start() -> io::Result<Self> {
-        let (requests, queue) = mpsc::channel::<Request>();
-        let runtime = tokio::runtime::Handle::current();
-        std::thread::Builder::new().name("launcher".to_owned()).spawn(move || {
-            let _runtime = runtime.enter();
-            for (command, reply) in queue {
-                let mut command = tokio::process::Command::from(command);
-                command.kill_on_drop(true);
-                // Whoever asked may have gone; the child is then dropped, and with it killed.
-                let _ = reply.send(command.spawn());
-            }
-        })?;
-        Ok(Self { requests })
-    }
-
-    /// Starts a program.
-    pub(super) async fn launch(&self, launch: Launch<'_>) -> io::Result<Child> {
-        let command = launch.command()?;
-        let (reply, child) = oneshot::channel();
-        let gone = || io::Error::other("the launcher thread has ended");
-        self.requests.send((command, reply)).map_err(|_| gone())?;
-        child.await.map_err(|_| gone())?
-    }
 }
