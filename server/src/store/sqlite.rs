@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction};
 use rusqlite_migration::{M, Migrations};
 use tokio::sync::{oneshot, watch};
@@ -233,6 +234,8 @@ fn connect(path: &Path, cache_kib: i64) -> Result<Connection> {
     )?;
     connection.busy_timeout(Duration::from_secs(10))?;
     connection.set_prepared_statement_cache_capacity(PREPARED_STATEMENTS);
+    // Otherwise a statement whose LIMIT is a parameter is prepared anew each time that one is bound.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     // FULL: a position that a consumer was given outlives a power cut. Commits are grouped, so it costs little.
     connection.pragma_update(None, "synchronous", "FULL")?;
@@ -286,4 +289,25 @@ pub(super) fn is_taken(error: &rusqlite::Error) -> bool {
         error.extended_code == rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE
             || error.extended_code == rusqlite::ffi::SQLITE_CONSTRAINT_PRIMARYKEY
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::StatementStatus;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_statement_whose_limit_is_a_parameter_is_prepared_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&folder.path().join("db")).await.unwrap();
+        let prepared_anew = store.write(|tx| {
+            let sql = "SELECT pk FROM connections WHERE next_run_at <= ?1 ORDER BY next_run_at LIMIT ?2";
+            for limit in 1..4 {
+                assert!(!tx.prepare_cached(sql)?.exists([limit, limit])?);
+            }
+            Ok(tx.prepare_cached(sql)?.get_status(StatementStatus::RePrepare))
+        });
+        assert_eq!(prepared_anew.await.unwrap(), 0);
+    }
 }

@@ -166,13 +166,14 @@ fn refuse_all(first: Job, orders: &Receiver<Order>, error: &StoreError) -> Optio
 
 /// Runs one job; what it wrote goes away when it fails.
 fn within_savepoint(transaction: &Transaction<'_>, job: Job) -> Then {
-    if let Err(error) = transaction.execute_batch("SAVEPOINT job") {
+    let run = |sql| transaction.prepare_cached(sql)?.execute([]);
+    if let Err(error) = run("SAVEPOINT job") {
         return job(Err(error.into())).1;
     }
     let (stays, then) = job(Ok(transaction));
-    let end = if stays { "RELEASE job" } else { "ROLLBACK TO job; RELEASE job" };
-    match transaction.execute_batch(end) {
-        Ok(()) => then,
+    let ended = if stays { Ok(0) } else { run("ROLLBACK TO job") };
+    match ended.and_then(|_| run("RELEASE job")) {
+        Ok(_) => then,
         // A full disk ends the whole transaction by itself: then nothing of it may count as written.
         Err(error) => {
             let error = StoreError::from(error);
