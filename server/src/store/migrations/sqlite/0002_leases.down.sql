@@ -8,7 +8,6 @@ ALTER TABLE runs DROP COLUMN connector;
 ALTER TABLE runs DROP COLUMN organization;
 
 DROP INDEX connections_deleting;
-DROP INDEX connections_leased;
 DROP INDEX connections_due;
 -- Cron times have no place here: such connections sync when they are asked to.
 ALTER TABLE connections ADD COLUMN interval_s INTEGER;

@@ -14,7 +14,8 @@ ALTER TABLE connections DROP COLUMN full_interval_s;
 DROP INDEX connections_due;
 CREATE INDEX connections_due ON connections (next_run_at)
   WHERE next_run_at IS NOT NULL AND disabled = 0 AND paused = 0 AND deleting_at IS NULL;
-CREATE INDEX connections_leased ON connections (lease_until) WHERE lease_until IS NOT NULL;
+-- No index on leases: they are found through the runs and deletions under way, and a claim then writes no entry of any index
+-- of connections.
 CREATE INDEX connections_deleting ON connections (pk) WHERE deleting_at IS NOT NULL AND deleted_at IS NULL;
 
 ALTER TABLE runs ADD COLUMN organization TEXT    NOT NULL DEFAULT '';            -- the connection's

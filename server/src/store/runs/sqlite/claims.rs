@@ -80,11 +80,14 @@ pub(super) fn lost(tx: &Transaction<'_>, fences: Vec<Fence>) -> Result<Vec<Fence
     Ok(lost)
 }
 
-/// Takes over the claims whose leases have ended, or everyone's; says how many runs wait again.
+/// Takes over the claims whose leases have ended, or everyone's; says how many runs wait again. Leases are found through the runs
+/// and deletions under way: whoever has one works on one of these.
 pub(super) fn take_over(tx: &Transaction<'_>, everyone: bool, now: DateTime<Utc>) -> Result<u64> {
     let lost = tx
         .prepare_cached(
-            "SELECT pk FROM connections WHERE lease_until IS NOT NULL AND (?1 OR lease_until < ?2)",
+            "SELECT pk FROM connections WHERE pk IN (SELECT connection FROM runs WHERE state = 2 UNION ALL \
+             SELECT pk FROM connections WHERE deleting_at IS NOT NULL AND deleted_at IS NULL) \
+             AND lease_until IS NOT NULL AND (?1 OR lease_until < ?2)",
         )?
         .query_map(params![everyone, micros(now)], |row| row.get(0).map(ConnectionKey))?
         .collect::<rusqlite::Result<Vec<_>>>()?;
