@@ -75,7 +75,7 @@ pub async fn ended(server: &Server, begun: &StartAuthorizationResponse) -> GetAu
 }
 
 /// What the connector was given at its last call of an rpc.
-fn given(source: &Source, rpc: &str) -> Value {
+pub fn given(source: &Source, rpc: &str) -> Value {
     let calls = source.script.calls();
     let call = calls.iter().rev().find(|call| call["rpc"] == rpc).expect("it was called");
     call["credential"].clone()
@@ -298,8 +298,12 @@ async fn nobody_reaches_into_another_organisation() {
 
     let request = StartAuthorizationRequest { connection: source.connection.clone(), ..Default::default() };
     assert_eq!(client.start_authorization(request).await.unwrap_err().code(), Code::NotFound);
-    let request = GetAuthorizationRequest { authorization: begun.authorization.clone(), wait: None };
-    assert_eq!(client.get_authorization(request).await.unwrap_err().code(), Code::NotFound);
+    // At once, though it would be waited for: the time, too, would tell that there is one.
+    let wait = Some(prost_types::Duration { seconds: 60, nanos: 0 });
+    let request = GetAuthorizationRequest { authorization: begun.authorization.clone(), wait };
+    let looking = tokio::time::timeout(Duration::from_secs(30), client.get_authorization(request));
+    let refused = looking.await.expect("nobody waits for what is not theirs").unwrap_err();
+    assert_eq!(refused.code(), Code::NotFound);
     let state = begun.authorization_url.rsplit('/').next().unwrap().to_owned();
     let request = CompleteAuthorizationRequest { state, code: "x".to_owned(), ..Default::default() };
     assert_eq!(client.complete_authorization(request).await.unwrap_err().code(), Code::NotFound);

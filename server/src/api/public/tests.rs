@@ -245,8 +245,8 @@ async fn an_account_is_connected_and_the_page_says_so() {
     let mut browser = site.browser();
     let departed = browser.get(&link).await;
     let cookie = departed.headers["set-cookie"].to_str().unwrap().to_owned();
-    assert!(cookie.starts_with("__Secure-connect-"), "{cookie}");
-    for part in ["; Path=/oauth;", "; Max-Age=600;", "; HttpOnly", "; SameSite=Lax", "; Secure"] {
+    assert!(cookie.starts_with("__Host-connect-"), "{cookie}");
+    for part in ["; Path=/;", "; Max-Age=600;", "; HttpOnly", "; SameSite=Lax", "; Secure"] {
         assert!(cookie.contains(part), "{cookie}");
     }
     assert_eq!(departed.headers["referrer-policy"], "no-referrer");
@@ -279,8 +279,12 @@ async fn an_account_is_connected_and_the_page_says_so() {
     let status = site.status().await.unwrap();
     assert_eq!((status.state, status.oauth_app.as_str()), (State::Connected, "app"));
     assert_eq!((status.granted_scopes, status.connected_at), (vec!["read".to_owned()], Some(start())));
-    let (look, connection) = site.authorizations.look(&begun.id, Duration::ZERO).await.unwrap().unwrap();
-    assert_eq!((look, connection.id), (Look::Succeeded, site.connection.id.clone()));
+    let look = site.authorizations.look(&begun.id, Duration::ZERO).await.unwrap().unwrap();
+    assert_eq!(look, Look::Succeeded);
+    for id in [&begun.id, "nobody"] {
+        let whose = site.authorizations.of_id(id).await.unwrap().map(|connection| connection.id);
+        assert_eq!(whose, (id != "nobody").then(|| site.connection.id.clone()));
+    }
     let secrets = site.store.credential(site.connection.key).await.unwrap().unwrap().1;
     assert_eq!(secrets.keys().collect::<Vec<_>>(), ["access_token", "refresh_token"]);
     assert_eq!(
@@ -367,7 +371,7 @@ async fn a_person_or_a_provider_that_says_no_leaves_what_was_connected() {
     let begun = site.begin(Ask::default()).await.unwrap();
     let page = browser.connect(&path(begun.url.expose_secret())).await;
     assert_eq!((page.status, page.name()), (StatusCode::FORBIDDEN, "denied"));
-    let (look, _) = site.authorizations.look(&begun.id, Duration::ZERO).await.unwrap().unwrap();
+    let look = site.authorizations.look(&begun.id, Duration::ZERO).await.unwrap().unwrap();
     assert!(matches!(&look, Look::Failed(why) if why.contains("did not agree")), "{look:?}");
 
     let back = browser.visit_the_provider(&site.link().await).await;
@@ -505,7 +509,7 @@ async fn another_account_waits_to_be_confirmed() {
     assert!(page.body.contains("Alex") && page.body.contains("Robin"), "{}", page.body);
     let status = site.status().await.unwrap();
     assert_eq!((status.state, status.other_account.unwrap().id.as_str()), (State::Pending, "43"));
-    let (look, _) = site.authorizations.look(&begun.id, Duration::ZERO).await.unwrap().unwrap();
+    let look = site.authorizations.look(&begun.id, Duration::ZERO).await.unwrap().unwrap();
     assert!(matches!(&look, Look::Failed(why) if why.contains("another account")), "{look:?}");
     // Nobody could say whose it is: it is not used before somebody can.
     *site.account.lock().unwrap() = None;
@@ -566,7 +570,7 @@ async fn whoever_waits_hears_of_the_end() {
     let begun = site.begin(Ask::default()).await.unwrap();
     let waiting = tokio::spawn({
         let (authorizations, id) = (site.authorizations.clone(), begun.id.clone());
-        async move { authorizations.look(&id, Duration::from_secs(50)).await.unwrap().unwrap().0 }
+        async move { authorizations.look(&id, Duration::from_secs(50)).await.unwrap().unwrap() }
     });
     site.browser().connect(&path(begun.url.expose_secret())).await;
     let look =
@@ -576,18 +580,18 @@ async fn whoever_waits_hears_of_the_end() {
     // Another replica knows as much.
     let (other, stopping) = site.another_replica();
     let begun = site.begin(Ask::default()).await.unwrap();
-    let waiting = async || other.look(&begun.id, Duration::from_secs(50)).await.unwrap().unwrap().0;
+    let waiting = async || other.look(&begun.id, Duration::from_secs(50)).await.unwrap().unwrap();
     let connecting = async || site.browser().connect(&path(begun.url.expose_secret())).await;
     let (look, _) = tokio::join!(waiting(), connecting());
     assert_eq!(look, Look::Succeeded);
     // One that stops keeps nobody waiting.
     let begun = site.begin(Ask::default()).await.unwrap();
     stopping.cancel();
-    let look = other.look(&begun.id, Duration::from_secs(50)).await.unwrap().unwrap().0;
+    let look = other.look(&begun.id, Duration::from_secs(50)).await.unwrap().unwrap();
     assert_eq!(look, Look::Pending);
 
     let begun = site.begin(Ask::default()).await.unwrap();
-    let look = async || site.authorizations.look(&begun.id, Duration::ZERO).await.unwrap().unwrap().0;
+    let look = async || site.authorizations.look(&begun.id, Duration::ZERO).await.unwrap().unwrap();
     assert_eq!(look().await, Look::Pending);
     site.clock.advance(TimeDelta::minutes(11));
     assert!(matches!(look().await, Look::Expired(_)));
@@ -599,7 +603,7 @@ async fn a_server_that_stopped_in_the_middle_says_so() {
     let site = Site::new(Rules::default()).await;
     let begun = site.begin(Ask::default()).await.unwrap();
     site.store.take_oauth_session(&begun.id, start()).await.unwrap();
-    let look = async || site.authorizations.look(&begun.id, Duration::ZERO).await.unwrap().unwrap().0;
+    let look = async || site.authorizations.look(&begun.id, Duration::ZERO).await.unwrap().unwrap();
     assert_eq!(look().await, Look::Pending, "another replica may be at it");
     site.clock.advance(TimeDelta::minutes(11));
     assert!(matches!(look().await, Look::Failed(why) if why.contains("connect again")));
