@@ -32,6 +32,7 @@ mod i6_tombstones_reach_every_consumer;
 mod i7_permissions;
 mod i8_hostile_connectors;
 mod i8_no_secret_gets_out;
+mod i8_what_a_connector_was_told;
 mod i9_a_throttled_run_holds_no_worker;
 mod items_and_states_by_hand;
 mod metrics;
