@@ -25,6 +25,7 @@ use crate::store::connections::Connection;
 use crate::store::credentials::{CredentialPut, State, Status};
 use crate::store::oauth_sessions::{Ending, OAuthSession, Taking};
 use crate::store::secrets::{Secrets, SecretsWrite};
+use crate::telemetry::metrics::AUTHORIZATIONS;
 
 /// How long what came is held on to while the store cannot take it: a person waits for the page.
 const WRITE_PATIENCE: Duration = Duration::from_secs(20);
@@ -149,6 +150,9 @@ impl Work {
             }
             Err(refusal) => (None, Err(refusal)),
         };
+        if let Some(connection) = &connection {
+            AUTHORIZATIONS.add([&connection.connector, outcome(&result)], 1);
+        }
         let id = connection.as_ref().map_or("", |connection| connection.id.as_str());
         let ending = match &result {
             Ok(status) if status.state == State::Connected => {
@@ -257,6 +261,18 @@ impl Work {
                 Ok(()) | Err(_) => return,
             }
         }
+    }
+}
+
+/// How it ended, as it is counted.
+fn outcome(result: &Result<Status, Refusal>) -> &'static str {
+    match result {
+        Ok(status) if status.state == State::Connected => "connected",
+        Ok(_) => "other_account",
+        Err(Refusal::Denied(_)) => "denied",
+        Err(Refusal::Provider { .. }) => "provider_error",
+        Err(Refusal::Exchange(_)) => "no_access",
+        Err(_) => "failed",
     }
 }
 
