@@ -43,6 +43,7 @@ mod refreshes;
 mod renormalize;
 mod runs;
 mod schedules;
+mod secret_settings;
 mod settings_changes;
 mod tls;
 mod traces;
