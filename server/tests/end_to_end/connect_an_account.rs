@@ -344,7 +344,7 @@ async fn nobody_reaches_into_another_organisation() {
 pub fn oidc(provider: &NodeServer, more: Value) -> Value {
     let mut auth = json!({
         "type": "oauth2", "authorization_url": provider.url("/auth"), "token_url": provider.url("/token"),
-        "revocation_url": provider.url("/token/revocation"), "client_auth": "basic",
+        "revocation_url": provider.url("/token/revocation"), "client_auth": "basic", "issuer": provider.url(""),
         "scopes": ["openid", "offline_access", "read"], "authorize_params": {"prompt": "consent"},
     });
     for (name, value) in more.as_object().unwrap() {

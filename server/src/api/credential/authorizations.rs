@@ -62,6 +62,7 @@ impl Api {
             code: given(request.code).map(SecretString::from),
             error: given(request.error),
             error_description: given(request.error_description),
+            iss: given(request.iss),
         };
         if answer.code.is_none() && answer.error.is_none() {
             return Err(ApiError::field("code", "is required, where the provider answered with no error"));
@@ -165,6 +166,7 @@ impl From<Refusal> for ApiError {
             | Refusal::Used
             | Refusal::OtherBrowser
             | Refusal::OfBrowser
+            | Refusal::OtherProvider
             | Refusal::Provider { .. } => ApiError::Precondition(refusal.to_string()),
         }
     }

@@ -9,7 +9,7 @@ use axum::body::Body;
 use chrono::TimeDelta;
 use http::{HeaderMap, Request, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::json;
+use serde_json::{Value, json};
 use superfasttt_oauth::{Http, HttpOptions};
 use superfasttt_oauth_testing::{FakeProvider, Rules};
 use superfasttt_proto::connector::v1::AccountIdentity;
@@ -54,17 +54,25 @@ struct Site {
 
 impl Site {
     async fn new(rules: Rules) -> Self {
+        Self::declared(rules, json!({})).await
+    }
+
+    /// With more in the manifest's `auth`.
+    async fn declared(rules: Rules, more: Value) -> Self {
         let provider = FakeProvider::with_rules(rules).await;
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new(true));
         let keys = SecretString::from(Key::generate().to_base64().to_string());
         let vault = Vault::with_keys(KeySource::Text(keys)).await.unwrap();
         let clock = MockClock::new(start());
-        let manifest = json!({
+        let mut manifest = json!({
             "id": "demo", "sync": {"mode": "incremental"}, "capabilities": ["execute"],
             "auth": {"type": "oauth2", "authorization_url": provider.url("/authorize"),
                      "token_url": provider.url("/token"), "scopes": ["read"],
                      "capability_scopes": {"execute": ["write"]}},
         });
+        for (name, value) in more.as_object().unwrap() {
+            manifest["auth"][name] = value.clone();
+        }
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("demo")).unwrap();
         std::fs::write(folder.path().join("demo/manifest.json"), manifest.to_string()).unwrap();
@@ -535,6 +543,7 @@ async fn a_client_may_receive_the_answer_itself() {
         code: Some(SecretString::from(query["code"].clone())),
         error: None,
         error_description: None,
+        iss: None,
     };
     let page = site.browser().get(&format!("/oauth/callback?{}", back.query().unwrap())).await;
     assert_eq!(page.name(), "unknown", "no browser answers it");
@@ -547,7 +556,7 @@ async fn a_client_may_receive_the_answer_itself() {
     // What a browser began is ended by no client.
     let link = site.link().await;
     let state = SecretString::from(link.rsplit('/').next().unwrap());
-    let answer = Answer { state, code: Some("x".into()), error: None, error_description: None };
+    let answer = Answer { state, code: Some("x".into()), error: None, error_description: None, iss: None };
     let answered = site.authorizations.answer(answer, &Shown::State, site.try_it.clone()).await;
     assert!(matches!(answered.result, Err(Refusal::OfBrowser)), "{:?}", answered.result);
 
@@ -562,6 +571,33 @@ async fn a_client_may_receive_the_answer_itself() {
         let refused = site.begin(ask).await.err().unwrap();
         assert!(matches!(refused, BeginError::Field("extra_scopes", _)), "{refused}");
     }
+}
+
+#[tokio::test]
+async fn an_answer_of_another_provider_is_refused_whatever_it_says() {
+    let issuer = json!({"issuer": "https://login.example"});
+    let site = Site::declared(Rules::default(), issuer).await;
+    let mut browser = site.browser();
+    for other in ["", "&iss=", "&iss=https://evil.example", "&iss=https://login.example/"] {
+        let back = browser.visit_the_provider(&site.link().await).await;
+        let page = browser.get(&format!("{back}{other}")).await;
+        assert_eq!((page.status, page.name()), (StatusCode::FORBIDDEN, "other-provider"), "{other}");
+        // It was an answer: the right one comes too late.
+        let page = browser.get(&format!("{back}&iss=https://login.example")).await;
+        assert_eq!(page.name(), "used");
+    }
+    assert_eq!(site.provider.counts().grants, 0, "no code was exchanged");
+    let back = browser.visit_the_provider(&site.link().await).await;
+    let twice = format!("{back}&iss=https://login.example&iss=https://evil.example");
+    assert_eq!(browser.get(&twice).await.name(), "malformed");
+    assert_eq!(browser.get(&format!("{back}&iss=https://login.example")).await.name(), "connected");
+
+    // Nor is it believed that the person refused.
+    site.provider.change(|rules| rules.denies = true);
+    let back = browser.visit_the_provider(&site.link().await).await;
+    assert_eq!(browser.get(&format!("{back}&iss=https://evil.example")).await.name(), "other-provider");
+    let back = browser.visit_the_provider(&site.link().await).await;
+    assert_eq!(browser.get(&format!("{back}&iss=https://login.example")).await.name(), "denied");
 }
 
 #[tokio::test]

@@ -44,6 +44,8 @@ pub struct Answer {
     pub error: Option<String>,
     /// What the provider says of that.
     pub error_description: Option<String>,
+    /// Who the provider says that it is.
+    pub iss: Option<String>,
 }
 
 /// What comes with it, to show that it comes back to where it began.
@@ -178,15 +180,20 @@ impl Work {
 
     /// Exchanges the code, and stores what came.
     async fn connect(&self, connection: &Connection) -> Result<(), Refusal> {
+        let (authorizations, details) = (&self.authorizations, &self.session.details);
+        let credentials = &authorizations.credentials;
+        let manifest = credentials.manifest(connection).map_err(Refusal::Here)?;
+        // Before anything that it says is believed, also that the person did not agree.
+        let provider = credentials.provider(connection, &manifest).map_err(Refusal::Here)?;
+        if !provider.may_answer(self.answer.iss.as_deref()) {
+            return Err(Refusal::OtherProvider);
+        }
         let code = match (&self.answer.error, &self.answer.code) {
             (Some(error), _) => return Err(refused(error, self.answer.error_description.as_deref())),
             (None, Some(code)) => code,
             (None, None) => return Err(Refusal::Malformed),
         };
         let _answer = redact::keep(&(self.answer.state.clone(), self.answer.code.clone()));
-        let (authorizations, details) = (&self.authorizations, &self.session.details);
-        let credentials = &authorizations.credentials;
-        let manifest = credentials.manifest(connection).map_err(Refusal::Here)?;
         let (client, app) =
             credentials.client(connection, &manifest, &details.oauth_app).await.map_err(Refusal::Here)?;
         let verifier =
@@ -270,7 +277,7 @@ fn outcome(result: &Result<Status, Refusal>) -> &'static str {
         Ok(status) if status.state == State::Connected => "connected",
         Ok(_) => "other_account",
         Err(Refusal::Denied(_)) => "denied",
-        Err(Refusal::Provider { .. }) => "provider_error",
+        Err(Refusal::Provider { .. } | Refusal::OtherProvider) => "provider_error",
         Err(Refusal::Exchange(_)) => "no_access",
         Err(_) => "failed",
     }
