@@ -278,11 +278,39 @@ async fn oauth_apps_are_kept_and_their_secrets_never_shown() {
     let of_acme = client.list_o_auth_apps(request).await.unwrap().into_inner().oauth_apps;
     assert_eq!(of_acme.len(), 1);
 
-    client.delete_o_auth_app(DeleteOAuthAppRequest { oauth_app: own.id.clone() }).await.unwrap();
+    client
+        .delete_o_auth_app(DeleteOAuthAppRequest { oauth_app: own.id.clone(), force: false })
+        .await
+        .unwrap();
     let gone = client.get_o_auth_app(GetOAuthAppRequest { oauth_app: own.id }).await.unwrap_err();
     assert_eq!(gone.code(), Code::NotFound);
     let stored = server.stored().await;
     assert!(!stored.windows(CLIENT_SECRET.len()).any(|bytes| bytes == CLIENT_SECRET.as_bytes()));
+}
+
+#[tokio::test]
+async fn an_oauth_app_that_accounts_need_is_not_deleted_unasked() {
+    let server = server().await;
+    let _provider = fake(&server, Rules::default()).await;
+    let source = source(&server).await;
+    let app = store_app(&server, "client").await;
+    let begun = begin(&server, &source.connection).await;
+    assert_eq!(Person::default().open(&begun.authorization_url).await.name(), "connected");
+    let mut client = server.client.credentials();
+    let delete = |force| DeleteOAuthAppRequest { oauth_app: app.id.clone(), force };
+    let refused = client.delete_o_auth_app(delete(false)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+    assert!(refused.message().contains("without it: 1"), "{refused:?}");
+    client.delete_o_auth_app(delete(true)).await.unwrap();
+
+    // Where the grant was taken away, nobody needs it.
+    let app = store_app(&server, "client").await;
+    let begun = begin(&server, &source.connection).await;
+    assert_eq!(Person::default().open(&begun.authorization_url).await.name(), "connected");
+    let request = RevokeCredentialRequest { connection: source.connection.clone() };
+    client.revoke_credential(request).await.unwrap();
+    let request = DeleteOAuthAppRequest { oauth_app: app.id, force: false };
+    client.delete_o_auth_app(request).await.unwrap();
 }
 
 #[tokio::test]
@@ -314,7 +342,7 @@ async fn nobody_reaches_into_another_organisation() {
     let app = OAuthApp { id: common.id.clone(), client_id: "mine".to_owned(), ..OAuthApp::default() };
     let request = UpdateOAuthAppRequest { oauth_app: Some(app) };
     assert_eq!(client.update_o_auth_app(request).await.unwrap_err().code(), Code::NotFound);
-    let request = DeleteOAuthAppRequest { oauth_app: common.id };
+    let request = DeleteOAuthAppRequest { oauth_app: common.id, force: true };
     assert_eq!(client.delete_o_auth_app(request).await.unwrap_err().code(), Code::NotFound);
     let listed = client.list_o_auth_apps(ListOAuthAppsRequest::default()).await.unwrap().into_inner();
     assert!(listed.oauth_apps.is_empty(), "{listed:?}");

@@ -131,6 +131,9 @@ pub trait CredentialStore: Send + Sync {
         now: DateTime<Utc>,
     ) -> Result<RefreshClaim>;
 
+    /// How many connections have an account that was connected through this OAuth app and works, or waits to be confirmed.
+    async fn count_grants(&self, oauth_app: &str) -> Result<u64>;
+
     /// Credentials that are to be refreshed by now and that nobody refreshes, the longest due first. Those of connections
     /// that are being deleted are not among them.
     async fn due_refreshes(&self, limit: usize, now: DateTime<Utc>) -> Result<Vec<DueRefresh>>;

@@ -153,6 +153,17 @@ impl CredentialStore for PostgresStore {
         .await
     }
 
+    async fn count_grants(&self, oauth_app: &str) -> Result<u64> {
+        self.single(oauth_app.to_owned(), |tx, oauth_app| {
+            Box::pin(async move {
+                let sql = "SELECT count(*) FROM credentials WHERE NOT removed AND status::json ->> 'oauth_app' = $1 \
+                           AND status::json ->> 'state' IN ('connected', 'pending')";
+                Ok(tx.query_one(sql, &[&Text(oauth_app)]).await?.get::<_, i64>(0).unsigned_abs())
+            })
+        })
+        .await
+    }
+
     async fn due_refreshes(&self, limit: usize, now: DateTime<Utc>) -> Result<Vec<DueRefresh>> {
         let data = (self.lease_clock().parameters(now), micros(now), limit as i64);
         self.single(data, |tx, ((given, offset), now, limit)| {

@@ -126,6 +126,17 @@ impl CredentialStore for SqliteStore {
         .await
     }
 
+    async fn count_grants(&self, oauth_app: &str) -> Result<u64> {
+        let oauth_app = oauth_app.to_owned();
+        self.read(move |tx| {
+            let sql = "SELECT count(*) FROM credentials WHERE NOT removed AND status ->> '$.oauth_app' = ?1 \
+                       AND status ->> '$.state' IN ('connected', 'pending')";
+            let count: i64 = tx.prepare_cached(sql)?.query_row([oauth_app], |row| row.get(0))?;
+            Ok(count.unsigned_abs())
+        })
+        .await
+    }
+
     async fn due_refreshes(&self, limit: usize, now: DateTime<Utc>) -> Result<Vec<DueRefresh>> {
         self.read(move |tx| {
             let due = tx
