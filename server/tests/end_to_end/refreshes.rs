@@ -3,8 +3,8 @@
 
 use superfasttt_oauth_testing::{Answer, FakeProvider, Rules};
 use superfasttt_proto::connector::v1::Reason;
-use superfasttt_proto::control::v1::RefreshCredentialRequest;
 use superfasttt_proto::control::v1::credential_status::State;
+use superfasttt_proto::control::v1::{RefreshCredentialRequest, RevokeCredentialRequest};
 use tonic::Status;
 use tonic_types::StatusExt;
 
@@ -154,6 +154,26 @@ async fn a_grant_that_was_lost_before_it_was_stored_leaves_the_account_as_it_was
     connect(&server, id).await;
     server.client.sync_well(id).await;
     assert_eq!(provider.counts().reuses, 0);
+}
+
+#[tokio::test]
+async fn a_withdrawal_that_was_not_written_ends_in_an_honest_wish_to_connect_again() {
+    let mut server = server().await;
+    let (provider, source) = connected(&server, Rules::default()).await;
+    let id = &source.connection;
+    server.refuse_credentials(true).await;
+    let request = RevokeCredentialRequest { connection: id.clone() };
+    let mut client = server.client.credentials();
+    tokio::spawn(async move { client.revoke_credential(request).await });
+    until("the provider ends the grant", || provider.counts().revoked == 1).await;
+    server.kill9().await;
+    server.refuse_credentials(false).await;
+    server.restart().await;
+    assert_eq!(server.client.credential(id).await.state(), State::Connected, "nobody knows of it yet");
+    refresh(&server, id).await.unwrap_err();
+    assert_eq!(server.client.credential(id).await.state(), State::NeedsReconnect);
+    connect(&server, id).await;
+    server.client.sync_well(id).await;
 }
 
 #[tokio::test]
