@@ -243,17 +243,18 @@ mod tests {
         stored["proxies"][0]["login"] = json!({ SEALED: STANDARD.encode([7; 80]) });
         let connection = Connection { settings: stored.clone(), ..installation.connection.clone() };
         let replica = &installation.replicas[0];
-        let mut opened = replica.open_what_opens(&connection).await.unwrap();
+        let opened = replica.open_what_opens(&connection).await.unwrap();
         assert_eq!(sealed_places(&opened), ["/proxies/0/login"]);
         assert_eq!(opened["password"], set()["password"]);
         let error = replica.open_settings(&connection).await.unwrap_err();
         assert_eq!(error.metadata["field"], "proxies.0.login");
         // Entered anew, it is sealed; the others stay the same bytes.
-        opened["proxies"][0]["login"] = json!("ann:other");
-        let after = sealed(&installation, opened.clone(), Some((&opened, &stored))).await;
+        let mut entered = opened.clone();
+        entered["proxies"][0]["login"] = json!("ann:other");
+        let after = sealed(&installation, entered.clone(), Some((&opened, &stored))).await;
         assert_eq!(after["password"], stored["password"]);
         let connection = Connection { settings: after, ..installation.connection.clone() };
-        assert_eq!(replica.open_settings(&connection).await.unwrap(), opened);
+        assert_eq!(replica.open_settings(&connection).await.unwrap(), entered);
         let odd = object(json!({"a/b": {"c~d": {SEALED: "AAAA"}}}));
         assert_eq!(sealed_places(&odd).iter().map(|place| field_of(place)).collect::<Vec<_>>(), ["a/b.c~d"]);
     }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use tokio_postgres::Row;
 
-use super::{Credential, CredentialPut, CredentialStore, DueRefresh, RefreshClaim, kind};
+use super::{Credential, CredentialPut, CredentialStore, DueRefresh, IN_USE, RefreshClaim, granted_to, kind};
 use crate::store::columns::{from_json, micros, time, to_json};
 use crate::store::postgres::{NOW, Outcome, Plain, Text, Tx};
 use crate::store::runs::postgres::lease_micros;
@@ -154,11 +154,13 @@ impl CredentialStore for PostgresStore {
     }
 
     async fn count_grants(&self, oauth_app: &str) -> Result<u64> {
-        self.single(oauth_app.to_owned(), |tx, oauth_app| {
+        self.single(granted_to(oauth_app), |tx, granted| {
             Box::pin(async move {
-                let sql = "SELECT count(*) FROM credentials WHERE NOT removed AND status::json ->> 'oauth_app' = $1 \
-                           AND status::json ->> 'state' IN ('connected', 'pending')";
-                Ok(tx.query_one(sql, &[&Text(oauth_app)]).await?.get::<_, i64>(0).unsigned_abs())
+                let sql = "SELECT count(*) FROM credentials WHERE NOT removed AND strpos(status, $1) > 0 \
+                           AND (strpos(status, $2) > 0 OR strpos(status, $3) > 0)";
+                let [connected, pending] = IN_USE;
+                let row = tx.query_one(sql, &[&Text(granted), &connected, &pending]).await?;
+                Ok(row.get::<_, i64>(0).unsigned_abs())
             })
         })
         .await

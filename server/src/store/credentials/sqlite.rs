@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use rusqlite::{OptionalExtension, Row, Transaction, named_params, params};
 
-use super::{Credential, CredentialPut, CredentialStore, DueRefresh, RefreshClaim, kind};
+use super::{Credential, CredentialPut, CredentialStore, DueRefresh, IN_USE, RefreshClaim, granted_to, kind};
 use crate::store::columns::{from_json, micros, time, to_json};
 use crate::store::runs::sqlite::claims::lease_until;
 use crate::store::secrets::{self, Secrets};
@@ -127,11 +127,13 @@ impl CredentialStore for SqliteStore {
     }
 
     async fn count_grants(&self, oauth_app: &str) -> Result<u64> {
-        let oauth_app = oauth_app.to_owned();
+        let granted = granted_to(oauth_app);
         self.read(move |tx| {
-            let sql = "SELECT count(*) FROM credentials WHERE NOT removed AND status ->> '$.oauth_app' = ?1 \
-                       AND status ->> '$.state' IN ('connected', 'pending')";
-            let count: i64 = tx.prepare_cached(sql)?.query_row([oauth_app], |row| row.get(0))?;
+            let sql = "SELECT count(*) FROM credentials WHERE NOT removed AND instr(status, ?1) > 0 \
+                       AND (instr(status, ?2) > 0 OR instr(status, ?3) > 0)";
+            let [connected, pending] = IN_USE;
+            let count: i64 =
+                tx.prepare_cached(sql)?.query_row([&granted, connected, pending], |row| row.get(0))?;
             Ok(count.unsigned_abs())
         })
         .await
