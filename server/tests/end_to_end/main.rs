@@ -36,6 +36,7 @@ mod i8_what_a_connector_was_told;
 mod i9_a_throttled_run_holds_no_worker;
 mod items_and_states_by_hand;
 mod metrics;
+mod oauth_apps;
 mod one_store;
 mod organizations;
 mod raw_items;
