@@ -18,6 +18,8 @@ pub struct Declaration {
     pub token_url: Option<String>,
     /// Where a grant is withdrawn; a template over settings. `None`: the provider has none.
     pub revocation_url: Option<String>,
+    /// Who the provider says that it is in its answers (`iss`, RFC 9207); a template over settings. `None`: it does not.
+    pub issuer: Option<String>,
     /// Who agrees.
     pub flow: Flow,
     /// Whether the code is bound to this server with a proof key.
@@ -76,6 +78,7 @@ impl Default for Declaration {
             authorization_url: None,
             token_url: None,
             revocation_url: None,
+            issuer: None,
             flow: Flow::default(),
             pkce: true,
             request: TokenRequest::default(),

@@ -58,6 +58,7 @@ impl Declaration {
             ("authorization_url", &self.authorization_url),
             ("token_url", &self.token_url),
             ("revocation_url", &self.revocation_url),
+            ("issuer", &self.issuer),
         ];
         for (field, text) in urls {
             let Some(text) = text else { continue };
@@ -111,7 +112,7 @@ impl Declaration {
     /// The names of the settings that its addresses need.
     pub fn settings(&self) -> BTreeSet<String> {
         let mut names = BTreeSet::new();
-        for text in [&self.authorization_url, &self.token_url].into_iter().flatten() {
+        for text in [&self.authorization_url, &self.token_url, &self.issuer].into_iter().flatten() {
             if let Ok(template) = text.parse::<Template>() {
                 names.extend(template.settings().map(str::to_owned));
             }

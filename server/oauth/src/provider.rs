@@ -58,6 +58,7 @@ pub struct Provider {
     pub(crate) authorization_url: Option<Url>,
     pub(crate) token_url: Url,
     pub(crate) revocation: Option<RevocationUrl>,
+    issuer: Option<String>,
 }
 
 /// An address in which the token or the client id may be a part; the rest is filled.
@@ -132,7 +133,16 @@ impl Provider {
                 Some(revocation)
             }
         };
-        Ok(Self { declaration, authorization_url, token_url, revocation })
+        let issuer = fill("issuer", &declaration.issuer)?;
+        let issuer = issuer.map(|url| as_written(url, declaration.issuer.as_deref().unwrap_or_default()));
+        Ok(Self { declaration, authorization_url, token_url, revocation, issuer })
+    }
+
+    /// Whether an answer that names this issuer, or none, may be the provider's (RFC 9207 section 2.4). Where the manifest
+    /// names one the answer has to, letter by letter: else a provider that people are sent to in good faith could hand
+    /// them to us as if they came from another, and get the code of that one. Where it names none, any will do.
+    pub fn may_answer(&self, named: Option<&str>) -> bool {
+        self.issuer.as_deref().is_none_or(|issuer| named == Some(issuer))
     }
 
     /// What the manifest says.
@@ -158,6 +168,15 @@ fn check_scheme(field: &'static str, url: &Url, rules: &UrlRules<'_>) -> Result<
     } else {
         Err(ProviderError::NotHttps(field))
     }
+}
+
+/// The address without the slash that it has for its host alone, where it was declared without.
+fn as_written(url: Url, declared: &str) -> String {
+    let mut text = String::from(url);
+    if text.ends_with('/') && !declared.ends_with('/') {
+        text.pop();
+    }
+    text
 }
 
 fn setting(settings: &Map<String, Value>, name: &str) -> Option<String> {
@@ -214,6 +233,36 @@ mod tests {
         }
         assert!(at("http://127.0.0.1.evil.com/t", true).is_err());
         assert!(at("http://localhost.evil.com/t", true).is_err());
+    }
+
+    #[test]
+    fn an_answer_names_its_issuer_letter_by_letter() {
+        let with = |issuer: Value| {
+            let declaration = serde_json::json!({
+                "authorization_url": "https://a.example.org/a", "token_url": "https://a.example.org/t", "issuer": issuer,
+            });
+            provider(declaration, serde_json::json!({"tenant": "acme"}), false)
+        };
+        let plain = with(serde_json::json!("https://a.example.org")).unwrap();
+        assert!(plain.may_answer(Some("https://a.example.org")));
+        for other in [
+            None,
+            Some(""),
+            Some("https://a.example.org/"),
+            Some("https://A.example.org"),
+            Some("https://b.example.org"),
+        ] {
+            assert!(!plain.may_answer(other), "{other:?}");
+        }
+        let filled = with(serde_json::json!("https://{tenant}.example.org/realms/{tenant}/")).unwrap();
+        assert!(filled.may_answer(Some("https://acme.example.org/realms/acme/")));
+        assert!(!filled.may_answer(Some("https://acme.example.org/realms/acme")));
+        let silent = with(Value::Null).unwrap();
+        assert!(silent.may_answer(None) && silent.may_answer(Some("https://b.example.org")));
+        assert_eq!(
+            with(serde_json::json!("http://a.example.org")).unwrap_err(),
+            ProviderError::NotHttps("issuer")
+        );
     }
 
     #[test]

@@ -76,6 +76,7 @@ fn every_field_is_read() {
             "auth": {
                 "type": "oauth2", "scopes": ["read"], "authorization_url": "https://{domain}.acme.example/authorize",
                 "token_url": "https://{domain}.acme.example/token", "revocation_url": "https://acme.example/revoke",
+                "issuer": "https://{domain}.acme.example",
                 "flow": "client_credentials", "pkce": false, "request": "json", "method": "get",
                 "client_auth": "basic", "authorize_params": {"access_type": "offline"},
                 "token_params": {"audience": "api"}, "scope_separator": ",", "token_path": "authed_user",
@@ -103,6 +104,7 @@ fn every_field_is_read() {
     .unwrap();
     let oauth = &manifest.auth.oauth;
     assert_eq!(oauth.token_params["audience"], "api");
+    assert_eq!(oauth.issuer.as_deref(), Some("https://{domain}.acme.example"));
     assert_eq!((oauth.flow, oauth.pkce), (Flow::ClientCredentials, false));
     assert_eq!((oauth.request, oauth.method), (TokenRequest::Json, TokenMethod::Get));
     assert_eq!((oauth.client_auth, oauth.token_path.as_str()), (ClientAuth::Basic, "authed_user"));

@@ -29,8 +29,8 @@ pub use manifest::{
 pub use problem::Problem;
 pub use schema::MANIFEST_SCHEMA;
 pub use settings::{
-    FieldProblem, Picker, SEALED, SettingsSchema, apply_defaults, secret_places, secret_values,
-    validate_settings, without_secrets,
+    FieldProblem, Picker, SEALED, SettingsSchema, apply_defaults, pointer_below, secret_places,
+    secret_values, validate_settings, without_secrets,
 };
 pub use store::{Catalog, CatalogError};
 pub use watch::CatalogWatch;

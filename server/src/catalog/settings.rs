@@ -213,7 +213,7 @@ fn find(value: &Value, place: &[Step], pointer: String, pointers: &mut BTreeSet<
         pointers.insert(pointer);
         return;
     };
-    let below = |name: &str| format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"));
+    let below = |name: &str| pointer_below(&pointer, name);
     match (step, value) {
         (Step::Name(name), Value::Object(object)) => {
             if let Some(inner) = object.get(name) {
@@ -229,6 +229,12 @@ fn find(value: &Value, place: &[Step], pointer: String, pointers: &mut BTreeSet<
         }
         _ => {}
     }
+}
+
+/// The JSON pointer (RFC 6901) of what stands below another by this name.
+#[must_use]
+pub fn pointer_below(pointer: &str, name: &str) -> String {
+    format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"))
 }
 
 fn gather(value: &Value, values: &mut Vec<SecretString>) {

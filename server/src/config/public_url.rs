@@ -61,11 +61,6 @@ impl PublicUrl {
         format!("{}oauth/start/{state}", self.0)
     }
 
-    /// The path under which the cookies of OAuth are sent.
-    pub fn cookie_path(&self) -> String {
-        format!("{}oauth", self.0.path())
-    }
-
     /// Whether browsers reach it by https.
     pub fn is_https(&self) -> bool {
         self.0.scheme() == "https"
@@ -96,14 +91,12 @@ mod tests {
     fn pages_lie_under_it_wherever_a_proxy_puts_them() {
         let url = PublicUrl::parse("https://acme.example/connectors").unwrap();
         assert_eq!(url.redirect_uri(), "https://acme.example/connectors/oauth/callback");
-        assert_eq!(url.cookie_path(), "/connectors/oauth");
         assert_eq!(url.to_string(), "https://acme.example/connectors");
         let own = PublicUrl::of(None, "127.0.0.1:7071".parse().unwrap(), false);
         assert_eq!(
             (own.redirect_uri().as_str(), own.is_loopback()),
             ("http://127.0.0.1:7071/oauth/callback", true)
         );
-        assert_eq!(own.cookie_path(), "/oauth");
         let all = PublicUrl::of(None, "[::]:7071".parse().unwrap(), true);
         assert_eq!(all.to_string(), "https://[::1]:7071");
     }

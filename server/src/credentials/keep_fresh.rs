@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use superfasttt_proto::connector::v1::Reason;
+use superfasttt_proto::error::ConnectorError;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::refresh::later;
 use super::{Credentials, as_it_is};
 use crate::store::StoreError;
+use crate::store::connections::Connection;
 use crate::store::credentials::{CredentialPut, DueRefresh};
 
 /// How often it looks.
@@ -75,8 +77,16 @@ impl Credentials {
                 return tracing::warn!(%error, "a connection whose credential is due could not be read");
             }
         };
-        let Ok(manifest) = self.manifest(&connection) else {
-            // Without its manifest nobody knows the provider. Those behind it must not wait for that.
+        let flight = self.flights.of(connection.key);
+        let _alone = flight.lock().await;
+        let standing = async {
+            let manifest = self.manifest(&connection)?;
+            let stored = self.stored(&connection, &manifest).await?;
+            Ok::<_, ConnectorError>((manifest, stored))
+        };
+        let Ok((manifest, (credential, secrets))) = standing.await else {
+            // Without its manifest, or by one that asks for something else now, nobody knows how. Those behind it must not
+            // wait for that.
             let put_off = self.change(&connection, |found| {
                 let found = found.filter(|found| found.version == due.version);
                 let refresh_at = Some(later(self.clock.now()));
@@ -87,9 +97,12 @@ impl Credentials {
             }
             return;
         };
-        let flight = self.flights.of(connection.key);
-        let _alone = flight.lock().await;
-        match self.refresh(&connection, &manifest, due.version).await {
+        let done = if self.renews(&credential, &secrets, &manifest) {
+            self.refresh(&connection, &manifest, due.version).await
+        } else {
+            self.let_it_end(&connection, due.version).await
+        };
+        match done {
             Ok(()) => {}
             Err(error) if error.reason == Reason::CredentialRevoked => {
                 tracing::warn!(connection = %connection.id, message = %error.message, "an account has to be connected again");
@@ -97,6 +110,23 @@ impl Credentials {
             Err(error) => {
                 tracing::info!(connection = %connection.id, message = %error.message, "a credential could not be refreshed; it is tried again");
             }
+        }
+    }
+
+    /// There is nothing to renew it with: it is looked at again when it ends, and then a person is told.
+    async fn let_it_end(&self, connection: &Connection, version: i64) -> Result<(), ConnectorError> {
+        let mut ended = None;
+        let now = self.clock.now();
+        self.change(connection, |found| {
+            let found = found.filter(|found| found.version == version);
+            ended = found.filter(|found| found.expires_at.is_some_and(|at| at <= now)).cloned();
+            let waits = found.filter(|_| ended.is_none());
+            Ok(waits.map(|found| CredentialPut { refresh_at: found.expires_at, ..as_it_is(found) }))
+        })
+        .await?;
+        match ended {
+            Some(credential) => Err(self.ended(connection, &credential).await),
+            None => Ok(()),
         }
     }
 }

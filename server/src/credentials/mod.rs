@@ -26,6 +26,7 @@ mod trouble;
 mod usable;
 
 pub use app_secret::AppSecretError;
+pub use settings::{UNOPENED, field_of, sealed_places};
 pub(crate) use trouble::of_failure;
 use usable::AtHand;
 pub use usable::Usable;

@@ -28,6 +28,7 @@ use crate::store::StoreError;
 use crate::store::connections::Connection;
 use crate::store::credentials::{Credential, CredentialPut, RefreshClaim, State, Status, Trouble};
 use crate::store::secrets::{Secrets, SecretsWrite};
+use crate::telemetry::metrics::CREDENTIAL_REFRESHES;
 
 /// How long a refresh has before another replica may try: longer than a call can take, with its write.
 const LEASE: Duration = Duration::from_secs(90);
@@ -151,7 +152,9 @@ struct Refresh {
 impl Refresh {
     async fn run(self) -> Result<(), ConnectorError> {
         let began = self.credentials.clock.now();
-        let tokens = match self.call(began).await {
+        let called = self.call(began).await;
+        CREDENTIAL_REFRESHES.add([&self.connection.connector, outcome(&called)], 1);
+        let tokens = match called {
             Ok(tokens) => tokens,
             Err(Stop::Failure(failure)) => {
                 let error = of_failure(&failure);
@@ -294,6 +297,17 @@ enum Stop {
 impl From<Failure> for Stop {
     fn from(failure: Failure) -> Self {
         Stop::Failure(failure)
+    }
+}
+
+/// What came of a call, as it is counted.
+fn outcome(called: &Result<Tokens, Stop>) -> &'static str {
+    match called {
+        Ok(_) => "ok",
+        Err(Stop::Failure(Failure::Refused(_))) => "refused",
+        Err(Stop::Failure(Failure::Misconfigured(_))) => "misconfigured",
+        Err(Stop::Failure(Failure::Ambiguous(_))) => "unclear",
+        Err(Stop::Here(_)) => "not_asked",
     }
 }
 

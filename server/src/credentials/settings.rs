@@ -12,9 +12,12 @@ use zeroize::Zeroizing;
 
 use super::Credentials;
 use super::trouble::{away, internal, settings_invalid};
-use crate::catalog::{Manifest, SEALED, secret_places};
+use crate::catalog::{Manifest, SEALED, pointer_below, secret_places};
 use crate::store::connections::Connection;
 use crate::vault::{Key, KeyRing, Place, Sealed, VaultError, open_with, seal_with};
+
+/// What is said of a secret setting that is lost.
+pub const UNOPENED: &str = "cannot be opened any more (its key is gone, or it was damaged): enter it anew";
 
 /// Settings as JSON has them.
 type Settings = Map<String, Value>;
@@ -64,14 +67,31 @@ impl Credentials {
     /// The settings of a connection with their secret values opened.
     ///
     /// # Errors
-    /// `INTERNAL` where the vault or the store is at fault.
+    /// `SETTINGS_INVALID` where one cannot be opened and has to be entered anew, `INTERNAL` where the vault or the store
+    /// is at fault.
     pub async fn open_settings(&self, connection: &Connection) -> Result<Settings, ConnectorError> {
+        let settings = self.open_what_opens(connection).await?;
+        match sealed_places(&settings).first() {
+            None => Ok(settings),
+            Some(pointer) => {
+                let field = field_of(pointer);
+                let error = settings_invalid(format!("the secret setting {field:?} {UNOPENED}"));
+                Err(error.with_metadata("field", field))
+            }
+        }
+    }
+
+    /// As [`Self::open_settings`], for who changes them: what cannot be opened stays as it is stored
+    /// ([`sealed_places`] says where).
+    ///
+    /// # Errors
+    /// `INTERNAL` where the vault or the store is at fault.
+    pub async fn open_what_opens(&self, connection: &Connection) -> Result<Settings, ConnectorError> {
         let mut settings = Value::Object(connection.settings.clone());
-        if has_sealed(&settings) {
+        if !sealed_places(&connection.settings).is_empty() {
             let ring = self.settings_key().await?;
             let place = place(&connection.organization, &connection.id);
-            open_all(&mut settings, ring, &place)
-                .map_err(|error| internal(&format!("a secret setting cannot be opened: {error}")))?;
+            open_all(&mut settings, ring, &place);
         }
         Ok(into_object(settings))
     }
@@ -109,26 +129,52 @@ fn sealed_in(value: &Value) -> Option<&str> {
     }
 }
 
-fn has_sealed(value: &Value) -> bool {
+/// Where sealed values stand in these settings, as JSON pointers.
+pub fn sealed_places(settings: &Settings) -> Vec<String> {
+    let mut found = Vec::new();
+    settings.iter().for_each(|(name, value)| find_sealed(value, pointer_below("", name), &mut found));
+    found
+}
+
+/// A place in settings as people read it.
+pub fn field_of(pointer: &str) -> String {
+    pointer.trim_start_matches('/').replace('/', ".").replace("~1", "/").replace("~0", "~")
+}
+
+fn find_sealed(value: &Value, pointer: String, found: &mut Vec<String>) {
     match value {
-        Value::Object(object) => sealed_in(value).is_some() || object.values().any(has_sealed),
-        Value::Array(items) => items.iter().any(has_sealed),
-        _ => false,
+        _ if sealed_in(value).is_some() => found.push(pointer),
+        Value::Object(object) => {
+            let inner = object.iter();
+            inner.for_each(|(name, inner)| find_sealed(inner, pointer_below(&pointer, name), found));
+        }
+        Value::Array(items) => {
+            let inner = items.iter().enumerate();
+            inner.for_each(|(at, inner)| find_sealed(inner, pointer_below(&pointer, &at.to_string()), found));
+        }
+        _ => {}
     }
 }
 
-fn open_all(value: &mut Value, ring: &KeyRing, place: &Place) -> Result<(), VaultError> {
+fn open_all(value: &mut Value, ring: &KeyRing, place: &Place) {
     if let Some(text) = sealed_in(value) {
-        let sealed = Sealed(STANDARD.decode(text).map_err(|_| VaultError::Damaged)?);
-        let opened = open_with(ring, place, &sealed)?;
-        *value = serde_json::from_slice(opened.expose_secret()).map_err(|_| VaultError::Damaged)?;
-        return Ok(());
+        if let Some(opened) = open(text, ring, place) {
+            *value = opened;
+        }
+        return;
     }
     match value {
-        Value::Object(object) => object.values_mut().try_for_each(|inner| open_all(inner, ring, place)),
-        Value::Array(items) => items.iter_mut().try_for_each(|inner| open_all(inner, ring, place)),
-        _ => Ok(()),
+        Value::Object(object) => object.values_mut().for_each(|inner| open_all(inner, ring, place)),
+        Value::Array(items) => items.iter_mut().for_each(|inner| open_all(inner, ring, place)),
+        _ => {}
     }
+}
+
+/// `None`: its key is gone, or it is not what was sealed here.
+fn open(text: &str, ring: &KeyRing, place: &Place) -> Option<Value> {
+    let sealed = Sealed(STANDARD.decode(text).ok()?);
+    let opened = open_with(ring, place, &sealed).ok()?;
+    serde_json::from_slice(opened.expose_secret()).ok()
 }
 
 fn into_object(settings: Value) -> Settings {
@@ -141,6 +187,7 @@ fn into_object(settings: Value) -> Settings {
 #[cfg(test)]
 mod tests {
     use superfasttt_oauth_testing::Rules;
+    use superfasttt_proto::connector::v1::Reason;
 
     use super::*;
     use crate::catalog::without_secrets;
@@ -182,10 +229,34 @@ mod tests {
         assert_eq!(shown, json!({"door": "token", "proxies": [{"host": "a"}, {"host": "b"}]}));
         connection.id = "c-another".to_owned();
         let error = installation.replicas[1].open_settings(&connection).await.unwrap_err();
-        assert!(error.message.contains("a secret setting cannot be opened"), "{error}");
+        assert_eq!((error.reason, &*error.metadata["field"]), (Reason::SettingsInvalid, "password"));
+        assert!(error.message.contains("enter it anew"), "{error}");
         // A person's own settings, which nobody sealed, need no key.
         connection.settings = object(json!({"door": "x"}));
         assert_eq!(installation.replicas[1].open_settings(&connection).await.unwrap(), connection.settings);
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_opened_is_named_and_the_rest_opens() {
+        let installation = Installation::new(1, Rules::default()).await;
+        let mut stored = sealed(&installation, set(), None).await;
+        stored["proxies"][0]["login"] = json!({ SEALED: STANDARD.encode([7; 80]) });
+        let connection = Connection { settings: stored.clone(), ..installation.connection.clone() };
+        let replica = &installation.replicas[0];
+        let opened = replica.open_what_opens(&connection).await.unwrap();
+        assert_eq!(sealed_places(&opened), ["/proxies/0/login"]);
+        assert_eq!(opened["password"], set()["password"]);
+        let error = replica.open_settings(&connection).await.unwrap_err();
+        assert_eq!(error.metadata["field"], "proxies.0.login");
+        // Entered anew, it is sealed; the others stay the same bytes.
+        let mut entered = opened.clone();
+        entered["proxies"][0]["login"] = json!("ann:other");
+        let after = sealed(&installation, entered.clone(), Some((&opened, &stored))).await;
+        assert_eq!(after["password"], stored["password"]);
+        let connection = Connection { settings: after, ..installation.connection.clone() };
+        assert_eq!(replica.open_settings(&connection).await.unwrap(), entered);
+        let odd = object(json!({"a/b": {"c~d": {SEALED: "AAAA"}}}));
+        assert_eq!(sealed_places(&odd).iter().map(|place| field_of(place)).collect::<Vec<_>>(), ["a/b.c~d"]);
     }
 
     #[tokio::test]

@@ -12,6 +12,8 @@ use superfasttt_proto::connector::v1::{AccountIdentity, Reason, credential::Kind
 use superfasttt_proto::error::ConnectorError;
 use tokio_util::sync::CancellationToken;
 
+mod keep_fresh;
+
 use super::{Credentials, Parts, Usable, UsedFor, Wanted, field};
 use crate::access::{Audit, Purpose};
 use crate::catalog::{AuthKind, Catalog, Manifest};
@@ -368,25 +370,6 @@ async fn what_cannot_even_be_tried_stands_in_nobodys_way_and_is_tried_at_once_wh
         .provider
         .answer(Answer::json(200, &json!({"access_token": "second", "token_type": "Bearer"})));
     assert_eq!(token(&installation.usable(0).await.unwrap()), "second");
-}
-
-#[tokio::test]
-async fn a_refresh_of_a_connector_that_is_gone_is_put_off() {
-    let installation = Installation::new(1, Rules::default()).await;
-    installation.grant(Some("r1"), TimeDelta::minutes(1)).await;
-    std::fs::remove_dir_all(installation.folder.path().join("demo")).unwrap();
-    installation.catalog.rescan().unwrap();
-    installation.clock.advance(TimeDelta::hours(1));
-    let stop = CancellationToken::new();
-    let keeping = tokio::spawn(installation.replicas[0].clone().keep_fresh(stop.clone()));
-    let due = || installation.store.due_refreshes(10, installation.clock.now());
-    while !due().await.unwrap().is_empty() {
-        tokio::task::yield_now().await;
-    }
-    stop.cancel();
-    keeping.await.unwrap();
-    assert!(installation.provider.asked().is_empty());
-    assert_eq!(installation.state().await, State::Connected);
 }
 
 fn account(id: &str) -> AccountIdentity {

@@ -199,6 +199,7 @@ with_faults! { CredentialStore {}
     fn claim_refresh(
         connection: ConnectionKey, version: i64, holder: &str, lease: Duration, now: DateTime<Utc>
     ) -> RefreshClaim;
+    fn count_grants(oauth_app: &str) -> u64;
     fn due_refreshes(limit: usize, now: DateTime<Utc>) -> Vec<DueRefresh>;
 }
 

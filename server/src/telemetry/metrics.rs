@@ -200,6 +200,10 @@ table! {
         "Processes that ended as they should not. cause: crashed, memory (over its limit), unhealthy (did not answer), not_started.";
     HEALTH_CHECKS: Counter ["connector", "outcome"] "connectord_connector_health_checks_total",
         "Health checks. outcome: serving, not_serving, failed.";
+    AUTHORIZATIONS: Counter ["connector", "outcome"] "connectord_authorizations_total",
+        "Answers that came to an authorization of an account and were worked on. outcome: connected, other_account (waits for a person to confirm it), denied (the person did not agree), provider_error, no_access (the code brought nothing), failed (something here is at fault).";
+    CREDENTIAL_REFRESHES: Counter ["connector", "outcome"] "connectord_credential_refreshes_total",
+        "Times that an access token was to be renewed. outcome: ok, refused (a person has to connect again), misconfigured (the OAuth app or the manifest is wrong), unclear (tried again later), not_asked (there is no OAuth app, or something here is at fault).";
     STORE_DURATION: Histogram ["operation", "outcome"] "connectord_store_operation_duration_seconds",
         "How long an operation of the store took, waiting for its turn included; its count is the number of operations. outcome: ok, refused (fenced, taken, missing, in conflict), failed.";
     STORE_UP: Gauge [] "connectord_store_up",

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use superfasttt_proto::connector::v1::Reason;
 use superfasttt_proto::control::v1::credential_status::State;
 use superfasttt_proto::control::v1::{
@@ -13,6 +13,7 @@ use superfasttt_proto::control::v1::{
 use tonic::Code;
 use tonic_types::StatusExt;
 
+use crate::connect_an_account::given;
 use crate::support::{
     KEYED, SEVERAL, Server, Source, checkpoint, complete, doc, reason, until_async, within,
 };
@@ -24,13 +25,6 @@ async fn connected(server: &Server, key: &str) -> Source {
     let status = server.client.enter(&source.connection, &[("key", key)]).await.unwrap();
     assert_eq!(status.state(), State::Connected, "{}", status.message);
     source
-}
-
-/// What the connector was given at its last call of an rpc.
-fn given(source: &Source, rpc: &str) -> Value {
-    let calls = source.script.calls();
-    let call = calls.iter().rev().find(|call| call["rpc"] == rpc);
-    call.unwrap_or_else(|| panic!("{rpc} was not called"))["credential"].clone()
 }
 
 #[tokio::test]
@@ -60,6 +54,35 @@ async fn a_key_that_a_person_enters_is_what_every_call_gets_and_is_stored_sealed
     let holds = |text: &str| stored.windows(text.len()).any(|bytes| bytes == text.as_bytes());
     assert!(holds("text of a 1") && !holds(KEY), "sealed");
     assert!(!server.log().contains(KEY));
+}
+
+#[tokio::test]
+async fn each_kind_of_credential_reaches_the_connector_as_what_it_is() {
+    let server = Server::start().await;
+    let kinds = [
+        ("bearer_token", vec![("token", "t-4fTq81LmZ0")]),
+        ("basic", vec![("username", "joe@acme.example"), ("password", "pä:ss w\"ord\\7")]),
+        (
+            "client_certificate",
+            vec![
+                ("certificate_pem", "-----BEGIN CERTIFICATE-----\nMIIB81k\n-----END CERTIFICATE-----\n"),
+                ("private_key_pem", "-----BEGIN PRIVATE KEY-----\nMIGH71qLm\n-----END PRIVATE KEY-----\n"),
+            ],
+        ),
+    ];
+    for (kind, values) in kinds {
+        let connector = format!("scripted-{}", kind.replace('_', "-"));
+        server.add_connector(&connector, json!({"type": kind})).await;
+        let source = server.source(&connector, [vec![doc("a", "1"), complete("1")]]).await;
+        server.client.enter(&source.connection, &values).await.unwrap();
+        server.client.sync_well(&source.connection).await;
+        let mut told = json!({"extras": {}, "expires_at": null});
+        values.iter().for_each(|(name, value)| told[name] = json!(value));
+        assert_eq!(given(&source, "pull"), told, "{kind}");
+        let stored = server.stored().await;
+        let secret = values.last().unwrap().1.as_bytes();
+        assert!(!stored.windows(secret.len()).any(|bytes| bytes == secret), "{kind} is sealed");
+    }
 }
 
 #[tokio::test]

@@ -1,10 +1,9 @@
 //! I8: no secret is in a log, an answer, a page or what is stored, whoever says it and in whatever form.
 
 use std::fs;
-use std::path::Path;
 
 use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE};
+use base64::engine::general_purpose::STANDARD;
 use prost::Message;
 use serde_json::json;
 use superfasttt_proto::control::v1::{
@@ -14,12 +13,15 @@ use superfasttt_proto::control::v1::{
 };
 use tonic::Code;
 
-use crate::support::{Client, KEYED, SCRIPTED, Server, complete, doc, fail};
+use crate::support::postgres::DATABASE_PASSWORD;
+use crate::support::{
+    Client, Collector, KEYED, SCRIPTED, Server, all_printed, complete, doc, fail, files, leak, needles, store,
+};
 
 const TOKEN: &str = "kR7vQ2xN9sLd4TzW";
 
 /// The environment of a process.
-fn environment(pid: i32) -> Vec<(String, String)> {
+pub fn environment(pid: i32) -> Vec<(String, String)> {
     let bytes = fs::read(format!("/proc/{pid}/environ")).unwrap();
     let variables = bytes.split(|byte| *byte == 0).filter(|variable| !variable.is_empty());
     let pair = |variable: &[u8]| {
@@ -86,81 +88,43 @@ const API_KEY: &str = "ap1/K\"ey+Canary\\%41=Zt5=";
 const SETTING: &str = "s3t ting/Canary+é\"=W81=";
 const VAULT_KEY: [u8; 32] = *b"\x00vault-key-canary?>~\xff\xfe0123456789";
 
-/// What a connector might print of a secret, with what must be seen of it nowhere.
-fn printed(secret: &[u8]) -> Vec<(String, String)> {
-    let mut printed = Vec::new();
-    for before in ["", "u", "u:"] {
-        let all = [before.as_bytes(), secret].concat();
-        // What surely is of the secret's bytes alone.
-        let (first, end) = ((before.len() * 8).div_ceil(6), all.len() * 8 / 6);
-        for alphabet in [&STANDARD, &STANDARD_NO_PAD, &URL_SAFE] {
-            let text = alphabet.encode(&all);
-            let core = text[first..end].to_owned();
-            printed.push((text, core));
-        }
+fn secrets() -> Vec<&'static [u8]> {
+    let mut secrets = vec![SERVER_TOKEN.as_bytes(), API_KEY.as_bytes(), SETTING.as_bytes(), &VAULT_KEY];
+    if store() == "postgres" {
+        secrets.push(DATABASE_PASSWORD.as_bytes());
     }
-    let Ok(text) = std::str::from_utf8(secret) else { return printed };
-    let percent = |upper: bool| -> String {
-        let one = |byte: &u8| match byte {
-            _ if byte.is_ascii_alphanumeric() => char::from(*byte).to_string(),
-            _ if upper => format!("%{byte:02X}"),
-            _ => format!("%{byte:02x}"),
-        };
-        secret.iter().map(one).collect()
-    };
-    let json = serde_json::to_string(text).unwrap();
-    let json = json[1..json.len() - 1].to_owned();
-    for whole in [text.to_owned(), percent(true), percent(false), json.replace('/', "\\/"), json] {
-        printed.push((whole.clone(), whole));
-    }
-    printed
-}
-
-fn secrets() -> [&'static [u8]; 4] {
-    [SERVER_TOKEN.as_bytes(), API_KEY.as_bytes(), SETTING.as_bytes(), &VAULT_KEY]
-}
-
-/// Where one of these is, if anywhere.
-fn leak(needles: &[String], text: &[u8]) -> Option<String> {
-    let holds = |needle: &&String| text.windows(needle.len()).any(|part| part == needle.as_bytes());
-    needles.iter().find(holds).cloned()
-}
-
-/// All files of a folder, and of those in it.
-fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
-    let mut all = Vec::new();
-    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
-        let path = entry.path();
-        if entry.file_type().unwrap().is_dir() {
-            all.extend(files(&path));
-        } else if entry.file_type().unwrap().is_file() {
-            all.push((path.display().to_string(), fs::read(&path).unwrap()));
-        }
-    }
-    all
+    secrets
 }
 
 #[tokio::test]
 async fn i8_what_a_hostile_connector_says_gets_nowhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    let pair = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let listener_key = pair.signing_key.serialize_pem();
+    fs::write(file("public.pem"), pair.cert.pem()).unwrap();
+    fs::write(file("public.key"), &listener_key).unwrap();
     for format in ["text", "json"] {
-        let server = Server::builder()
+        let (collector, address) = Collector::start().await;
+        let mut server = Server::builder()
+            .with("TELEMETRY__OTLP_ENDPOINT", format!("http://{address}"))
+            .with("SERVER__PUBLIC_TLS__CERTIFICATE_FILE", file("public.pem"))
+            .with("SERVER__PUBLIC_TLS__PRIVATE_KEY_FILE", file("public.key"))
             .with("SERVER__TOKEN", SERVER_TOKEN)
             .with("VAULT__KEYS", STANDARD.encode(VAULT_KEY))
             .with("LOG__FILTER", "debug")
             .with("LOG__FORMAT", format)
             .start()
             .await;
-        hostile(&server).await;
+        hostile(&mut server, &collector, &listener_key).await;
     }
 }
 
-async fn hostile(server: &Server) {
+async fn hostile(server: &mut Server, collector: &Collector, listener_key: &str) {
     let client = &server.client;
     // As much as is kept of a message, one secret to a message.
-    let said: Vec<String> = secrets()
-        .into_iter()
-        .map(|secret| printed(secret).into_iter().map(|(text, _)| text + " ").collect())
-        .collect();
+    let mut said: Vec<String> = secrets().into_iter().map(all_printed).collect();
+    said.push(listener_key.to_owned());
     let script = server.script();
     let id = client.create_paused(KEYED, json!({"script": script.path(), "secret": SETTING})).await;
     let mut steps = vec![doc("a", "1")];
@@ -174,17 +138,12 @@ async fn hostile(server: &Server) {
         );
     }
     let failures = said.iter().map(|text| json!({"fail": {"reason": "ACCESS_DENIED", "message": text}}));
-    let failures: Vec<_> = failures.collect();
     let scope_error = json!({"scope_error": {"reason": "ACCESS_DENIED", "message": said[1]}});
-    script.next_pulls([
-        [steps, vec![complete("1")]].concat(),
-        vec![failures[0].clone()],
-        vec![failures[1].clone()],
-        vec![failures[2].clone()],
-        vec![failures[3].clone()],
-        vec![scope_error],
-        vec![json!({"stderr": said[1]}), json!({"stderr": said[2]}), json!({"exit": 3})],
-    ]);
+    let mut pulls = vec![[steps, vec![complete("1")]].concat()];
+    pulls.extend(failures.map(|failure| vec![failure]));
+    pulls.push(vec![scope_error]);
+    pulls.push(vec![json!({"stderr": said[1]}), json!({"stderr": said[2]}), json!({"exit": 3})]);
+    script.next_pulls(pulls);
     let checks =
         said.iter().map(|text| json!({"name": "c", "outcome": "warning", "message": text, "fix": text}));
     let resources = said.iter().map(|text| json!({"id": text, "name": text, "kind": text}));
@@ -194,7 +153,7 @@ async fn hostile(server: &Server) {
 
     let mut answers: Vec<(&str, Vec<u8>)> = Vec::new();
     let mut runs = vec![client.sync(&id).await];
-    for _ in 0..6 {
+    for _ in 0..said.len() + 2 {
         runs.push(client.sync(&id).await);
     }
     let target = test_connection_request::Target::Connection(id.clone());
@@ -247,9 +206,9 @@ async fn hostile(server: &Server) {
     let log = server.log();
     assert!(log.matches("[redacted]").count() > 20, "the connector was heard");
     answers.push(("log", log.into_bytes()));
-    let needles_of =
-        |secret: &[u8]| printed(secret).into_iter().map(|(_, needle)| needle).collect::<Vec<_>>();
-    let needles: Vec<String> = secrets().into_iter().flat_map(needles_of).collect();
+    let mut needles = needles(secrets());
+    // The first line of a key is the same in all of its kind.
+    needles.push(listener_key.lines().nth(2).unwrap().to_owned());
     for (place, answer) in &answers {
         assert_eq!(leak(&needles, answer), None, "in {place}: {}", String::from_utf8_lossy(answer));
     }
@@ -259,4 +218,9 @@ async fn hostile(server: &Server) {
     for (name, bytes) in files(&server.folder().join("data")) {
         assert_eq!(leak(&needles, &bytes), None, "in {name}");
     }
+    // The end of the process sends the last spans.
+    server.stop().await;
+    let spans = collector.received();
+    assert!(leak(&["sync.run.execute".to_owned()], &spans).is_some(), "spans came");
+    assert_eq!(leak(&needles, &spans), None, "in a span: {}", String::from_utf8_lossy(&spans));
 }

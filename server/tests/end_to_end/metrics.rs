@@ -5,10 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use connectord::telemetry::metrics::{Kind, TABLE};
 use serde_json::json;
+use superfasttt_oauth_testing::Rules;
+use superfasttt_proto::control::v1::RefreshCredentialRequest;
 
+use crate::connect_an_account::{self, CONNECTOR, begin, fake, store_app};
 use crate::support::{
-    Client, SCRIPTED, Server, checkpoint, complete, content_doc, deletion, doc, fail, item_error, store,
-    until_async,
+    Client, Person, SCRIPTED, Server, checkpoint, complete, content_doc, deletion, doc, fail, item_error,
+    store, until_async,
 };
 
 /// The samples of a page: name, labels, value.
@@ -102,8 +105,10 @@ async fn a_scrape_after_runs_shows_the_whole_table() {
 
     every_series_is_in_the_table(&page);
     let shown: BTreeSet<String> = samples(&page).into_iter().map(|(name, ..)| name).collect();
-    // Those need what this test does not do: a restart, a sweep that is held, another replica, a collector, time.
+    // Those need what this test does not do: an account, a restart, a sweep that is held, another replica, a collector, time.
     let not_here = [
+        "connectord_authorizations_total",
+        "connectord_credential_refreshes_total",
         "connectord_connector_failures_total",
         "connectord_connector_health_checks_total",
         "connectord_connector_restarts_total",
@@ -122,6 +127,36 @@ async fn a_scrape_after_runs_shows_the_whole_table() {
     }
     assert!(!page.contains(&source.connection), "no ids of connections");
     server.stop().await;
+}
+
+#[tokio::test]
+async fn what_providers_answer_is_counted() {
+    let server = connect_an_account::server().await;
+    let provider = fake(&server, Rules::default()).await;
+    let source = connect_an_account::source(&server).await;
+    store_app(&server, "client").await;
+    let (client, id) = (&server.client, &source.connection);
+    for denies in [true, false] {
+        provider.change(|rules| rules.denies = denies);
+        let begun = begin(&server, id).await;
+        Person::default().open(&begun.authorization_url).await;
+    }
+    let refresh = RefreshCredentialRequest { connection: id.clone() };
+    client.credentials().refresh_credential(refresh.clone()).await.unwrap();
+    provider.end_all_grants();
+    client.credentials().refresh_credential(refresh).await.unwrap_err();
+
+    let page = scrape(client).await;
+    for (name, outcome) in [
+        ("connectord_authorizations_total", "denied"),
+        ("connectord_authorizations_total", "connected"),
+        ("connectord_credential_refreshes_total", "ok"),
+        ("connectord_credential_refreshes_total", "refused"),
+    ] {
+        let labels = [("connector", CONNECTOR), ("outcome", outcome)];
+        assert_eq!(value(&page, name, &labels), Some(1.0), "{name} {outcome}:\n{page}");
+    }
+    every_series_is_in_the_table(&page);
 }
 
 /// Names, kinds and labels are those of the table: what nobody has described is not shown, and no label has slipped in.

@@ -1,93 +1,17 @@
 //! One trace per run, across connectord, its store and the connector: sent to a collector over OTLP, by the official
 //! messages, and carried to the connector as `traceparent`.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
-    TraceService, TraceServiceServer,
-};
-use opentelemetry_proto::tonic::collector::trace::v1::{
-    ExportTraceServiceRequest, ExportTraceServiceResponse,
-};
-use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
-use serde_json::Value as Json;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value as Json, json};
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
-use tonic::{Request, Response, Status};
 
-use crate::support::{SCRIPTED, Server, checkpoint, complete, content_doc, doc, fail, until_async};
-
-/// A collector that keeps what it gets.
-#[derive(Clone, Default)]
-struct Collector(Arc<Mutex<Vec<ExportTraceServiceRequest>>>);
-
-#[tonic::async_trait]
-impl TraceService for Collector {
-    async fn export(
-        &self,
-        request: Request<ExportTraceServiceRequest>,
-    ) -> Result<Response<ExportTraceServiceResponse>, Status> {
-        self.0.lock().unwrap().push(request.into_inner());
-        Ok(Response::new(ExportTraceServiceResponse::default()))
-    }
-}
-
-/// A span as the collector got it.
-#[derive(Clone, Debug)]
-struct Span {
-    name: String,
-    trace: String,
-    id: String,
-    parent: String,
-    attributes: BTreeMap<String, String>,
-    failed: bool,
-}
-
-impl Collector {
-    async fn start() -> (Self, SocketAddr) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let collector = Self::default();
-        let service = TraceServiceServer::new(collector.clone());
-        let incoming = TcpListenerStream::new(listener);
-        tokio::spawn(tonic::transport::Server::builder().add_service(service).serve_with_incoming(incoming));
-        (collector, address)
-    }
-
-    fn spans(&self) -> Vec<Span> {
-        let requests = self.0.lock().unwrap();
-        let resources = requests.iter().flat_map(|request| &request.resource_spans);
-        let spans = resources.flat_map(|resource| &resource.scope_spans).flat_map(|scope| &scope.spans);
-        let span = |span: &opentelemetry_proto::tonic::trace::v1::Span| Span {
-            name: span.name.clone(),
-            trace: hex(&span.trace_id),
-            id: hex(&span.span_id),
-            parent: hex(&span.parent_span_id),
-            attributes: attributes(&span.attributes),
-            failed: span.status.as_ref().is_some_and(|status| status.code == 2),
-        };
-        spans.map(span).collect()
-    }
-
-    fn resource(&self) -> BTreeMap<String, String> {
-        attributes(&self.0.lock().unwrap()[0].resource_spans[0].resource.as_ref().unwrap().attributes)
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn attributes(attributes: &[KeyValue]) -> BTreeMap<String, String> {
-    let text = |attribute: &KeyValue| match attribute.value.as_ref()?.value.as_ref()? {
-        Value::StringValue(text) => Some((attribute.key.clone(), text.clone())),
-        _ => None,
-    };
-    attributes.iter().filter_map(text).collect()
-}
+use crate::support::{
+    Collector, KEYED, SCRIPTED, Server, Span, checkpoint, complete, content_doc, doc, fail, leak, needles,
+    until_async,
+};
 
 /// The spans of a name.
 fn named<'a>(spans: &'a [Span], name: &str) -> Vec<&'a Span> {
@@ -176,6 +100,35 @@ async fn a_failed_run_is_a_failed_span_and_an_unsampled_one_is_none() {
     server.client.sync_to_failure(&source.connection).await;
     server.stop().await;
     assert_eq!(collector.spans().len(), before);
+}
+
+#[tokio::test]
+async fn i8_no_span_carries_a_secret_in_use() {
+    const KEY: &str = "ap1/K\"ey+Canary\\%41=Zt5=";
+    let (collector, address) = Collector::start().await;
+    let mut server =
+        Server::builder().with("TELEMETRY__OTLP_ENDPOINT", format!("http://{address}")).start().await;
+    let client = &server.client;
+    let script = server.script();
+    let id = client.create_paused(KEYED, json!({"script": script.path()})).await;
+    client.enter(&id, &[("key", KEY)]).await.unwrap();
+    // Ids are names, and stay what they are in the feed; a span tells which document was fetched.
+    let documents = [KEY.to_owned(), STANDARD.encode(KEY), "plain".to_owned()];
+    let mut steps: Vec<_> = documents.iter().map(|document| content_doc(document, "1")).collect();
+    documents.iter().for_each(|document| script.text(document, "the text"));
+    steps.push(complete("1"));
+    script.next_pulls([steps]);
+    client.sync_well(&id).await;
+    server.stop().await;
+
+    let spans = collector.spans();
+    let mut fetched: Vec<_> = named(&spans, "sync.document.fetch")
+        .into_iter()
+        .map(|span| span.attributes["document"].as_str())
+        .collect();
+    fetched.sort_unstable();
+    assert_eq!(fetched, ["[redacted]", "[redacted]", "plain"]);
+    assert_eq!(leak(&needles([KEY.as_bytes()]), &collector.received()), None, "{spans:?}");
 }
 
 #[tokio::test]

@@ -65,6 +65,7 @@ pub fn add_scripted_with_auth(folder: &Path, id: &str, auth: Value) {
     let scripted = repository.join("tests/scripted/manifest.json");
     let mut manifest: Value = serde_json::from_slice(&fs::read(scripted).unwrap()).unwrap();
     manifest["auth"] = auth;
+    manifest["capabilities"].as_array_mut().unwrap().push(json!("discover"));
     add_scripted(folder, id, manifest);
 }
 

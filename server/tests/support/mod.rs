@@ -7,7 +7,9 @@
 
 mod binaries;
 mod client;
+mod collector;
 mod disk;
+mod leaks;
 mod person;
 pub mod postgres;
 mod script;
@@ -18,7 +20,9 @@ use std::path::Path;
 use std::time::Duration;
 
 pub use client::{Client, new_connection, reason, text};
+pub use collector::{Collector, Span};
 pub use disk::SmallDisk;
+pub use leaks::{all_printed, files, leak, needles};
 pub use person::Person;
 pub use script::{
     Script, Step, checkpoint, complete, content_doc, deletion, doc, fail, in_scope, item_error, more,

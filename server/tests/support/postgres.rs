@@ -11,6 +11,9 @@ use tokio_postgres::{Client, NoTls};
 
 pub use cluster::{Cluster, ClusterOptions};
 
+/// The password that stands in the URL of each database: the cluster asks for none, and nobody may get to see it.
+pub const DATABASE_PASSWORD: &str = "pg/Pass word+Canary=8kQ4";
+
 /// A database in the cluster of the test process. It is dropped with the value, whoever is still connected: a hundred
 /// tests leave no connections behind that the next ones lack.
 #[derive(Debug)]
@@ -31,7 +34,8 @@ impl Database {
 
     /// Its URL.
     pub fn url(&self) -> String {
-        Cluster::shared().url(&self.name)
+        let password = DATABASE_PASSWORD.replace('/', "%2F").replace(' ', "%20").replace('=', "%3D");
+        Cluster::shared().url(&self.name).replacen("postgres@", &format!("postgres:{password}@"), 1)
     }
 
     /// Lets the time of every lease in it be over.

@@ -53,7 +53,7 @@ impl Script {
     }
 
     /// What the pulls from here on play, one after the other; then the last of them again.
-    pub fn next_pulls<const N: usize>(&self, pulls: [Vec<Step>; N]) {
+    pub fn next_pulls(&self, pulls: impl IntoIterator<Item = Vec<Step>>) {
         let mut all = self.pulls.lock().unwrap();
         all.resize(self.pulls().len(), json!({"steps": []}));
         all.extend(pulls.into_iter().map(|steps| json!({"steps": steps})));

@@ -160,28 +160,31 @@ impl Server {
 
     /// Has the store refuse every new version of a credential, or no longer: what a refresh brought cannot be written then.
     pub async fn refuse_credentials(&self, refuse: bool) {
-        let Some(database) = &self.database else {
-            let file = rusqlite::Connection::open(self.folder.path().join("data/connectord.db")).unwrap();
-            file.busy_timeout(super::DEADLINE).unwrap();
-            let statements = match refuse {
-                true => {
-                    "CREATE TRIGGER refuse BEFORE INSERT ON credentials
-                     BEGIN SELECT RAISE(ABORT, 'refused for a test'); END"
-                }
-                false => "DROP TRIGGER refuse",
-            };
-            return file.execute_batch(statements).unwrap();
-        };
-        let statements = match refuse {
-            true => {
+        let statements = match (&self.database, refuse) {
+            (None, true) => {
+                "CREATE TRIGGER refuse BEFORE INSERT ON credentials
+                 BEGIN SELECT RAISE(ABORT, 'refused for a test'); END"
+            }
+            (None, false) => "DROP TRIGGER refuse",
+            (Some(_), true) => {
                 "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
                    $$ BEGIN RAISE EXCEPTION 'refused for a test'; END $$;
                  CREATE TRIGGER refuse BEFORE UPDATE ON credentials FOR EACH ROW
                    WHEN (OLD.version <> NEW.version) EXECUTE FUNCTION refuse()"
             }
-            false => "DROP TRIGGER refuse ON credentials; DROP FUNCTION refuse()",
+            (Some(_), false) => "DROP TRIGGER refuse ON credentials; DROP FUNCTION refuse()",
         };
-        database.execute(statements).await;
+        self.execute(statements).await;
+    }
+
+    /// Runs these statements in its store.
+    pub async fn execute(&self, statements: &str) {
+        if let Some(database) = &self.database {
+            return database.execute(statements).await;
+        }
+        let file = rusqlite::Connection::open(self.folder.path().join("data/connectord.db")).unwrap();
+        file.busy_timeout(super::DEADLINE).unwrap();
+        file.execute_batch(statements).unwrap();
     }
 
     /// The process.

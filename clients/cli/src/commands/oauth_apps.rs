@@ -165,7 +165,8 @@ async fn delete(context: &mut Context, app: &str, yes: bool) -> Result<()> {
         ),
     };
     context.confirm(&format!("Forget the OAuth app of {}? {accounts}", found.connector), yes)?;
-    let request = DeleteOAuthAppRequest { oauth_app: found.id };
+    // Of accounts that were not named nobody was asked.
+    let request = DeleteOAuthAppRequest { oauth_app: found.id, force: !connected.is_empty() };
     context.client.credentials().delete_o_auth_app(request).await?;
     if context.out.is_json() {
         return context.out.line("{}");

@@ -12,6 +12,7 @@ use crate::api::Api;
 use crate::api::bounds::owner;
 use crate::api::error::ApiError;
 use crate::catalog::{Manifest, SEALED, apply_defaults, validate_settings};
+use crate::credentials::{UNOPENED, field_of, sealed_places};
 use crate::schedule::new_id;
 use crate::schedule::times::Due;
 use crate::store::connections::{Connection as Stored, ConnectionChange, Schedule as StoredSchedule};
@@ -37,7 +38,7 @@ impl Api {
         let manifest = self.manifest(&found.connector, &mut faults);
         let asked_settings = asked.settings.as_ref().map(from_struct).unwrap_or_default();
         let changes_settings = mask.iter().any(|path| path == "settings" || path.starts_with("settings."));
-        let set = if changes_settings { self.credentials.open_settings(found).await? } else { Map::new() };
+        let set = if changes_settings { self.credentials.open_what_opens(found).await? } else { Map::new() };
         let mut settings: Option<Map<String, Value>> = None;
         let mut schedule_fields = Vec::new();
         for path in mask {
@@ -71,7 +72,11 @@ impl Api {
             }
         }
         if let (Some(settings), Some(manifest)) = (&settings, &manifest) {
-            check_settings(manifest, settings, &mut faults);
+            let lost = lost(settings, &set);
+            if lost.is_empty() {
+                check_settings(manifest, settings, &mut faults);
+            }
+            faults.extend(lost);
         }
         if !schedule_fields.is_empty() {
             let asked = asked.schedule.clone().unwrap_or_default();
@@ -171,6 +176,14 @@ fn keep(asked: &mut Map<String, Value>, stored: &Map<String, Value>, path: &str)
             }
         }
     }
+}
+
+/// A fault for each secret that cannot be opened and that these settings leave as it is.
+fn lost(asked: &Map<String, Value>, set: &Map<String, Value>) -> Vec<(String, String)> {
+    let (asked, places) = (Value::Object(asked.clone()), sealed_places(set));
+    let set = Value::Object(set.clone());
+    let stays = places.into_iter().filter(|place| asked.pointer(place) == set.pointer(place));
+    stays.map(|place| fault(&format!("connection.settings.{}", field_of(&place)), UNOPENED)).collect()
 }
 
 /// Refuses a request that has faults.

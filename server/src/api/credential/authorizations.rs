@@ -62,12 +62,13 @@ impl Api {
             code: given(request.code).map(SecretString::from),
             error: given(request.error),
             error_description: given(request.error_description),
+            iss: given(request.iss),
         };
         if answer.code.is_none() && answer.error.is_none() {
             return Err(ApiError::field("code", "is required, where the provider answered with no error"));
         }
         // Before it is taken: another organisation's is not there.
-        let whose = self.authorizations.whose(&answer.state).await?;
+        let whose = self.authorizations.of_state(&answer.state).await?;
         self.seen(caller, whose)?;
         let answered = self.authorizations.answer(answer, &Shown::State, self.trial()).await;
         answered.result?;
@@ -87,9 +88,10 @@ impl Api {
         let wait =
             Duration::try_from(wait).ok().filter(|wait| wait.as_secs() <= LONGEST_WAIT_S.unsigned_abs());
         let wait = wait.ok_or_else(|| ApiError::field("wait", "must be 0 to 60 s"))?;
-        let found = self.authorizations.look(&request.authorization, wait).await?;
-        let (look, connection) = found.map_or((Look::Pending, None), |(look, found)| (look, Some(found)));
-        let connection = self.seen(caller, connection)?;
+        // Before it is waited for: how long an answer takes would tell that there is something to wait for.
+        let whose = self.authorizations.of_id(&request.authorization).await?;
+        let connection = self.seen(caller, whose)?;
+        let look = self.authorizations.look(&request.authorization, wait).await?.ok_or_else(not_found)?;
         let (state, message) = match look {
             Look::Pending => (State::Pending, String::new()),
             Look::Succeeded => (State::Succeeded, String::new()),
@@ -101,7 +103,6 @@ impl Api {
 
     /// The connection of an authorization, as this caller sees it.
     fn seen(&self, caller: &Caller, whose: Option<Connection>) -> Result<Connection, ApiError> {
-        let not_found = || ApiError::NotFound { kind: "authorization", id: String::new() };
         let connection = whose.ok_or_else(not_found)?;
         if !caller.sees(&connection.organization) {
             caller.denied_other_organization("connection", &connection.id);
@@ -131,6 +132,11 @@ impl Api {
     }
 }
 
+/// None of this id or `state`, or none that the caller may see.
+fn not_found() -> ApiError {
+    ApiError::NotFound { kind: "authorization", id: String::new() }
+}
+
 impl From<BeginError> for ApiError {
     fn from(error: BeginError) -> Self {
         match error {
@@ -148,9 +154,7 @@ impl From<BeginError> for ApiError {
 impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::Unknown | Refusal::Gone => {
-                ApiError::NotFound { kind: "authorization", id: String::new() }
-            }
+            Refusal::Unknown | Refusal::Gone => not_found(),
             Refusal::Malformed => ApiError::field("state", "is none that this server gives"),
             Refusal::Exchange(failure) => ApiError::Connector(of_failure(&failure)),
             Refusal::Here(error) => ApiError::Connector(error),
@@ -162,6 +166,7 @@ impl From<Refusal> for ApiError {
             | Refusal::Used
             | Refusal::OtherBrowser
             | Refusal::OfBrowser
+            | Refusal::OtherProvider
             | Refusal::Provider { .. } => ApiError::Precondition(refusal.to_string()),
         }
     }

@@ -200,7 +200,7 @@ impl CredentialService for Api {
         request: Request<DeleteOAuthAppRequest>,
     ) -> Result<Response<DeleteOAuthAppResponse>, Status> {
         let (caller, request) = Caller::of(request)?;
-        Ok(Response::new(self.delete_oauth_app(&caller, &request.oauth_app).await?))
+        Ok(Response::new(self.delete_oauth_app(&caller, &request.oauth_app, request.force).await?))
     }
 }
 

@@ -159,8 +159,18 @@ impl Api {
         &self,
         caller: &Caller,
         id: &str,
+        force: bool,
     ) -> Result<DeleteOAuthAppResponse, ApiError> {
         let (found, _) = self.oauth_app(caller, id, "oauth_app").await?;
+        // Who connects between this look and the removal is where everybody is after a removal with `force`.
+        let connected = if force { 0 } else { self.store.count_grants(&found.id).await? };
+        if connected > 0 {
+            let text = format!(
+                "connections whose account cannot be refreshed without it: {connected}; connect them through another app first, \
+                 revoke them, or set `force`"
+            );
+            return Err(ApiError::Precondition(text));
+        }
         self.store.remove_oauth_app(&found.id).await?;
         Ok(DeleteOAuthAppResponse {})
     }

@@ -39,7 +39,9 @@ impl Api {
         };
         let renews = self.credentials.renews(&credential, &secrets, &manifest);
         let status = &credential.status;
-        let (state, message) = state(&credential, renews, self.clock.now());
+        // A grant may end though it is renewed; what cannot be renewed ends with its token.
+        let ends_at = if renews { grant_ends(&credential, &manifest) } else { credential.expires_at };
+        let (state, message) = state(&credential, renews, ends_at, self.clock.now());
         Ok(CredentialStatus {
             state: state.into(),
             message,
@@ -50,7 +52,7 @@ impl Api {
             expires_at: credential.expires_at.map(timestamp),
             refreshed_at: status.refreshed_at.map(timestamp),
             connected_at: status.connected_at.map(timestamp),
-            refresh_at: credential.refresh_at.map(timestamp),
+            refresh_at: credential.refresh_at.filter(|_| renews).map(timestamp),
             since: Some(timestamp(status.since)),
             reason: status.trouble.as_ref().map(|trouble| trouble.reason.clone()).unwrap_or_default(),
             oauth_app: status.oauth_app.clone(),
@@ -73,11 +75,22 @@ impl Api {
     }
 }
 
-/// The state for a person, and what there is to say. `renews`: it can be renewed without one.
-fn state(credential: &Credential, renews: bool, now: DateTime<Utc>) -> (State, String) {
+/// When the provider ends the grant, however often it is renewed. `None`: it does not, as far as the manifest says.
+fn grant_ends(credential: &Credential, manifest: &Manifest) -> Option<DateTime<Utc>> {
+    let lifetime = TimeDelta::from_std(manifest.auth.oauth.refresh_lifetime?).ok()?;
+    credential.status.connected_at?.checked_add_signed(lifetime)
+}
+
+/// The state for a person, and what there is to say. `renews`: it can be renewed without one, until it ends.
+fn state(
+    credential: &Credential,
+    renews: bool,
+    ends_at: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> (State, String) {
     let status = &credential.status;
     let said = status.trouble.as_ref().map(|trouble| trouble.message.clone()).unwrap_or_default();
-    let left = credential.expires_at.filter(|_| !renews).map(|end| end - now);
+    let left = ends_at.map(|end| end - now);
     match status.state {
         credentials::State::Pending => (State::Pending, said),
         credentials::State::NeedsReconnect => (State::NeedsReconnect, said),
@@ -85,14 +98,18 @@ fn state(credential: &Credential, renews: bool, now: DateTime<Utc>) -> (State, S
             let message = "it was taken away: connect the account, or enter it, to sync again";
             (State::Revoked, message.to_owned())
         }
-        credentials::State::Connected if left.is_some_and(|left| left <= TimeDelta::zero()) => {
+        // Whether it has ended the provider says, when it is renewed.
+        credentials::State::Connected if !renews && left.is_some_and(|left| left <= TimeDelta::zero()) => {
             let message =
                 "it has ended, and there is nothing to renew it with: connect again, or enter a new one";
             (State::NeedsReconnect, message.to_owned())
         }
         credentials::State::Connected if left.is_some_and(|left| left < TOLD_AHEAD) => {
-            let message =
-                "it ends soon, and there is nothing to renew it with: connect again, or enter a new one";
+            let message = if renews {
+                "the provider ends the access soon, however often it is renewed: connect again before"
+            } else {
+                "it ends soon, and there is nothing to renew it with: connect again, or enter a new one"
+            };
             (State::Expiring, message.to_owned())
         }
         credentials::State::Connected if !said.is_empty() => {
@@ -123,5 +140,43 @@ fn field(field: AuthField) -> CredentialField {
         pattern: field.pattern.unwrap_or_default(),
         required: field.required,
         secret: field.secret,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::AuthKind;
+    use crate::store::ConnectionKey;
+    use crate::store::credentials::Status;
+    use crate::store::suite::support::start;
+
+    #[test]
+    fn a_person_is_told_a_week_before_a_grant_ends_that_is_renewed_all_the_time() {
+        let manifest = r#"{"id": "demo", "sync": {"mode": "full"}, "auth": {"type": "oauth2", "refresh_lifetime": "365d",
+            "authorization_url": "https://a.example/a", "token_url": "https://a.example/t"}}"#;
+        let manifest = Manifest::parse(manifest).unwrap();
+        let connected =
+            Status { state: credentials::State::Connected, connected_at: Some(start()), ..Status::default() };
+        let credential = Credential {
+            connection: ConnectionKey(1),
+            version: 1,
+            kind: AuthKind::OAuth2,
+            status: connected,
+            expires_at: Some(start() + TimeDelta::hours(1)),
+            refresh_at: None,
+            updated_at: start(),
+        };
+        let ends_at = grant_ends(&credential, &manifest);
+        let after = |days| state(&credential, true, ends_at, start() + TimeDelta::days(days));
+        assert_eq!(after(357), (State::Connected, String::new()));
+        let (told, message) = after(359);
+        assert!(told == State::Expiring && message.contains("connect again before"), "{message}");
+        assert_eq!(after(366).0, State::Expiring, "the provider says when it has");
+        // One that cannot be renewed ends with its token.
+        let after = |minutes| {
+            state(&credential, false, credential.expires_at, start() + TimeDelta::minutes(minutes)).0
+        };
+        assert_eq!((after(10), after(60)), (State::Expiring, State::NeedsReconnect));
     }
 }

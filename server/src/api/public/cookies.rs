@@ -12,7 +12,7 @@ use crate::credentials::authorize::Departure;
 /// Cookies that are read of one request.
 const MAX_COOKIES: usize = 100;
 
-/// The cookies of a request. Of two with one name the first counts, which is the one of the longer path.
+/// The cookies of a request. Of two with one name the first counts.
 pub(super) fn read(headers: &HeaderMap) -> HashMap<String, String> {
     let mut cookies = HashMap::new();
     let texts = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
@@ -39,8 +39,8 @@ pub(super) fn clear(cookie: &str, public_url: &PublicUrl) -> Option<HeaderValue>
 /// `Lax`: it comes along when the provider sends the person back, and with nothing that another site does by itself.
 fn header(name: &str, value: &str, seconds: u64, public_url: &PublicUrl) -> Option<HeaderValue> {
     let secure = if public_url.is_https() { "; Secure" } else { "" };
-    let path = public_url.cookie_path();
-    let text = format!("{name}={value}; Path={path}; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}");
+    // The whole host, wherever a proxy puts our pages: browsers take a `__Host-` cookie with no other path.
+    let text = format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}");
     let mut header = HeaderValue::from_str(&text).ok()?;
     header.set_sensitive(true);
     Some(header)
@@ -62,12 +62,12 @@ mod tests {
     }
 
     #[test]
-    fn a_cookie_is_kept_from_scripts_other_sites_and_other_paths() {
+    fn a_cookie_is_kept_from_scripts_and_other_sites() {
         let https = PublicUrl::parse("https://acme.example/connectors").unwrap();
-        let cookie = header("__Secure-connect-x", "v", 600, &https).unwrap();
+        let cookie = header("__Host-connect-x", "v", 600, &https).unwrap();
         assert_eq!(
             cookie.to_str().unwrap(),
-            "__Secure-connect-x=v; Path=/connectors/oauth; Max-Age=600; HttpOnly; SameSite=Lax; Secure"
+            "__Host-connect-x=v; Path=/; Max-Age=600; HttpOnly; SameSite=Lax; Secure"
         );
         let http = PublicUrl::parse("http://localhost:7071").unwrap();
         assert!(!header("connect-x", "v", 600, &http).unwrap().to_str().unwrap().contains("Secure"));

@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(100);
 const FORM_PATIENCE: Duration = Duration::from_secs(10);
 const MAX_FORM_BYTES: usize = 16 * 1024;
 /// What a provider's answer is made of.
-const PARAMETERS: [&str; 4] = ["state", "code", "error", "error_description"];
+const PARAMETERS: [&str; 5] = ["state", "code", "error", "error_description", "iss"];
 
 /// `/oauth/start/{state}`: the browser gets its cookie, and goes to the provider.
 pub(super) async fn start(
@@ -121,7 +121,8 @@ fn answer(parameters: &[u8]) -> Option<Answer> {
             return None;
         }
     }
-    let [state, code, error, error_description] = values.map(|value| value.filter(|text| !text.is_empty()));
+    let [state, code, error, error_description, iss] =
+        values.map(|value| value.filter(|text| !text.is_empty()));
     if code.is_none() && error.is_none() {
         return None;
     }
@@ -130,6 +131,7 @@ fn answer(parameters: &[u8]) -> Option<Answer> {
         code: code.map(SecretString::from),
         error,
         error_description,
+        iss,
     })
 }
 

@@ -63,6 +63,7 @@ pub(super) fn refused(language: Language, refusal: &Refusal) -> Response {
         Refusal::Gone => (StatusCode::GONE, "gone"),
         Refusal::Denied(_) => (StatusCode::FORBIDDEN, "denied"),
         Refusal::Provider { .. } => (StatusCode::BAD_GATEWAY, "provider-error"),
+        Refusal::OtherProvider => (StatusCode::FORBIDDEN, "other-provider"),
         Refusal::Exchange(_) => (StatusCode::BAD_GATEWAY, "no-access"),
         Refusal::Here(_) => (StatusCode::INTERNAL_SERVER_ERROR, "server-error"),
         Refusal::Away(_) => (StatusCode::SERVICE_UNAVAILABLE, "busy"),

@@ -9,7 +9,7 @@ use axum::body::Body;
 use chrono::TimeDelta;
 use http::{HeaderMap, Request, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::json;
+use serde_json::{Value, json};
 use superfasttt_oauth::{Http, HttpOptions};
 use superfasttt_oauth_testing::{FakeProvider, Rules};
 use superfasttt_proto::connector::v1::AccountIdentity;
@@ -54,17 +54,25 @@ struct Site {
 
 impl Site {
     async fn new(rules: Rules) -> Self {
+        Self::declared(rules, json!({})).await
+    }
+
+    /// With more in the manifest's `auth`.
+    async fn declared(rules: Rules, more: Value) -> Self {
         let provider = FakeProvider::with_rules(rules).await;
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new(true));
         let keys = SecretString::from(Key::generate().to_base64().to_string());
         let vault = Vault::with_keys(KeySource::Text(keys)).await.unwrap();
         let clock = MockClock::new(start());
-        let manifest = json!({
+        let mut manifest = json!({
             "id": "demo", "sync": {"mode": "incremental"}, "capabilities": ["execute"],
             "auth": {"type": "oauth2", "authorization_url": provider.url("/authorize"),
                      "token_url": provider.url("/token"), "scopes": ["read"],
                      "capability_scopes": {"execute": ["write"]}},
         });
+        for (name, value) in more.as_object().unwrap() {
+            manifest["auth"][name] = value.clone();
+        }
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("demo")).unwrap();
         std::fs::write(folder.path().join("demo/manifest.json"), manifest.to_string()).unwrap();
@@ -245,8 +253,8 @@ async fn an_account_is_connected_and_the_page_says_so() {
     let mut browser = site.browser();
     let departed = browser.get(&link).await;
     let cookie = departed.headers["set-cookie"].to_str().unwrap().to_owned();
-    assert!(cookie.starts_with("__Secure-connect-"), "{cookie}");
-    for part in ["; Path=/oauth;", "; Max-Age=600;", "; HttpOnly", "; SameSite=Lax", "; Secure"] {
+    assert!(cookie.starts_with("__Host-connect-"), "{cookie}");
+    for part in ["; Path=/;", "; Max-Age=600;", "; HttpOnly", "; SameSite=Lax", "; Secure"] {
         assert!(cookie.contains(part), "{cookie}");
     }
     assert_eq!(departed.headers["referrer-policy"], "no-referrer");
@@ -279,8 +287,12 @@ async fn an_account_is_connected_and_the_page_says_so() {
     let status = site.status().await.unwrap();
     assert_eq!((status.state, status.oauth_app.as_str()), (State::Connected, "app"));
     assert_eq!((status.granted_scopes, status.connected_at), (vec!["read".to_owned()], Some(start())));
-    let (look, connection) = site.authorizations.look(&begun.id, Duration::ZERO).await.unwrap().unwrap();
-    assert_eq!((look, connection.id), (Look::Succeeded, site.connection.id.clone()));
+    let look = site.authorizations.look(&begun.id, Duration::ZERO).await.unwrap().unwrap();
+    assert_eq!(look, Look::Succeeded);
+    for id in [&begun.id, "nobody"] {
+        let whose = site.authorizations.of_id(id).await.unwrap().map(|connection| connection.id);
+        assert_eq!(whose, (id != "nobody").then(|| site.connection.id.clone()));
+    }
     let secrets = site.store.credential(site.connection.key).await.unwrap().unwrap().1;
     assert_eq!(secrets.keys().collect::<Vec<_>>(), ["access_token", "refresh_token"]);
     assert_eq!(
@@ -367,7 +379,7 @@ async fn a_person_or_a_provider_that_says_no_leaves_what_was_connected() {
     let begun = site.begin(Ask::default()).await.unwrap();
     let page = browser.connect(&path(begun.url.expose_secret())).await;
     assert_eq!((page.status, page.name()), (StatusCode::FORBIDDEN, "denied"));
-    let (look, _) = site.authorizations.look(&begun.id, Duration::ZERO).await.unwrap().unwrap();
+    let look = site.authorizations.look(&begun.id, Duration::ZERO).await.unwrap().unwrap();
     assert!(matches!(&look, Look::Failed(why) if why.contains("did not agree")), "{look:?}");
 
     let back = browser.visit_the_provider(&site.link().await).await;
@@ -505,7 +517,7 @@ async fn another_account_waits_to_be_confirmed() {
     assert!(page.body.contains("Alex") && page.body.contains("Robin"), "{}", page.body);
     let status = site.status().await.unwrap();
     assert_eq!((status.state, status.other_account.unwrap().id.as_str()), (State::Pending, "43"));
-    let (look, _) = site.authorizations.look(&begun.id, Duration::ZERO).await.unwrap().unwrap();
+    let look = site.authorizations.look(&begun.id, Duration::ZERO).await.unwrap().unwrap();
     assert!(matches!(&look, Look::Failed(why) if why.contains("another account")), "{look:?}");
     // Nobody could say whose it is: it is not used before somebody can.
     *site.account.lock().unwrap() = None;
@@ -531,6 +543,7 @@ async fn a_client_may_receive_the_answer_itself() {
         code: Some(SecretString::from(query["code"].clone())),
         error: None,
         error_description: None,
+        iss: None,
     };
     let page = site.browser().get(&format!("/oauth/callback?{}", back.query().unwrap())).await;
     assert_eq!(page.name(), "unknown", "no browser answers it");
@@ -543,7 +556,7 @@ async fn a_client_may_receive_the_answer_itself() {
     // What a browser began is ended by no client.
     let link = site.link().await;
     let state = SecretString::from(link.rsplit('/').next().unwrap());
-    let answer = Answer { state, code: Some("x".into()), error: None, error_description: None };
+    let answer = Answer { state, code: Some("x".into()), error: None, error_description: None, iss: None };
     let answered = site.authorizations.answer(answer, &Shown::State, site.try_it.clone()).await;
     assert!(matches!(answered.result, Err(Refusal::OfBrowser)), "{:?}", answered.result);
 
@@ -561,12 +574,39 @@ async fn a_client_may_receive_the_answer_itself() {
 }
 
 #[tokio::test]
+async fn an_answer_of_another_provider_is_refused_whatever_it_says() {
+    let issuer = json!({"issuer": "https://login.example"});
+    let site = Site::declared(Rules::default(), issuer).await;
+    let mut browser = site.browser();
+    for other in ["", "&iss=", "&iss=https://evil.example", "&iss=https://login.example/"] {
+        let back = browser.visit_the_provider(&site.link().await).await;
+        let page = browser.get(&format!("{back}{other}")).await;
+        assert_eq!((page.status, page.name()), (StatusCode::FORBIDDEN, "other-provider"), "{other}");
+        // It was an answer: the right one comes too late.
+        let page = browser.get(&format!("{back}&iss=https://login.example")).await;
+        assert_eq!(page.name(), "used");
+    }
+    assert_eq!(site.provider.counts().grants, 0, "no code was exchanged");
+    let back = browser.visit_the_provider(&site.link().await).await;
+    let twice = format!("{back}&iss=https://login.example&iss=https://evil.example");
+    assert_eq!(browser.get(&twice).await.name(), "malformed");
+    assert_eq!(browser.get(&format!("{back}&iss=https://login.example")).await.name(), "connected");
+
+    // Nor is it believed that the person refused.
+    site.provider.change(|rules| rules.denies = true);
+    let back = browser.visit_the_provider(&site.link().await).await;
+    assert_eq!(browser.get(&format!("{back}&iss=https://evil.example")).await.name(), "other-provider");
+    let back = browser.visit_the_provider(&site.link().await).await;
+    assert_eq!(browser.get(&format!("{back}&iss=https://login.example")).await.name(), "denied");
+}
+
+#[tokio::test]
 async fn whoever_waits_hears_of_the_end() {
     let site = Site::new(Rules::default()).await;
     let begun = site.begin(Ask::default()).await.unwrap();
     let waiting = tokio::spawn({
         let (authorizations, id) = (site.authorizations.clone(), begun.id.clone());
-        async move { authorizations.look(&id, Duration::from_secs(50)).await.unwrap().unwrap().0 }
+        async move { authorizations.look(&id, Duration::from_secs(50)).await.unwrap().unwrap() }
     });
     site.browser().connect(&path(begun.url.expose_secret())).await;
     let look =
@@ -576,18 +616,18 @@ async fn whoever_waits_hears_of_the_end() {
     // Another replica knows as much.
     let (other, stopping) = site.another_replica();
     let begun = site.begin(Ask::default()).await.unwrap();
-    let waiting = async || other.look(&begun.id, Duration::from_secs(50)).await.unwrap().unwrap().0;
+    let waiting = async || other.look(&begun.id, Duration::from_secs(50)).await.unwrap().unwrap();
     let connecting = async || site.browser().connect(&path(begun.url.expose_secret())).await;
     let (look, _) = tokio::join!(waiting(), connecting());
     assert_eq!(look, Look::Succeeded);
     // One that stops keeps nobody waiting.
     let begun = site.begin(Ask::default()).await.unwrap();
     stopping.cancel();
-    let look = other.look(&begun.id, Duration::from_secs(50)).await.unwrap().unwrap().0;
+    let look = other.look(&begun.id, Duration::from_secs(50)).await.unwrap().unwrap();
     assert_eq!(look, Look::Pending);
 
     let begun = site.begin(Ask::default()).await.unwrap();
-    let look = async || site.authorizations.look(&begun.id, Duration::ZERO).await.unwrap().unwrap().0;
+    let look = async || site.authorizations.look(&begun.id, Duration::ZERO).await.unwrap().unwrap();
     assert_eq!(look().await, Look::Pending);
     site.clock.advance(TimeDelta::minutes(11));
     assert!(matches!(look().await, Look::Expired(_)));
@@ -599,7 +639,7 @@ async fn a_server_that_stopped_in_the_middle_says_so() {
     let site = Site::new(Rules::default()).await;
     let begun = site.begin(Ask::default()).await.unwrap();
     site.store.take_oauth_session(&begun.id, start()).await.unwrap();
-    let look = async || site.authorizations.look(&begun.id, Duration::ZERO).await.unwrap().unwrap().0;
+    let look = async || site.authorizations.look(&begun.id, Duration::ZERO).await.unwrap().unwrap();
     assert_eq!(look().await, Look::Pending, "another replica may be at it");
     site.clock.advance(TimeDelta::minutes(11));
     assert!(matches!(look().await, Look::Failed(why) if why.contains("connect again")));

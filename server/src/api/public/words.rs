@@ -204,6 +204,23 @@ pub(super) fn refused(language: Language, refusal: &Refusal) -> Words {
             [vec![(say(language, "Error", "Erreur"), code.clone())], said(text)].concat(),
             admin,
         ),
+        Refusal::OtherProvider => (
+            say(language, "This answer is of another provider", "Cette réponse vient d’un autre fournisseur"),
+            say(
+                language,
+                "It is not from the provider that this connection belongs to. So that your access is given to nobody else, \
+                 nothing was connected.",
+                "Elle ne vient pas du fournisseur auquel cette connexion est liée. Afin que votre accès ne soit donné à \
+                 personne d’autre, rien n’a été connecté.",
+            ),
+            Vec::new(),
+            say(
+                language,
+                "Begin again where you started. If you see this page again, tell the administrator of this installation.",
+                "Recommencez là où vous avez commencé. Si cette page s’affiche de nouveau, prévenez l’administrateur de \
+                 cette installation.",
+            ),
+        ),
         Refusal::Exchange(failure) => (
             say(language, "The provider gave no access", "Le fournisseur n’a pas donné accès"),
             say(

@@ -25,6 +25,7 @@ use crate::store::connections::Connection;
 use crate::store::credentials::{CredentialPut, State, Status};
 use crate::store::oauth_sessions::{Ending, OAuthSession, Taking};
 use crate::store::secrets::{Secrets, SecretsWrite};
+use crate::telemetry::metrics::AUTHORIZATIONS;
 
 /// How long what came is held on to while the store cannot take it: a person waits for the page.
 const WRITE_PATIENCE: Duration = Duration::from_secs(20);
@@ -43,6 +44,8 @@ pub struct Answer {
     pub error: Option<String>,
     /// What the provider says of that.
     pub error_description: Option<String>,
+    /// Who the provider says that it is.
+    pub iss: Option<String>,
 }
 
 /// What comes with it, to show that it comes back to where it began.
@@ -149,6 +152,9 @@ impl Work {
             }
             Err(refusal) => (None, Err(refusal)),
         };
+        if let Some(connection) = &connection {
+            AUTHORIZATIONS.add([&connection.connector, outcome(&result)], 1);
+        }
         let id = connection.as_ref().map_or("", |connection| connection.id.as_str());
         let ending = match &result {
             Ok(status) if status.state == State::Connected => {
@@ -174,15 +180,20 @@ impl Work {
 
     /// Exchanges the code, and stores what came.
     async fn connect(&self, connection: &Connection) -> Result<(), Refusal> {
+        let (authorizations, details) = (&self.authorizations, &self.session.details);
+        let credentials = &authorizations.credentials;
+        let manifest = credentials.manifest(connection).map_err(Refusal::Here)?;
+        // Before anything that it says is believed, also that the person did not agree.
+        let provider = credentials.provider(connection, &manifest).map_err(Refusal::Here)?;
+        if !provider.may_answer(self.answer.iss.as_deref()) {
+            return Err(Refusal::OtherProvider);
+        }
         let code = match (&self.answer.error, &self.answer.code) {
             (Some(error), _) => return Err(refused(error, self.answer.error_description.as_deref())),
             (None, Some(code)) => code,
             (None, None) => return Err(Refusal::Malformed),
         };
         let _answer = redact::keep(&(self.answer.state.clone(), self.answer.code.clone()));
-        let (authorizations, details) = (&self.authorizations, &self.session.details);
-        let credentials = &authorizations.credentials;
-        let manifest = credentials.manifest(connection).map_err(Refusal::Here)?;
         let (client, app) =
             credentials.client(connection, &manifest, &details.oauth_app).await.map_err(Refusal::Here)?;
         let verifier =
@@ -257,6 +268,18 @@ impl Work {
                 Ok(()) | Err(_) => return,
             }
         }
+    }
+}
+
+/// How it ended, as it is counted.
+fn outcome(result: &Result<Status, Refusal>) -> &'static str {
+    match result {
+        Ok(status) if status.state == State::Connected => "connected",
+        Ok(_) => "other_account",
+        Err(Refusal::Denied(_)) => "denied",
+        Err(Refusal::Provider { .. } | Refusal::OtherProvider) => "provider_error",
+        Err(Refusal::Exchange(_)) => "no_access",
+        Err(_) => "failed",
     }
 }
 

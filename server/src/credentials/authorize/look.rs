@@ -33,27 +33,34 @@ impl Authorizations {
     ///
     /// # Errors
     /// Where the store is away.
-    pub async fn whose(&self, state: &SecretString) -> Result<Option<Connection>, StoreError> {
+    pub async fn of_state(&self, state: &SecretString) -> Result<Option<Connection>, StoreError> {
+        self.of_id(&session_id(state)).await
+    }
+
+    /// Of which connection the authorization of this id is. `None`: there is none, or it ended long ago.
+    ///
+    /// # Errors
+    /// Where the store is away.
+    pub async fn of_id(&self, id: &str) -> Result<Option<Connection>, StoreError> {
         let store = &self.credentials.store;
-        match store.oauth_session(&session_id(state)).await? {
+        match store.oauth_session(id).await? {
             Some(standing) => store.connection_by_key(standing.session.connection).await,
             None => Ok(None),
         }
     }
 
-    /// How it stands, and whose it is. Waits for its end so long at most. `None`: there is none, or it ended long ago.
+    /// How it stands. Waits for its end so long at most. `None`: there is none, or it ended long ago.
     ///
     /// # Errors
     /// Where the store is away.
-    pub async fn look(&self, id: &str, wait: Duration) -> Result<Option<(Look, Connection)>, StoreError> {
+    pub async fn look(&self, id: &str, wait: Duration) -> Result<Option<Look>, StoreError> {
         let until = Instant::now() + wait.min(LONGEST_WAIT);
         loop {
             let Some(standing) = self.credentials.store.oauth_session(id).await? else { return Ok(None) };
             let look = self.judge(&standing);
             let left = until.saturating_duration_since(Instant::now());
             if look != Look::Pending || left.is_zero() || self.stopping.is_cancelled() {
-                let found = self.credentials.store.connection_by_key(standing.session.connection).await?;
-                return Ok(found.map(|connection| (look, connection)));
+                return Ok(Some(look));
             }
             // It is not told of its end: that may come to another replica, and the store is what they share.
             tokio::select! {

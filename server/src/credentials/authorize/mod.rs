@@ -208,9 +208,11 @@ impl Authorizations {
         Ok(Begun { url: SecretString::from(url), state, id, expires_at })
     }
 
-    /// The name of the cookie of a session: each has its own, so that two tabs do not disturb each other.
+    /// The name of the cookie of a session: each has its own, so that two tabs do not disturb each other. The prefix has
+    /// browsers take it from this very host alone: else a site beside it (`evil.example.com`) could plant the cookie of an
+    /// authorization that somebody else began, and have a person's account connected to it.
     fn cookie(&self, id: &str) -> String {
-        let prefix = if self.public_url.is_https() { "__Secure-" } else { "" };
+        let prefix = if self.public_url.is_https() { "__Host-" } else { "" };
         format!("{prefix}connect-{}", &id[..16.min(id.len())])
     }
 

@@ -44,6 +44,12 @@ pub enum Refusal {
         /// What it says of it.
         said: String,
     },
+    /// It names another provider than the connection's, or none where that one always names itself.
+    #[error(
+        "the answer is not from the provider that the connection belongs to (`iss`): connect again; if it happens again, \
+         `auth.issuer` of the connector's manifest is not what the provider calls itself"
+    )]
+    OtherProvider,
     /// The code brought nothing.
     #[error("the provider gave no access: {0}")]
     Exchange(Failure),

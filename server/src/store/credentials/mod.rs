@@ -131,10 +131,22 @@ pub trait CredentialStore: Send + Sync {
         now: DateTime<Utc>,
     ) -> Result<RefreshClaim>;
 
+    /// How many connections have an account that was connected through this OAuth app and works, or waits to be confirmed.
+    async fn count_grants(&self, oauth_app: &str) -> Result<u64>;
+
     /// Credentials that are to be refreshed by now and that nobody refreshes, the longest due first. Those of connections
     /// that are being deleted are not among them.
     async fn due_refreshes(&self, limit: usize, now: DateTime<Utc>) -> Result<Vec<DueRefresh>>;
 }
+
+/// What the stored status of an account says that was connected through this OAuth app. It is looked for as text: JSON
+/// may hold `\u0000`, which PostgreSQL does not read. Within a string quotes are escaped, so it is found nowhere else.
+fn granted_to(oauth_app: &str) -> String {
+    format!("\"oauth_app\":{}", Value::from(oauth_app))
+}
+
+/// What the status says of one that is in use, in either way.
+const IN_USE: [&str; 2] = [r#""state":"connected""#, r#""state":"pending""#];
 
 /// A stored kind.
 fn kind(word: &str) -> Result<AuthKind> {

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use tokio_postgres::Row;
 
-use super::{Credential, CredentialPut, CredentialStore, DueRefresh, RefreshClaim, kind};
+use super::{Credential, CredentialPut, CredentialStore, DueRefresh, IN_USE, RefreshClaim, granted_to, kind};
 use crate::store::columns::{from_json, micros, time, to_json};
 use crate::store::postgres::{NOW, Outcome, Plain, Text, Tx};
 use crate::store::runs::postgres::lease_micros;
@@ -148,6 +148,19 @@ impl CredentialStore for PostgresStore {
                 );
                 tx.execute(&sql, &[given, offset, &connection.0, &Text(holder), lease]).await?;
                 Ok(RefreshClaim::Granted)
+            })
+        })
+        .await
+    }
+
+    async fn count_grants(&self, oauth_app: &str) -> Result<u64> {
+        self.single(granted_to(oauth_app), |tx, granted| {
+            Box::pin(async move {
+                let sql = "SELECT count(*) FROM credentials WHERE NOT removed AND strpos(status, $1) > 0 \
+                           AND (strpos(status, $2) > 0 OR strpos(status, $3) > 0)";
+                let [connected, pending] = IN_USE;
+                let row = tx.query_one(sql, &[&Text(granted), &connected, &pending]).await?;
+                Ok(row.get::<_, i64>(0).unsigned_abs())
             })
         })
         .await

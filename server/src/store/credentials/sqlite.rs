@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use rusqlite::{OptionalExtension, Row, Transaction, named_params, params};
 
-use super::{Credential, CredentialPut, CredentialStore, DueRefresh, RefreshClaim, kind};
+use super::{Credential, CredentialPut, CredentialStore, DueRefresh, IN_USE, RefreshClaim, granted_to, kind};
 use crate::store::columns::{from_json, micros, time, to_json};
 use crate::store::runs::sqlite::claims::lease_until;
 use crate::store::secrets::{self, Secrets};
@@ -122,6 +122,19 @@ impl CredentialStore for SqliteStore {
             )?
             .execute(params![holder, lease_until(now, lease), connection.0])?;
             Ok(RefreshClaim::Granted)
+        })
+        .await
+    }
+
+    async fn count_grants(&self, oauth_app: &str) -> Result<u64> {
+        let granted = granted_to(oauth_app);
+        self.read(move |tx| {
+            let sql = "SELECT count(*) FROM credentials WHERE NOT removed AND instr(status, ?1) > 0 \
+                       AND (instr(status, ?2) > 0 OR instr(status, ?3) > 0)";
+            let [connected, pending] = IN_USE;
+            let count: i64 =
+                tx.prepare_cached(sql)?.query_row([&granted, connected, pending], |row| row.get(0))?;
+            Ok(count.unsigned_abs())
         })
         .await
     }

@@ -7,7 +7,9 @@ use chrono::{DateTime, Utc};
 
 use super::connections::delta;
 use super::{Data, MemoryStore};
-use crate::store::credentials::{Credential, CredentialPut, CredentialStore, DueRefresh, RefreshClaim};
+use crate::store::credentials::{
+    Credential, CredentialPut, CredentialStore, DueRefresh, RefreshClaim, State,
+};
 use crate::store::secrets::{Secrets, SecretsWrite};
 use crate::store::{ConnectionKey, Result, StoreError};
 use crate::vault::connection_owner;
@@ -110,6 +112,19 @@ impl CredentialStore for MemoryStore {
             }
             row.lease = Some((holder.to_owned(), now + delta(lease)));
             Ok(RefreshClaim::Granted)
+        })
+        .await
+    }
+
+    async fn count_grants(&self, oauth_app: &str) -> Result<u64> {
+        self.read(|data| {
+            let counts = |row: &&CredentialRow| {
+                let status = &row.credential.status;
+                !row.removed
+                    && status.oauth_app == oauth_app
+                    && matches!(status.state, State::Connected | State::Pending)
+            };
+            data.credentials.values().filter(counts).count() as u64
         })
         .await
     }

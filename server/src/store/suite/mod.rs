@@ -196,6 +196,7 @@ macro_rules! suite {
             }
             oauth_apps {
                 an_organisations_own_app_comes_first,
+                accounts_that_are_connected_through_an_app_are_counted,
                 an_app_is_changed_by_revision_and_keeps_what_is_not_named,
                 apps_are_listed_in_pages_by_owner,
             }

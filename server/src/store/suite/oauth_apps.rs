@@ -2,7 +2,9 @@
 
 use super::credentials::secrets;
 use super::support::*;
+use crate::catalog::AuthKind;
 use crate::store::StoreError;
+use crate::store::credentials::{Account, CredentialPut, State, Status};
 use crate::store::oauth_apps::{NewOAuthApp, OAuthAppChange};
 use crate::store::secrets::SecretsWrite;
 
@@ -39,6 +41,36 @@ pub async fn an_organisations_own_app_comes_first(store: Shared) {
     assert!(!store.remove_oauth_app("2").await.unwrap());
     assert_eq!(used("acme", "drive").await.as_deref(), Some("1"));
     assert_eq!(store.count_secrets().await.unwrap().into_values().sum::<u64>(), 2, "its secret went with it");
+}
+
+pub async fn accounts_that_are_connected_through_an_app_are_counted(store: Shared) {
+    let put = async |name: &str, oauth_app: &str, state: State| {
+        let connection = connect(&store, name).await;
+        let account = Some(Account { id: "\0 \\u0000 \"".to_owned(), ..Account::default() });
+        let status = Status { state, oauth_app: oauth_app.to_owned(), account, ..Status::default() };
+        let put = CredentialPut {
+            kind: AuthKind::OAuth2,
+            status,
+            expires_at: None,
+            refresh_at: None,
+            secrets: SecretsWrite::keep(),
+            refreshed: false,
+        };
+        let version = store.put_credential(connection.key, None, put, at(0)).await.unwrap();
+        (connection.key, version)
+    };
+    assert_eq!(store.count_grants("1").await.unwrap(), 0);
+    let (removed, version) = put("a", "1", State::Connected).await;
+    put("b", "1", State::Connected).await;
+    put("c", "1", State::Pending).await;
+    put("d", "1", State::NeedsReconnect).await;
+    put("e", "1", State::Revoked).await;
+    put("f", "2", State::Connected).await;
+    put("g", "", State::Connected).await;
+    assert_eq!(store.count_grants("1").await.unwrap(), 3);
+    store.remove_credential(removed, version, at(1)).await.unwrap();
+    assert_eq!(store.count_grants("1").await.unwrap(), 2);
+    assert_eq!(store.count_grants("2").await.unwrap(), 1);
 }
 
 pub async fn an_app_is_changed_by_revision_and_keeps_what_is_not_named(store: Shared) {

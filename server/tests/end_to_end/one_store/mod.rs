@@ -8,3 +8,4 @@ mod keys;
 mod one_server_per_data_folder;
 mod replicas_refresh_once;
 mod replicas_share_a_database;
+mod replicas_share_the_callback;

@@ -5,15 +5,17 @@ use connectord::clock::{Clock, SystemClock};
 use serde_json::json;
 use superfasttt_oauth_testing::{FakeProvider, Rules};
 use superfasttt_proto::control::v1::credential_status::State;
-use superfasttt_proto::control::v1::{TestConnectionRequest, test_connection_request};
+use superfasttt_proto::control::v1::{
+    DiscoverResourcesRequest, TestConnectionRequest, discover_resources_request, test_connection_request,
+};
 use tokio::task::JoinSet;
 
 use crate::connect_an_account::{CONNECTOR, begin, store_app};
 use crate::support::postgres::Database;
 use crate::support::{Person, Server, checkpoint, complete, content_doc, until_async};
 
-/// Tests of the connection at once, beside a run that fetches content.
-const TESTS: usize = 49;
+/// Tests of the connection and discoveries at once, half of each, beside a run that fetches content.
+const USES: usize = 49;
 
 #[tokio::test]
 async fn fifty_uses_over_three_replicas_are_one_refresh() {
@@ -56,10 +58,19 @@ async fn fifty_uses_over_three_replicas_are_one_refresh() {
     })
     .await;
     let mut uses = JoinSet::new();
-    for number in 0..TESTS {
+    for number in 0..USES {
         let mut client = replicas[number % 3].client.connections();
-        let target = Some(test_connection_request::Target::Connection(source.connection.clone()));
-        uses.spawn(async move { client.test_connection(TestConnectionRequest { target }).await.map(drop) });
+        let connection = source.connection.clone();
+        if number % 2 == 0 {
+            let target = Some(test_connection_request::Target::Connection(connection));
+            uses.spawn(
+                async move { client.test_connection(TestConnectionRequest { target }).await.map(drop) },
+            );
+        } else {
+            let target = Some(discover_resources_request::Target::Connection(connection));
+            let request = DiscoverResourcesRequest { target, ..Default::default() };
+            uses.spawn(async move { client.discover_resources(request).await.map(drop) });
+        }
     }
     let run = first.client.begin(&source.connection, true).await;
     while let Some(used) = uses.join_next().await {

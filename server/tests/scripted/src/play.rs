@@ -87,6 +87,12 @@ async fn act_on_the_process(act: Act, responses: &Responses) -> anyhow::Result<b
                 eprintln!("{text}");
             }
         }
+        Act::Stdout(text) => {
+            #[expect(clippy::print_stdout, reason = "what the step is for")]
+            {
+                println!("{text}");
+            }
+        }
         Act::WaitForFile(path) => return Ok(wait_for(&path, responses).await),
         Act::TouchFile(path) => {
             std::fs::write(&path, "").with_context(|| format!("touching {}", path.display()))?

@@ -101,6 +101,8 @@ pub enum Act {
     Generate(Generate),
     /// A line on stderr.
     Stderr(String),
+    /// A line on stdout, where nothing belongs.
+    Stdout(String),
     /// Goes on when this file exists.
     WaitForFile(PathBuf),
     TouchFile(PathBuf),

@@ -120,7 +120,9 @@ impl CredentialService for Fake {
         &self,
         request: Request<control::DeleteOAuthAppRequest>,
     ) -> Answer<control::DeleteOAuthAppResponse> {
-        self.credentials().deleted.lock().unwrap().push(request.into_inner().oauth_app);
+        let request = request.into_inner();
+        assert!(request.force, "an account is connected through it");
+        self.credentials().deleted.lock().unwrap().push(request.oauth_app);
         Ok(Response::new(control::DeleteOAuthAppResponse {}))
     }
 
