@@ -78,8 +78,16 @@ impl Connectord {
     /// # Errors
     /// Where the sync does not succeed with all of its documents.
     pub async fn first_sync(&self, settings: &Settings) -> anyhow::Result<(String, Synced)> {
+        self.first_sync_of("bench", settings).await
+    }
+
+    /// As [`Self::first_sync`], of a connection of this name.
+    ///
+    /// # Errors
+    /// Where the sync does not succeed with all of its documents.
+    pub async fn first_sync_of(&self, name: &str, settings: &Settings) -> anyhow::Result<(String, Synced)> {
         // One that is not paused has a run of its own as soon as it is there, and the one that is measured would be a second.
-        let connection = self.create_as("bench".to_owned(), settings, None, true).await?;
+        let connection = self.create_as(name.to_owned(), settings, None, true).await?;
         let mut client = ConnectionServiceClient::new(self.channel.clone());
         client.pause_connection(PauseConnectionRequest { connection: connection.clone() }).await?;
         client.enable_connection(EnableConnectionRequest { connection: connection.clone() }).await?;

@@ -53,6 +53,23 @@ impl Programs {
         Ok(Self { connectord: fs::canonicalize(connectord)?, source, folder })
     }
 
+    /// A folder for one measurement, removed when it is dropped, whose only connector is that command, in any language.
+    ///
+    /// # Errors
+    /// Where the file system refuses.
+    pub fn new_folder_of(&self, command: &[String]) -> anyhow::Result<TempDir> {
+        let folder = tempfile::Builder::new().prefix("bench-").tempdir_in(&self.folder)?;
+        let connector = folder.path().join("connectors/bench-source");
+        fs::create_dir_all(&connector)?;
+        let mut manifest: serde_json::Value = serde_json::from_str(MANIFEST)?;
+        // Those in other languages than Rust list, and do nothing else.
+        manifest["sync"] = serde_json::json!({"mode": "full"});
+        manifest["capabilities"] = serde_json::json!(["full_listing"]);
+        manifest["runtime"] = serde_json::json!({ "command": command });
+        fs::write(connector.join("manifest.json"), serde_json::to_vec(&manifest)?)?;
+        Ok(folder)
+    }
+
     /// A folder for one measurement, removed when it is dropped, with so many connectors in it.
     ///
     /// # Errors

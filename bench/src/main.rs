@@ -12,7 +12,8 @@ use superfasttt_bench::database::Database;
 use superfasttt_bench::machine::Machine;
 use superfasttt_bench::report::{Report, Skipped, note};
 use superfasttt_bench::{
-    claim, feed, growth, idle, ingest, memory, postgres, refresh, replicas, start, unchanged, vault,
+    claim, feed, growth, idle, ingest, languages, memory, postgres, refresh, replicas, start, unchanged,
+    vault,
 };
 
 /// Measures connectord against the bare limit of the machine it runs on.
@@ -64,6 +65,8 @@ enum Figure {
     Unchanged,
     /// The feed to a client, against a stream of the same messages
     Feed,
+    /// Documents from a connector in each language, against the slower of a bare stream in it and a bulk upsert
+    Languages,
     /// Incremental runs that find nothing, against the same as tasks of Celery
     Idle,
     /// One claim with a million connections, against one with a thousand
@@ -138,6 +141,12 @@ async fn measure(args: &Args) -> anyhow::Result<Report> {
     }
     if wants(Figure::Feed) {
         report.ratios.push(feed::measure(&programs, documents, repetitions).await?);
+    }
+    if wants(Figure::Languages) && sqlite {
+        let documents = args.documents.unwrap_or(100_000);
+        let (ratios, skipped) = languages::measure(&programs, documents, repetitions).await?;
+        report.ratios.extend(ratios);
+        report.skipped.extend(skipped);
     }
     let connections = args.connections.unwrap_or(1_000_000);
     if wants(Figure::Claim) && sqlite {
