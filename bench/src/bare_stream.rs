@@ -10,14 +10,14 @@ use anyhow::Context;
 use futures::stream::BoxStream;
 use futures::{StreamExt, stream};
 use hyper_util::rt::TokioIo;
-use superfasttt_connector::testing;
+use superfasttt_connector::{struct_to_json, testing};
 use superfasttt_proto::connector::v1::connector_client::ConnectorClient;
 use superfasttt_proto::connector::v1::pull_response::Kind;
 use superfasttt_proto::connector::v1::{
     Change, Checkpoint, DocumentEnvelope, Page, PullRequest, PullResponse, change,
 };
+use superfasttt_proto::control::v1::WatchDocumentsRequest;
 use superfasttt_proto::control::v1::document_service_client::DocumentServiceClient;
-use superfasttt_proto::control::v1::{WatchDocumentsRequest, WatchDocumentsResponse};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
@@ -134,7 +134,7 @@ impl ServerStreamingService<PullRequest> for Made {
     fn call(&mut self, request: Request<PullRequest>) -> Self::Future {
         let source = self.0.clone();
         let settings = request.into_inner().settings.unwrap_or_default();
-        let settings = serde_json::to_value(settings).and_then(serde_json::from_value::<Settings>);
+        let settings = serde_json::from_value::<Settings>(struct_to_json(settings).into());
         std::future::ready(match settings {
             Ok(settings) => {
                 let pages = (1..=settings.documents).step_by(MADE_PAGE as usize);

@@ -1,7 +1,7 @@
 //! What `make bench` measures with: a connector whose documents cost nothing to find (`source`), connectord as a
 //! process of its own (`connectord`, `calls`) with its `database`, the sides that it is compared with (`bare_stream`,
-//! `bare_store`, `bare_postgres`, `celery` in its `venv`), one module for each figure (`ingest`, `unchanged`, `feed`,
-//! `languages` with each `language`, `idle`, `claim`, `growth`, `replicas`, `memory`, `start`, `vault`), and the
+//! `bare_store`, `bare_postgres`, `celery` and each `peer` in its `venv`), one module for each figure (`ingest`, `unchanged`, `feed`,
+//! `languages` with each `language`, `peers`, `idle`, `claim`, `growth`, `replicas`, `memory`, `start`, `vault`), and the
 //! `report`.
 //!
 //! Every figure that says how fast is a ratio: both sides run on the same machine, one right after the other, and do
@@ -26,6 +26,8 @@ pub mod language;
 pub mod languages;
 pub mod machine;
 pub mod memory;
+pub mod peer;
+pub mod peers;
 pub mod postgres;
 pub mod refresh;
 pub mod replicas;
