@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::Context;
 use futures::stream::BoxStream;
@@ -27,6 +28,7 @@ use tonic::transport::{Channel, Endpoint, Server};
 use tonic::{Request, Response, Status};
 use tonic_prost::ProstCodec;
 
+use crate::connectord::cpu_time_of;
 use crate::source::{Settings, Source};
 
 /// Serves on a Unix socket what the connector's pull of so many documents is, once, and until it is killed.
@@ -183,7 +185,7 @@ where
 #[derive(Debug)]
 pub struct BareServer {
     address: String,
-    _process: tokio::process::Child,
+    process: tokio::process::Child,
 }
 
 impl BareServer {
@@ -202,7 +204,15 @@ impl BareServer {
         let stdout = process.stdout.take().context("its stdout is a pipe")?;
         let first = BufReader::new(stdout).lines().next_line().await?;
         let address = first.context("the bare server ended before it listened")?;
-        Ok(Self { address, _process: process })
+        Ok(Self { address, process })
+    }
+
+    /// The processor time that it has used.
+    ///
+    /// # Errors
+    /// Where the system does not tell.
+    pub fn cpu_time(&self) -> anyhow::Result<Duration> {
+        cpu_time_of(self.process.id().context("it has ended")?)
     }
 
     /// A channel to it, as tonic makes one by itself.

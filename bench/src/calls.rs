@@ -119,7 +119,7 @@ impl Connectord {
 
     async fn sync_as(&self, connection: &str, full: bool) -> anyhow::Result<Synced> {
         let mut client = SyncServiceClient::new(self.channel.clone());
-        let cpu_before = self.cpu_time()?;
+        let (cpu_before, connectors_before) = (self.cpu_time()?, self.connectors_cpu_time()?);
         let request = StartSyncRequest { connection: connection.to_owned(), full, at: None };
         let started = client.start_sync(request).await?.into_inner().run.context("a sync is a run")?;
         let mut states = client.watch_run(WatchRunRequest { run: started.id }).await?.into_inner();
@@ -128,7 +128,8 @@ impl Connectord {
             last = state.run;
         }
         let cpu = self.cpu_time()?.saturating_sub(cpu_before);
-        Synced::new(&last.context("a watched run is told of")?, cpu)
+        let connectors_cpu = self.connectors_cpu_time()?.saturating_sub(connectors_before);
+        Synced::new(&last.context("a watched run is told of")?, cpu, connectors_cpu)
     }
 
     /// Reads the feed from its beginning to its end; says how many entries it has.
@@ -153,10 +154,12 @@ pub struct Synced {
     pub duration: Duration,
     /// The processor time that connectord used, the connector not counted.
     pub cpu: Duration,
+    /// The processor time that the connector used; of a process that ended meanwhile, none.
+    pub connectors_cpu: Duration,
 }
 
 impl Synced {
-    fn new(run: &Run, cpu: Duration) -> anyhow::Result<Self> {
+    fn new(run: &Run, cpu: Duration, connectors_cpu: Duration) -> anyhow::Result<Self> {
         if run.state() != State::Succeeded {
             let error = run.error.as_ref().map_or("", |error| &error.message);
             bail!("the run ended as {}: {error}", run.state().as_str_name());
@@ -173,6 +176,7 @@ impl Synced {
             unchanged: counts.unchanged,
             duration,
             cpu,
+            connectors_cpu,
         })
     }
 }

@@ -58,9 +58,16 @@ async fn repetition(
 ) -> anyhow::Result<Repetition> {
     let folder = programs.new_folder_of(command)?;
     let synced = sync(programs, folder.path(), documents).await?;
-    let stream_per_s = bare_stream(folder.path(), command, documents).await?;
+    let (took, cpu) = bare_stream(folder.path(), command, documents).await?;
+    let stream_per_s = documents as f64 / took.as_secs_f64();
     let store_per_s = bare_store(folder.path()).await?;
-    note(&format!("{name}: bare stream {stream_per_s:.0}/s, bare upsert {store_per_s:.0}/s"));
+    let us_each = |cpu: Duration| cpu.as_secs_f64() * 1e6 / documents as f64;
+    note(&format!(
+        "{name}: bare stream {stream_per_s:.0}/s, bare upsert {store_per_s:.0}/s; the connector used {:.1} us of processor \
+         for each, the bare stream {:.1} us",
+        us_each(synced.connectors_cpu),
+        us_each(cpu)
+    ));
     let per_s = documents as f64 / synced.duration.as_secs_f64();
     let cpu_s_each = synced.cpu.as_secs_f64() / documents as f64;
     Ok(Repetition::of_rates(per_s, stream_per_s.min(store_per_s), cpu_s_each))
@@ -79,8 +86,12 @@ pub async fn sync(programs: &Programs, folder: &Path, documents: u64) -> anyhow:
     Ok(synced)
 }
 
-/// Documents a second of the bare side in that language.
-async fn bare_stream(folder: &Path, command: &[String], documents: u64) -> anyhow::Result<f64> {
+/// How long the bare side in that language takes, and how much of the processor.
+async fn bare_stream(
+    folder: &Path,
+    command: &[String],
+    documents: u64,
+) -> anyhow::Result<(Duration, Duration)> {
     let (program, arguments) = command.split_first().context("a command names a program")?;
     let socket = folder.join("bare.socket").to_string_lossy().into_owned();
     let mut arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
@@ -88,8 +99,9 @@ async fn bare_stream(folder: &Path, command: &[String], documents: u64) -> anyho
     let bare = BareServer::start(Path::new(program), &arguments).await?;
     let mut alike = Alike::new(WARM_UP);
     pull(&bare, WARM_UP, |document| alike.check(document)).await?;
+    let before = bare.cpu_time()?;
     let took = pull(&bare, documents, |_| Ok(())).await?;
-    Ok(documents as f64 / took.as_secs_f64())
+    Ok((took, bare.cpu_time()?.saturating_sub(before)))
 }
 
 async fn pull(

@@ -8,6 +8,8 @@ import io.grpc.netty.shaded.io.netty.channel.unix.DomainSocketAddress;
 import io.grpc.stub.ServerCallStreamObserver;
 import io.grpc.stub.StreamObserver;
 import java.io.IOException;
+import java.util.logging.Level;
+import java.util.logging.Logger;
 import superfasttt.connector.v1.ConnectorGrpc;
 import superfasttt.connector.v1.ConnectorOuterClass.Change;
 import superfasttt.connector.v1.ConnectorOuterClass.Checkpoint;
@@ -20,8 +22,13 @@ final class Bare extends ConnectorGrpc.ConnectorImplBase {
     /** Two pages to a checkpoint, and each about as large as those of the connector. */
     private static final int PER_PAGE = 500;
 
+    /** Held here, because a logger that nobody holds forgets its level. */
+    private static final Logger NETTY = Logger.getLogger("io.grpc.netty.shaded.io.netty.bootstrap");
+
     /** Serves until the process is killed. */
     static void serve(String socket) throws IOException, InterruptedException {
+        // It warns of an option that Unix sockets do not have.
+        NETTY.setLevel(Level.OFF);
         var server = NettyServerBuilder.forAddress(new DomainSocketAddress(socket)).channelType(EpollServerDomainSocketChannel.class)
                 .bossEventLoopGroup(new EpollEventLoopGroup(1)).workerEventLoopGroup(new EpollEventLoopGroup(2)).addService(new Bare()).build();
         server.start();
