@@ -19,8 +19,9 @@ use crate::language::Language;
 use crate::report::{Ratio, Repetition, Skipped, note, progress};
 use crate::source::{Settings, Source};
 
-/// Documents that each process has served before it is measured: interpreters have compiled what they will then run.
-const WARM_UP: u64 = 10_000;
+/// Documents that each process has served before it is measured: compilers at run time have done most of their work,
+/// which in Java takes so many.
+const WARM_UP: u64 = 50_000;
 
 /// Measures each language so often; says which ones could not be.
 ///
