@@ -249,3 +249,19 @@ impl ProcessStat {
         Ok(Self { parent: field(1)?.parse()?, cpu: Duration::from_millis(ticks * 10) })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn proc_tells_the_parent_and_the_processor_time_of_a_process() {
+        let stat = ProcessStat::read(std::process::id()).unwrap();
+        assert_eq!(stat.parent, std::os::unix::process::parent_id());
+        let begun = Instant::now();
+        // What is waited for is that the clock of the processor moves, which it does while this runs.
+        while cpu_time_of(std::process::id()).unwrap() <= stat.cpu {
+            assert!(begun.elapsed() < START_TIMEOUT, "no processor time is counted");
+        }
+    }
+}

@@ -156,3 +156,34 @@ impl Alike {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_that_is_not_alike_or_comes_twice_is_found() {
+        let source = Source::new();
+        let document = |number| source.document(number, &Settings::new(10));
+        let mut alike = Alike::new(3);
+        alike.check(&document(1)).unwrap();
+        assert!(alike.check(&document(1)).is_err());
+        let other = DocumentEnvelope { version: "2".to_owned(), ..document(2) };
+        assert!(alike.check(&other).is_err());
+        assert!(alike.check(&document(4)).is_err());
+        alike.check(&document(3)).unwrap();
+    }
+
+    /// What the rows of a sync are compared with has to be what the connector itself says.
+    #[tokio::test]
+    async fn the_whole_document_is_the_one_that_a_pull_brings() {
+        let mut client = testing::connect(Source::new()).await;
+        let request = testing::full_pull(serde_json::to_value(Settings::new(3)).unwrap());
+        let pulled = testing::collect_pull(&mut client, request).await;
+        let mut alike = Alike::new(3);
+        for document in pulled.documents() {
+            alike.check(document).unwrap();
+        }
+        assert!(alike.0.is_empty());
+    }
+}
