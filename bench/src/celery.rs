@@ -72,7 +72,7 @@ pub fn missing() -> Option<String> {
     if find_program("redis-server").is_none() {
         return Some("redis-server is missing: apt-get install redis-server".to_owned());
     }
-    venv::missing()
+    venv::missing(None)
 }
 
 impl Celery {

@@ -15,6 +15,10 @@ use crate::venv::{self, succeeded};
 const SDKS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../connector-sdk");
 const PYTHON_REQUIREMENTS: &str = include_str!("../../connector-sdk/python/requirements.lock");
 
+/// Whether Node is of the version that the SDK asks for.
+const NODE_IS_NEW: &str = "const [a, b, c] = process.versions.node.split('.'); \
+                           process.exit(+(a * 1e6 + b * 1e3 + +c < 20018001))";
+
 /// One that a connector may be written in.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Language {
@@ -50,8 +54,8 @@ impl Language {
         let lacks = |program| find_program(program).is_none();
         match self {
             Self::Rust => None,
-            Self::Python => venv::missing(),
-            Self::TypeScript => (lacks("node") || lacks("npm"))
+            Self::Python => venv::missing(None),
+            Self::TypeScript => (lacks("npm") || !venv::succeeds("node", &["-e", NODE_IS_NEW]))
                 .then(|| "Node 20.18.1 or newer with npm is missing: https://nodejs.org".to_owned()),
             Self::Go => lacks("go")
                 .then(|| "go is missing: install Go 1.26 or newer from https://go.dev/dl".to_owned()),
@@ -66,7 +70,7 @@ impl Language {
     /// # Errors
     /// Where it cannot be built.
     pub async fn build(self, programs: &Programs) -> anyhow::Result<Vec<String>> {
-        note(&format!("languages: building the program in {}", self.name()));
+        note(&format!("building the source in {}", self.name()));
         let sdks = std::fs::canonicalize(SDKS).with_context(|| format!("{SDKS} is not there"))?;
         let built = match self {
             Self::Rust => Ok(vec![text(&programs.source)]),
@@ -75,7 +79,7 @@ impl Language {
             Self::Go => go(programs, &sdks.join("go")).await,
             Self::Java => java(&sdks.join("java")).await,
         };
-        built.with_context(|| format!("the program in {} cannot be built", self.name()))
+        built.with_context(|| format!("the source in {} cannot be built", self.name()))
     }
 }
 

@@ -8,11 +8,24 @@ use tokio::process::Command;
 
 use crate::report::note;
 
-/// What is missing on this machine for a venv, and how to install it.
-pub fn missing() -> Option<String> {
-    let venv = std::process::Command::new("python3").args(["-c", "import venv, ensurepip"]).output();
-    let is_there = venv.is_ok_and(|output| output.status.success());
-    (!is_there).then(|| "python3 with venv is missing: apt-get install python3-venv".to_owned())
+/// What is missing on this machine for a venv with Python 3.10 or newer, but not newer than 3.`newest` where that is given,
+/// and what to do about it.
+pub fn missing(newest: Option<u8>) -> Option<String> {
+    if !succeeds("python3", &["-c", "import venv, ensurepip"]) {
+        return Some("python3 with venv is missing: apt-get install python3-venv".to_owned());
+    }
+    let (before, range) = match newest {
+        Some(newest) => (newest + 1, format!("3.10 to 3.{newest}")),
+        None => (u8::MAX, "3.10 or newer".to_owned()),
+    };
+    let asked = format!("import sys; sys.exit(not (3, 10) <= sys.version_info < (3, {before}))");
+    (!succeeds("python3", &["-c", &asked]))
+        .then(|| format!("python3 is not {range}: put one that is first in PATH, with its venv"))
+}
+
+/// Whether a program is there and says yes.
+pub fn succeeds(program: &str, arguments: &[&str]) -> bool {
+    std::process::Command::new(program).args(arguments).output().is_ok_and(|output| output.status.success())
 }
 
 /// Installs these requirements, unless they are installed. Gives the folder of the programs.
