@@ -4,8 +4,10 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use prost::Message;
 use rusqlite::types::Value;
 use rusqlite::{Connection, TransactionBehavior, params_from_iter};
+use superfasttt_proto::connector::v1::DocumentEnvelope;
 
 /// connectord's own schema.
 const SCHEMA: &str = include_str!("../../server/src/store/migrations/sqlite/0001_first.up.sql");
@@ -87,6 +89,22 @@ impl Rows {
         }
         Ok(begun.elapsed())
     }
+}
+
+/// The first documents that a database of connectord's has, with their texts.
+///
+/// # Errors
+/// Where it cannot be read.
+pub fn documents(database: &Path, documents: u64) -> anyhow::Result<Vec<DocumentEnvelope>> {
+    let connection = Connection::open(database)?;
+    let mut select = connection.prepare("SELECT envelope, text FROM document_bodies ORDER BY pk LIMIT ?1")?;
+    let rows = select
+        .query_map([documents], |row| Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, Option<String>>(1)?)))?;
+    rows.map(|row| {
+        let (envelope, content) = row?;
+        Ok(DocumentEnvelope { content, ..DocumentEnvelope::decode(envelope.as_slice())? })
+    })
+    .collect()
 }
 
 fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<String>> {

@@ -78,8 +78,16 @@ impl Connectord {
     /// # Errors
     /// Where the sync does not succeed with all of its documents.
     pub async fn first_sync(&self, settings: &Settings) -> anyhow::Result<(String, Synced)> {
+        self.first_sync_of("bench", settings).await
+    }
+
+    /// As [`Self::first_sync`], of a connection of this name.
+    ///
+    /// # Errors
+    /// Where the sync does not succeed with all of its documents.
+    pub async fn first_sync_of(&self, name: &str, settings: &Settings) -> anyhow::Result<(String, Synced)> {
         // One that is not paused has a run of its own as soon as it is there, and the one that is measured would be a second.
-        let connection = self.create_as("bench".to_owned(), settings, None, true).await?;
+        let connection = self.create_as(name.to_owned(), settings, None, true).await?;
         let mut client = ConnectionServiceClient::new(self.channel.clone());
         client.pause_connection(PauseConnectionRequest { connection: connection.clone() }).await?;
         client.enable_connection(EnableConnectionRequest { connection: connection.clone() }).await?;
@@ -111,7 +119,7 @@ impl Connectord {
 
     async fn sync_as(&self, connection: &str, full: bool) -> anyhow::Result<Synced> {
         let mut client = SyncServiceClient::new(self.channel.clone());
-        let cpu_before = self.cpu_time()?;
+        let (cpu_before, connectors_before) = (self.cpu_time()?, self.connectors_cpu_time()?);
         let request = StartSyncRequest { connection: connection.to_owned(), full, at: None };
         let started = client.start_sync(request).await?.into_inner().run.context("a sync is a run")?;
         let mut states = client.watch_run(WatchRunRequest { run: started.id }).await?.into_inner();
@@ -120,7 +128,8 @@ impl Connectord {
             last = state.run;
         }
         let cpu = self.cpu_time()?.saturating_sub(cpu_before);
-        Synced::new(&last.context("a watched run is told of")?, cpu)
+        let connectors_cpu = self.connectors_cpu_time()?.saturating_sub(connectors_before);
+        Synced::new(&last.context("a watched run is told of")?, cpu, connectors_cpu)
     }
 
     /// Reads the feed from its beginning to its end; says how many entries it has.
@@ -145,10 +154,12 @@ pub struct Synced {
     pub duration: Duration,
     /// The processor time that connectord used, the connector not counted.
     pub cpu: Duration,
+    /// The processor time that the connector used; of a process that ended meanwhile, none.
+    pub connectors_cpu: Duration,
 }
 
 impl Synced {
-    fn new(run: &Run, cpu: Duration) -> anyhow::Result<Self> {
+    fn new(run: &Run, cpu: Duration, connectors_cpu: Duration) -> anyhow::Result<Self> {
         if run.state() != State::Succeeded {
             let error = run.error.as_ref().map_or("", |error| &error.message);
             bail!("the run ended as {}: {error}", run.state().as_str_name());
@@ -165,6 +176,7 @@ impl Synced {
             unchanged: counts.unchanged,
             duration,
             cpu,
+            connectors_cpu,
         })
     }
 }

@@ -6,8 +6,8 @@
 //! statements, and one process for each processor. Queueing tasks is not part of its time, although a beat would need
 //! about as long for that as workers for the work: the tasks are there before they begin.
 
-use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
+use std::path::PathBuf;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
@@ -17,8 +17,9 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
 use crate::connectord::Programs;
+use crate::machine::find_program;
 use crate::postgres;
-use crate::report::note;
+use crate::venv::{self, succeeded};
 
 const TASKS: &str = include_str!("../celery/tasks.py");
 const REQUIREMENTS: &str = include_str!("../celery/requirements.txt");
@@ -68,21 +69,10 @@ impl Drop for Group {
 
 /// What is missing on this machine, and how to install it.
 pub fn missing() -> Option<String> {
-    let install = |program: &str, package: &str| format!("{program} is missing: apt-get install {package}");
-    if find("redis-server").is_none() {
-        return Some(install("redis-server", "redis-server"));
+    if find_program("redis-server").is_none() {
+        return Some("redis-server is missing: apt-get install redis-server".to_owned());
     }
-    let venv = std::process::Command::new("python3").args(["-c", "import venv, ensurepip"]).output();
-    if !venv.is_ok_and(|output| output.status.success()) {
-        return Some(install("python3 with venv", "python3-venv"));
-    }
-    None
-}
-
-/// Where a program is.
-pub fn find(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|path| path.is_file())
+    venv::missing(None)
 }
 
 impl Celery {
@@ -91,7 +81,7 @@ impl Celery {
     /// # Errors
     /// Where something cannot be installed or started.
     pub async fn prepare(programs: &Programs, url: String, connections: usize) -> anyhow::Result<Self> {
-        let installed = install(&programs.folder).await?;
+        let installed = venv::install(&programs.folder, "bench-celery", REQUIREMENTS).await?;
         let folder = tempfile::Builder::new().prefix("bench-celery-").tempdir()?;
         std::fs::write(folder.path().join("tasks.py"), TASKS)?;
         let socket = folder.path().join("redis.socket");
@@ -169,27 +159,4 @@ impl Celery {
         command.current_dir(self.folder.path()).stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
         command
     }
-}
-
-/// Installs Celery beside the programs, where it stays for the next time. Gives the folder of its programs.
-async fn install(folder: &Path) -> anyhow::Result<PathBuf> {
-    let folder = folder.join("bench-celery");
-    let (programs, installed) = (folder.join("bin"), folder.join("requirements.txt"));
-    if std::fs::read_to_string(&installed).is_ok_and(|installed| installed == REQUIREMENTS) {
-        return Ok(programs);
-    }
-    note("idle syncs: installing Celery");
-    succeeded(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder).output().await?)?;
-    let wanted = folder.join("wanted.txt");
-    std::fs::write(&wanted, REQUIREMENTS)?;
-    let mut pip = Command::new(programs.join("pip"));
-    pip.args(["install", "--quiet", "--disable-pip-version-check", "-r"]).arg(&wanted);
-    succeeded(pip.output().await?)?;
-    std::fs::rename(&wanted, &installed)?;
-    Ok(programs)
-}
-
-fn succeeded(output: Output) -> anyhow::Result<()> {
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr).trim());
-    Ok(())
 }

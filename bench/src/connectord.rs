@@ -53,6 +53,23 @@ impl Programs {
         Ok(Self { connectord: fs::canonicalize(connectord)?, source, folder })
     }
 
+    /// A folder for one measurement, removed when it is dropped, whose only connector is that command, in any language.
+    ///
+    /// # Errors
+    /// Where the file system refuses.
+    pub fn new_folder_of(&self, command: &[String]) -> anyhow::Result<TempDir> {
+        let folder = tempfile::Builder::new().prefix("bench-").tempdir_in(&self.folder)?;
+        let connector = folder.path().join("connectors/bench-source");
+        fs::create_dir_all(&connector)?;
+        let mut manifest: serde_json::Value = serde_json::from_str(MANIFEST)?;
+        // Those in other languages than Rust list, and do nothing else.
+        manifest["sync"] = serde_json::json!({"mode": "full"});
+        manifest["capabilities"] = serde_json::json!(["full_listing"]);
+        manifest["runtime"] = serde_json::json!({ "command": command });
+        fs::write(connector.join("manifest.json"), serde_json::to_vec(&manifest)?)?;
+        Ok(folder)
+    }
+
     /// A folder for one measurement, removed when it is dropped, with so many connectors in it.
     ///
     /// # Errors
@@ -162,13 +179,25 @@ impl Connectord {
     /// # Errors
     /// Where the system does not tell.
     pub fn cpu_time(&self) -> anyhow::Result<Duration> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.id))?;
-        // The name, in parentheses, may hold spaces; user and system time are the 12th and 13th field behind it.
-        let (_, fields) = stat.rsplit_once(')').context("no process name in /proc")?;
-        let ticks: Vec<u64> =
-            fields.split_whitespace().skip(11).take(2).map(str::parse).collect::<Result<_, _>>()?;
-        // USER_HZ, which is 100 on every Linux that this runs on.
-        Ok(Duration::from_millis(ticks.iter().sum::<u64>() * 10))
+        cpu_time_of(self.id)
+    }
+
+    /// The processor time that its connectors have used.
+    ///
+    /// # Errors
+    /// Where the system does not tell.
+    pub fn connectors_cpu_time(&self) -> anyhow::Result<Duration> {
+        let mut used = Duration::ZERO;
+        for process in fs::read_dir("/proc")? {
+            let name = process?.file_name();
+            let Some(id) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
+            // One that has ended meanwhile has nothing to read.
+            used += match ProcessStat::read(id) {
+                Ok(stat) if stat.parent == self.id => stat.cpu,
+                _ => Duration::ZERO,
+            };
+        }
+        Ok(used)
     }
 
     /// Stops it as an operator would, and waits for its end.
@@ -191,4 +220,48 @@ async fn is_serving(address: SocketAddr, channel: &Channel) -> bool {
     let request = HealthCheckRequest { service: String::new() };
     let answer = HealthClient::new(channel.clone()).check(request).await;
     answer.is_ok_and(|answer| answer.get_ref().status() == ServingStatus::Serving)
+}
+
+/// The processor time that a process has used.
+///
+/// # Errors
+/// Where the system does not tell.
+pub fn cpu_time_of(id: u32) -> anyhow::Result<Duration> {
+    Ok(ProcessStat::read(id)?.cpu)
+}
+
+/// What `/proc` says of a process.
+struct ProcessStat {
+    parent: u32,
+    cpu: Duration,
+}
+
+impl ProcessStat {
+    fn read(id: u32) -> anyhow::Result<Self> {
+        let stat = fs::read_to_string(format!("/proc/{id}/stat"))?;
+        // The name, in parentheses, may hold spaces. Behind it the second field is the parent; the 12th and 13th are user
+        // and system time.
+        let (_, fields) = stat.rsplit_once(')').context("no process name in /proc")?;
+        let fields: Vec<_> = fields.split_whitespace().collect();
+        let field = |place: usize| fields.get(place).context("too few fields in /proc");
+        let ticks = field(11)?.parse::<u64>()? + field(12)?.parse::<u64>()?;
+        // USER_HZ, which is 100 on every Linux that this runs on.
+        Ok(Self { parent: field(1)?.parse()?, cpu: Duration::from_millis(ticks * 10) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn proc_tells_the_parent_and_the_processor_time_of_a_process() {
+        let stat = ProcessStat::read(std::process::id()).unwrap();
+        assert_eq!(stat.parent, std::os::unix::process::parent_id());
+        let begun = Instant::now();
+        // What is waited for is that the clock of the processor moves, which it does while this runs.
+        while cpu_time_of(std::process::id()).unwrap() <= stat.cpu {
+            assert!(begun.elapsed() < START_TIMEOUT, "no processor time is counted");
+        }
+    }
 }

@@ -18,7 +18,7 @@ pub async fn measure(programs: &Programs, documents: u64, repetitions: usize) ->
     connectord.first_sync(&Settings::new(documents)).await?;
     let mut measured = Vec::new();
     for _ in 0..repetitions {
-        let bare = BareServer::start(programs, &["bare-feed", &connectord.url()]).await?;
+        let bare = BareServer::start(&programs.source, &["bare-feed", &connectord.url()]).await?;
         let channel = bare.connect().await?;
         let begun = Instant::now();
         let received = read_feed(channel).await?;

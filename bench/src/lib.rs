@@ -1,7 +1,8 @@
 //! What `make bench` measures with: a connector whose documents cost nothing to find (`source`), connectord as a
 //! process of its own (`connectord`, `calls`) with its `database`, the sides that it is compared with (`bare_stream`,
-//! `bare_store`, `bare_postgres`, `celery`), one module for each figure (`ingest`, `unchanged`, `feed`, `idle`,
-//! `claim`, `growth`, `replicas`, `memory`, `start`, `vault`), and the `report`.
+//! `bare_store`, `bare_postgres`, `celery` and each `peer` in its `venv`), one module for each figure (`ingest`, `unchanged`, `feed`,
+//! `languages` with each `language`, `peers`, `idle`, `claim`, `growth`, `replicas`, `memory`, `start`, `vault`), and the
+//! `report`.
 //!
 //! Every figure that says how fast is a ratio: both sides run on the same machine, one right after the other, and do
 //! the same as far as the other one does it at all. Absolute rates depend on the machine; ratios hardly do.
@@ -21,8 +22,12 @@ pub mod feed;
 pub mod growth;
 pub mod idle;
 pub mod ingest;
+pub mod language;
+pub mod languages;
 pub mod machine;
 pub mod memory;
+pub mod peer;
+pub mod peers;
 pub mod postgres;
 pub mod refresh;
 pub mod replicas;
@@ -31,3 +36,4 @@ pub mod source;
 pub mod start;
 pub mod unchanged;
 pub mod vault;
+pub mod venv;

@@ -40,3 +40,9 @@ impl Machine {
         }
     }
 }
+
+/// Where a program of PATH is.
+pub fn find_program(program: &str) -> Option<std::path::PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|path| path.is_file())
+}

@@ -12,7 +12,8 @@ use superfasttt_bench::database::Database;
 use superfasttt_bench::machine::Machine;
 use superfasttt_bench::report::{Report, Skipped, note};
 use superfasttt_bench::{
-    claim, feed, growth, idle, ingest, memory, postgres, refresh, replicas, start, unchanged, vault,
+    claim, feed, growth, idle, ingest, languages, memory, peers, postgres, refresh, replicas, start,
+    unchanged, vault,
 };
 
 /// Measures connectord against the bare limit of the machine it runs on.
@@ -27,7 +28,8 @@ struct Args {
     #[arg(long, value_enum, default_value = "both")]
     store: Stores,
 
-    /// How many documents, instead of 200,000 (memory: 1,000,000 against a tenth of them; growth: 1,000,000)
+    /// How many documents, instead of 200,000 (languages and peers: 100,000; memory: 1,000,000 against a tenth of them;
+    /// growth: 1,000,000)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     documents: Option<u64>,
 
@@ -64,6 +66,10 @@ enum Figure {
     Unchanged,
     /// The feed to a client, against a stream of the same messages
     Feed,
+    /// Documents from a connector in each language, against the slower of a bare stream in it and a bulk upsert
+    Languages,
+    /// Documents from the Python and the Rust SDK, against the same records through Airbyte's and Singer's
+    Peers,
     /// Incremental runs that find nothing, against the same as tasks of Celery
     Idle,
     /// One claim with a million connections, against one with a thousand
@@ -138,6 +144,19 @@ async fn measure(args: &Args) -> anyhow::Result<Report> {
     }
     if wants(Figure::Feed) {
         report.ratios.push(feed::measure(&programs, documents, repetitions).await?);
+    }
+    if wants(Figure::Languages) && sqlite {
+        let documents = args.documents.unwrap_or(100_000);
+        let (ratios, skipped) = languages::measure(&programs, documents, repetitions).await?;
+        report.ratios.extend(ratios);
+        report.skipped.extend(skipped);
+    }
+    if wants(Figure::Peers) && sqlite {
+        let documents = args.documents.unwrap_or(100_000);
+        match peers::measure(&programs, documents, repetitions).await? {
+            Ok(ratios) => report.ratios.extend(ratios),
+            Err(skipped) => report.skipped.push(skipped),
+        }
     }
     let connections = args.connections.unwrap_or(1_000_000);
     if wants(Figure::Claim) && sqlite {

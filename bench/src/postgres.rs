@@ -24,7 +24,7 @@ pub fn start() -> Result<Cluster, String> {
 fn is_installed() -> bool {
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     versions.map(|version| version.path().join("bin")).any(|folder| folder.join("initdb").exists())
-        || crate::celery::find("initdb").is_some()
+        || crate::machine::find_program("initdb").is_some()
 }
 
 /// Makes a new database in the cluster. Gives its URL.

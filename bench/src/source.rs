@@ -104,6 +104,47 @@ impl Source {
         text.truncate(settings.content_bytes);
         text
     }
+
+    /// What both sides make of a number; an item's key is not in it yet.
+    fn envelope(&self, number: u64, version: u64, settings: &Settings) -> DocumentEnvelope {
+        let field = |metadata: Metadata, field: usize| {
+            let name = format!("field_{field}");
+            match field % 4 {
+                0 => metadata.with(name, format!("value {} of {number}", field * 7)),
+                1 => metadata.with_count(name, number * (field as u64 + 1)),
+                2 => metadata.with(name, format!("folder/{}/{}", number % 97, number % 1009)),
+                _ => metadata.with(name, number.is_multiple_of(2)),
+            }
+        };
+        let modified = Timestamp { seconds: 1_700_000_000 + number as i64, nanos: 0 };
+        DocumentEnvelope {
+            title: format!("Document {number}"),
+            url: format!("https://documents.example/{number}"),
+            content: Some(self.text(number, version, settings)),
+            media_type: "text/plain".to_owned(),
+            metadata: (0..settings.metadata_fields).fold(Metadata::new(), field).into(),
+            permissions: Some(Permissions {
+                visibility: "private".to_owned(),
+                allow: vec![
+                    format!("user:person-{}@acme.example", number % 211),
+                    format!("group:team-{}@acme.example", number % 13),
+                    "domain:acme.example".to_owned(),
+                ],
+                deny: Vec::new(),
+            }),
+            created_at: Some(Timestamp { seconds: 1_600_000_000, nanos: 0 }),
+            updated_at: Some(modified),
+            ..DocumentEnvelope::default()
+        }
+    }
+
+    /// The whole document of that number, of a source that has not changed.
+    pub fn document(&self, number: u64, settings: &Settings) -> DocumentEnvelope {
+        let mut document = self.envelope(number, settings.version, settings);
+        document.id = id(number);
+        document.version = settings.version.to_string();
+        document
+    }
 }
 
 impl Default for Source {
@@ -134,35 +175,7 @@ impl Connector for Source {
         (number, version): (u64, u64),
         settings: &Settings,
     ) -> Result<DocumentEnvelope, ConnectorError> {
-        let field = |metadata: Metadata, field: usize| {
-            let name = format!("field_{field}");
-            match field % 4 {
-                0 => metadata.with(name, format!("value {} of {number}", field * 7)),
-                1 => metadata.with_count(name, number * (field as u64 + 1)),
-                2 => metadata.with(name, format!("folder/{}/{}", number % 97, number % 1009)),
-                _ => metadata.with(name, number.is_multiple_of(2)),
-            }
-        };
-        let modified = Timestamp { seconds: 1_700_000_000 + number as i64, nanos: 0 };
-        Ok(DocumentEnvelope {
-            title: format!("Document {number}"),
-            url: format!("https://documents.example/{number}"),
-            content: Some(self.text(number, version, settings)),
-            media_type: "text/plain".to_owned(),
-            metadata: (0..settings.metadata_fields).fold(Metadata::new(), field).into(),
-            permissions: Some(Permissions {
-                visibility: "private".to_owned(),
-                allow: vec![
-                    format!("user:person-{}@acme.example", number % 211),
-                    format!("group:team-{}@acme.example", number % 13),
-                    "domain:acme.example".to_owned(),
-                ],
-                deny: Vec::new(),
-            }),
-            created_at: Some(Timestamp { seconds: 1_600_000_000, nanos: 0 }),
-            updated_at: Some(modified),
-            ..DocumentEnvelope::default()
-        })
+        Ok(self.envelope(number, version, settings))
     }
 }
 
@@ -199,8 +212,12 @@ async fn changes(pull: &Pull<Settings>, sink: &Sink<Source>) -> Result<(), Conne
     sink.checkpoint(after.to_string(), false).await
 }
 
+fn id(number: u64) -> String {
+    format!("document-{number:09}")
+}
+
 fn item(number: u64, version: u64) -> Item<(u64, u64)> {
-    Item::new(format!("document-{number:09}"), (number, version)).with_version(version.to_string())
+    Item::new(id(number), (number, version)).with_version(version.to_string())
 }
 
 #[cfg(test)]

@@ -4,10 +4,8 @@
 use std::time::Instant;
 
 use superfasttt_proto::connector::v1::PullRequest;
-use superfasttt_proto::connector::v1::connector_client::ConnectorClient;
-use superfasttt_proto::connector::v1::pull_response::Kind;
 
-use crate::bare_stream::BareServer;
+use crate::bare_stream::{BareServer, read_pull};
 use crate::connectord::{Connectord, Programs};
 use crate::report::{Ratio, Repetition, progress};
 use crate::source::Settings;
@@ -29,16 +27,10 @@ pub async fn measure(programs: &Programs, documents: u64, repetitions: usize) ->
 
         let socket = folder.path().join(format!("bare-{repetition}.socket"));
         let arguments = ["bare-pull", &socket.to_string_lossy(), &documents.to_string()];
-        let bare = BareServer::start(programs, &arguments).await?;
-        let mut client = ConnectorClient::new(bare.connect().await?);
+        let bare = BareServer::start(&programs.source, &arguments).await?;
+        let channel = bare.connect().await?;
         let begun = Instant::now();
-        let mut messages = client.pull(PullRequest::default()).await?.into_inner();
-        let mut received = 0;
-        while let Some(message) = messages.message().await? {
-            if let Some(Kind::Page(page)) = message.kind {
-                received += page.changes.len() as u64;
-            }
-        }
+        let received = read_pull(channel, PullRequest::default(), |_| Ok(())).await?;
         let took = begun.elapsed();
         anyhow::ensure!(received == documents, "the bare stream brought {received} of {documents} documents");
         measured.push(Repetition::new(documents, synced.duration, took, synced.cpu));

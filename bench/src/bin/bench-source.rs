@@ -11,9 +11,12 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let served = match arguments.as_slice() {
         [] => return superfasttt_connector::serve(Source::new()),
+        ["bare", socket] => bare_stream::serve_made(socket.as_ref()),
         ["bare-pull", socket, documents] => bare_stream::serve_pull(socket.as_ref(), documents),
         ["bare-feed", address] => bare_stream::serve_feed(address),
-        _ => Err(anyhow::anyhow!("usage: bench-source [bare-pull SOCKET DOCUMENTS | bare-feed ADDRESS]")),
+        _ => Err(anyhow::anyhow!(
+            "usage: bench-source [bare SOCKET | bare-pull SOCKET DOCUMENTS | bare-feed ADDRESS]"
+        )),
     };
     match served {
         Ok(()) => ExitCode::SUCCESS,

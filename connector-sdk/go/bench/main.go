@@ -1,175 +1,117 @@
-// Measures a pull through the SDK beside a bare gRPC stream of the same messages: `go run ./bench`, which ends by itself.
+// The benchmark's source in Go: as a connector, and as the bare gRPC stream that it is measured against.
 //
-// Both go over a Unix socket to a client in this process that reads and throws away. The bare server builds the same
-// envelopes by hand and sends the same pages.
+//	bench                connectord starts it
+//	bench bare SOCKET    the bare side: says SOCKET on stdout when it listens, and serves until it is killed
+//
+// `make bench` runs both, see docs/benchmarks.md. Both sides make their documents as they go, with documentOf.
 package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"net"
 	"os"
-	"path/filepath"
-	"slices"
+	"strconv"
 	"strings"
 	"time"
 
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/metadata"
-	"google.golang.org/protobuf/types/known/structpb"
-
 	"github.com/superfasttt/connectors/connector-sdk/go"
-	"github.com/superfasttt/connectors/connector-sdk/go/connectorpb"
 )
 
 const (
-	documents = 200_000
-	pageSize  = 500
-	rounds    = 5
-	token     = "token"
+	contentBytes   = 1024
+	metadataFields = 8
+	perCheckpoint  = 1000
+	words          = "the quarterly report of the northern office lists every contract signed since spring with its owner its value " +
+		"and the day on which it ends so that nobody has to look for it in a folder again and the people who answer questions about " +
+		"it find the newest version first "
 )
 
-var body = strings.Repeat("What happened in this issue. ", 20)
+var (
+	// texts is what the texts are pieces of.
+	texts     = strings.Repeat(words, contentBytes/len(words)+2)
+	createdAt = time.Unix(1_600_000_000, 0)
+)
 
-type record struct {
-	Number int
-	Body   string
-}
+func identifier(number int) string { return fmt.Sprintf("document-%09d", number) }
 
-// ledger gives records that it makes up.
-type ledger struct{}
-
-func (ledger) Manifest() string { return `{"id": "ledger", "sync": {"mode": "full"}}` }
-
-func (ledger) Pull(ctx context.Context, _ *connector.Pull[struct{}], sink *connector.Sink[record]) error {
-	for number := 1; number <= documents && ctx.Err() == nil; number++ {
-		sink.Document(connector.Item[record]{ID: fmt.Sprint(number), Version: "1", Raw: record{number, body}})
-		if number%pageSize == 0 {
-			sink.Checkpoint([]byte(fmt.Sprint(number)), true)
-		}
+// documentOf gives what both sides make a document of: the same as bench/src/source.rs makes, field by field.
+func documentOf(number int) *connector.Document {
+	text := fmt.Sprintf("%d 1 ", number)
+	start := number % len(words)
+	text += texts[start : start+contentBytes-len(text)]
+	metadata := make(map[string]any, metadataFields)
+	for field := range metadataFields {
+		metadata["field_"+strconv.Itoa(field)] = metadataOf(number, field)
 	}
-	return nil
-}
-
-func (ledger) Normalize(item connector.Item[record], _ struct{}) (*connector.Document, error) {
 	return &connector.Document{
-		Title: "Issue " + item.ID, Content: &item.Raw.Body, URL: "https://tracker.example/issues/" + item.ID,
-		Metadata:    map[string]any{"owner": "anna", "size": len(item.Raw.Body)},
-		Permissions: &connector.Permissions{Visibility: connector.Organization},
-	}, nil
+		Title:     fmt.Sprintf("Document %d", number),
+		Content:   &text,
+		URL:       fmt.Sprintf("https://documents.example/%d", number),
+		Metadata:  metadata,
+		MediaType: "text/plain",
+		Permissions: &connector.Permissions{Visibility: connector.Private, Allow: []string{
+			fmt.Sprintf("user:person-%d@acme.example", number%211),
+			fmt.Sprintf("group:team-%d@acme.example", number%13),
+			"domain:acme.example",
+		}},
+		CreatedAt: createdAt,
+		UpdatedAt: time.Unix(1_700_000_000+int64(number), 0),
+	}
 }
 
-// bare sends the same without the SDK.
-type bare struct {
-	connectorpb.UnimplementedConnectorServer
+func metadataOf(number, field int) any {
+	switch field % 4 {
+	case 0:
+		return fmt.Sprintf("value %d of %d", field*7, number)
+	case 1:
+		return number * (field + 1)
+	case 2:
+		return fmt.Sprintf("folder/%d/%d", number%97, number%1009)
+	default:
+		return number%2 == 0
+	}
 }
 
-func (bare) Pull(_ *connectorpb.PullRequest, out connectorpb.Connector_PullServer) error {
-	for number := 1; number <= documents; number += pageSize {
-		page := &connectorpb.Page{Changes: make([]*connectorpb.Change, 0, pageSize)}
-		for number := number; number < min(number+pageSize, documents+1) && len(page.Changes) < pageSize; number++ {
-			id, text := fmt.Sprint(number), body
-			page.Changes = append(page.Changes, &connectorpb.Change{Kind: &connectorpb.Change_Document{Document: &connectorpb.DocumentEnvelope{
-				Id: id, Version: "1", Title: "Issue " + id, Content: &text, Url: "https://tracker.example/issues/" + id,
-				Metadata: &structpb.Struct{Fields: map[string]*structpb.Value{
-					"owner": structpb.NewStringValue("anna"), "size": structpb.NewNumberValue(float64(len(body))),
-				}},
-				Permissions: &connectorpb.Permissions{Visibility: "organization"},
-			}}})
-		}
-		page.Checkpoint = &connectorpb.Checkpoint{Cursor: []byte(fmt.Sprint(number + pageSize - 1)), HasMore: true}
-		if err := out.Send(&connectorpb.PullResponse{Kind: &connectorpb.PullResponse_Page{Page: page}}); err != nil {
-			return err
+type settings struct{ Documents int }
+
+type source struct{ manifest string }
+
+func (s source) Manifest() string { return s.manifest }
+
+// Pull's cursor is the number of the last document that the listing named.
+func (source) Pull(ctx context.Context, pull *connector.Pull[settings], sink *connector.Sink[int]) error {
+	var listed int
+	if err := pull.CursorJSON("", &listed); err != nil {
+		return err
+	}
+	for number := listed + 1; number <= pull.Settings.Documents && ctx.Err() == nil; number++ {
+		sink.Document(connector.Item[int]{ID: identifier(number), Version: "1", Raw: number})
+		if number%perCheckpoint == 0 {
+			sink.Checkpoint(connector.JSONCursor(number), true)
 		}
 	}
+	sink.CompleteListing(connector.JSONCursor(0))
 	return nil
+}
+
+func (source) Normalize(item connector.Item[int], _ settings) (*connector.Document, error) {
+	return documentOf(item.Raw), nil
 }
 
 func main() {
-	if err := run(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
+	if len(os.Args) == 3 && os.Args[1] == "bare" {
+		fatal(serveBare(os.Args[2]))
+		return
+	}
+	// The benchmark writes it into the folder that connectord starts this program in.
+	manifest, err := os.ReadFile("manifest.json")
+	fatal(err)
+	connector.Serve(source{string(manifest)})
+}
+
+func fatal(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
-}
-
-func run() error {
-	folder, err := os.MkdirTemp("", "bench")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(folder)
-	ctx, stop := context.WithCancel(context.Background())
-	defer stop()
-
-	sdkSocket, bareSocket := filepath.Join(folder, "sdk"), filepath.Join(folder, "bare")
-	sdkListener, err := net.Listen("unix", sdkSocket)
-	if err != nil {
-		return err
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- connector.ServeListener(ctx, ledger{}, sdkListener, token) }()
-	bareListener, err := net.Listen("unix", bareSocket)
-	if err != nil {
-		return err
-	}
-	server := grpc.NewServer()
-	connectorpb.RegisterConnectorServer(server, bare{})
-	// It ends with Stop, which is no error.
-	go func() { _ = server.Serve(bareListener) }()
-	defer server.Stop()
-
-	// One after the other in each round, so that what else the machine does slows both.
-	rates := map[string][]float64{}
-	for range rounds {
-		for name, socket := range map[string]string{"sdk": sdkSocket, "bare": bareSocket} {
-			rate, err := pull(ctx, socket)
-			if err != nil {
-				return fmt.Errorf("%s: %w", name, err)
-			}
-			rates[name] = append(rates[name], rate)
-		}
-	}
-	sdk, plain := median(rates["sdk"]), median(rates["bare"])
-	fmt.Printf("through the SDK   %8.0f documents/s\nbare gRPC stream  %8.0f documents/s\nratio             %8.2f\n", sdk, plain, sdk/plain)
-	stop()
-	return <-ended
-}
-
-// pull reads everything and says how many documents came in a second.
-func pull(ctx context.Context, socket string) (float64, error) {
-	conn, err := grpc.NewClient("unix://"+socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		return 0, err
-	}
-	defer conn.Close()
-	begun := time.Now()
-	ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+token)
-	request := &connectorpb.PullRequest{Mode: connectorpb.PullMode_PULL_MODE_FULL, ContractRevision: 1}
-	stream, err := connectorpb.NewConnectorClient(conn).Pull(ctx, request, grpc.WaitForReady(true))
-	if err != nil {
-		return 0, err
-	}
-	count := 0
-	for {
-		response, err := stream.Recv()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return 0, err
-		}
-		count += len(response.GetPage().GetChanges())
-	}
-	if count != documents {
-		return 0, fmt.Errorf("%d documents came, not %d", count, documents)
-	}
-	return documents / time.Since(begun).Seconds(), nil
-}
-
-func median(rates []float64) float64 {
-	slices.Sort(rates)
-	return rates[len(rates)/2]
 }

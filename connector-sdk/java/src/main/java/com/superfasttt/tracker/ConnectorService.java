@@ -46,13 +46,15 @@ final class ConnectorService extends ConnectorGrpc.ConnectorImplBase {
     private final String manifest;
     private final Capabilities capabilities;
     private final Supplier<DocumentConnector> connectors;
+    private final Normalizer normalizer;
     /** Pulls wait for the server, so each has a thread of its own. */
     private final ExecutorService pulls = Executors.newCachedThreadPool();
 
-    ConnectorService(String manifest, Supplier<DocumentConnector> connectors) {
+    ConnectorService(String manifest, Supplier<DocumentConnector> connectors, Normalizer normalizer) {
         this.manifest = manifest;
         this.capabilities = capabilitiesOf(manifest);
         this.connectors = connectors;
+        this.normalizer = normalizer;
     }
 
     /** Ends running pulls with an error that says to call again. */
@@ -84,7 +86,7 @@ final class ConnectorService extends ConnectorGrpc.ConnectorImplBase {
     @Override
     public void pull(PullRequest request, StreamObserver<PullResponse> observer) {
         ServerCallStreamObserver<PullResponse> out = (ServerCallStreamObserver<PullResponse>) observer;
-        PullStream sink = new PullStream(request, out);
+        PullStream sink = new PullStream(request, normalizer, out);
         FutureTask<Void> work = new FutureTask<>(() -> synchronize(request, sink, out), null);
         // The server goes away: the thread of this pull is interrupted.
         out.setOnCancelHandler(() -> work.cancel(true));
@@ -124,7 +126,7 @@ final class ConnectorService extends ConnectorGrpc.ConnectorImplBase {
 
     @Override
     public StreamObserver<NormalizeRequest> normalize(StreamObserver<NormalizeResponse> out) {
-        return new Normalizing((ServerCallStreamObserver<NormalizeResponse>) out);
+        return new Normalizing(normalizer, (ServerCallStreamObserver<NormalizeResponse>) out);
     }
 
     @Override

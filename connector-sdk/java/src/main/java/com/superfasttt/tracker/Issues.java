@@ -11,15 +11,15 @@ import superfasttt.connector.v1.Document.Permissions;
 import superfasttt.connector.v1.ConnectorOuterClass.RawItem;
 import superfasttt.connector.v1.Errors.Reason;
 
-/** From an issue as the tracker gives it to a document, at once or long after: pure, the same for the same issue. */
-final class Issues {
+/** From an issue as the tracker gives it to a document. */
+final class Issues implements Normalizer {
     private static final String SCHEMA = "issue/1";
     /** The contract's limits. */
     private static final int MAX_CONTENT_BYTES = 1024 * 1024;
     private static final int MAX_TITLE_CHARACTERS = 1024;
 
-    /** What is kept of an issue where the server asks for raw items. */
-    static RawItem toRaw(String id, String version, Struct issue) {
+    @Override
+    public RawItem toRaw(String id, String version, Struct issue) {
         try {
             String json = JsonFormat.printer().omittingInsignificantWhitespace().print(issue);
             return RawItem.newBuilder().setId(id).setVersion(version).setSchema(SCHEMA).setData(ByteString.copyFromUtf8(json)).build();
@@ -28,8 +28,8 @@ final class Issues {
         }
     }
 
-    /** The document of a kept issue. */
-    static DocumentEnvelope toDocument(RawItem raw) {
+    @Override
+    public DocumentEnvelope toDocument(RawItem raw) {
         if (!raw.getSchema().equals(SCHEMA)) {
             throw new ConnectorException(Reason.REASON_INTERNAL, "the issue was kept in another schema: pull it again");
         }
@@ -42,8 +42,8 @@ final class Issues {
         }
     }
 
-    /** The document of an issue. */
-    static DocumentEnvelope toDocument(String id, String version, Struct issue) {
+    @Override
+    public DocumentEnvelope toDocument(String id, String version, Struct issue) {
         String title = text(issue, "title");
         if (title.isEmpty()) {
             throw new ConnectorException(Reason.REASON_CONTENT_UNREADABLE, "the issue has no title");
@@ -65,6 +65,4 @@ final class Issues {
     private static String text(Struct issue, String name) {
         return issue.getFieldsOrDefault(name, Value.getDefaultInstance()).getStringValue();
     }
-
-    private Issues() {}
 }

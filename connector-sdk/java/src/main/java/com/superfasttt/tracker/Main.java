@@ -14,6 +14,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Supplier;
 import java.util.logging.Level;
 import java.util.logging.Logger;
 import superfasttt.connector.v1.ConnectorGrpc;
@@ -26,13 +27,18 @@ public final class Main {
     private static final int MAX_RECEIVED_BYTES = 16 * 1024 * 1024;
 
     public static void main(String[] arguments) throws IOException, InterruptedException {
+        run(TrackerConnector::new, new Issues());
+    }
+
+    /** The whole main of a connector: serves until the process is asked to stop. */
+    static void run(Supplier<DocumentConnector> connectors, Normalizer normalizer) throws IOException, InterruptedException {
         logToStderr();
         String socket = given("CONNECTOR_SOCKET");
         String token = given("CONNECTOR_TOKEN");
         // Left by a process that was killed, it would refuse the bind.
         Files.deleteIfExists(Path.of(socket));
         String manifest = Files.readString(Path.of("manifest.json"));
-        serve(new ConnectorService(manifest, TrackerConnector::new), socket, token).awaitTermination();
+        serve(new ConnectorService(manifest, connectors, normalizer), socket, token).awaitTermination();
     }
 
     /** Starts to serve. The process ends when it gets a SIGTERM. */

@@ -10,11 +10,13 @@ import superfasttt.connector.v1.Errors.Reason;
 
 /** The Normalize rpc: kept items in, documents out, one for one and in order. */
 final class Normalizing implements StreamObserver<NormalizeRequest> {
+    private final Normalizer normalizer;
     private final ServerCallStreamObserver<NormalizeResponse> out;
     private boolean started;
     private boolean ended;
 
-    Normalizing(ServerCallStreamObserver<NormalizeResponse> out) {
+    Normalizing(Normalizer normalizer, ServerCallStreamObserver<NormalizeResponse> out) {
+        this.normalizer = normalizer;
         this.out = out;
         // The next item is asked for when the answer of the last one is on its way.
         out.disableAutoRequest();
@@ -42,10 +44,10 @@ final class Normalizing implements StreamObserver<NormalizeRequest> {
         }
     }
 
-    private static NormalizeResponse answer(RawItem raw) {
+    private NormalizeResponse answer(RawItem raw) {
         ConnectorException failed;
         try {
-            return NormalizeResponse.newBuilder().setDocument(Issues.toDocument(raw)).build();
+            return NormalizeResponse.newBuilder().setDocument(normalizer.toDocument(raw)).build();
         } catch (ConnectorException told) {
             failed = told;
         } catch (RuntimeException fault) {

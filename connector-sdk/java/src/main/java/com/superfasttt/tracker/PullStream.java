@@ -17,6 +17,7 @@ import superfasttt.connector.v1.ConnectorOuterClass.PullResponse;
 final class PullStream implements DocumentConnector.Sink {
     private static final int DEFAULT_PAGE_BYTES = 1024 * 1024;
     private static final int DEFAULT_PAGE_CHANGES = 500;
+    private final Normalizer normalizer;
     private final ServerCallStreamObserver<PullResponse> out;
     private final PullMode mode;
     private final boolean wantRaw;
@@ -26,7 +27,8 @@ final class PullStream implements DocumentConnector.Sink {
     private int pageBytes;
 
     /** Makes the sink of one pull; it has to be made before the rpc's method returns. */
-    PullStream(PullRequest request, ServerCallStreamObserver<PullResponse> out) {
+    PullStream(PullRequest request, Normalizer normalizer, ServerCallStreamObserver<PullResponse> out) {
+        this.normalizer = normalizer;
         this.out = out;
         mode = request.getMode();
         wantRaw = request.getWantRaw();
@@ -45,9 +47,9 @@ final class PullStream implements DocumentConnector.Sink {
             if (mode == PullMode.PULL_MODE_LIST) {
                 change.setPresent(Present.newBuilder().setId(id).setVersion(version));
             } else if (wantRaw) {
-                change.setRaw(Issues.toRaw(id, version, raw));
+                change.setRaw(normalizer.toRaw(id, version, raw));
             } else {
-                change.setDocument(Issues.toDocument(id, version, raw));
+                change.setDocument(normalizer.toDocument(id, version, raw));
             }
         } catch (ConnectorException failed) {
             itemError(id, failed);
