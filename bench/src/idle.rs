@@ -28,7 +28,7 @@ const WINDOW: Duration = Duration::from_secs(4);
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// As an operator would set it for connections that mostly have nothing: such a run waits rather than works.
-const CONCURRENT_RUNS: usize = 128;
+const CONCURRENT_RUNS: usize = 512;
 
 /// A connectord with its connections.
 struct Side {

@@ -228,6 +228,7 @@ impl Scheduler {
             if claims.claims.is_empty() && (claims.after.is_none() || claims.after == after) {
                 return Ok(());
             }
+            let filled = claims.claims.len() == places;
             for claim in claims.claims {
                 let place = self.places.clone().try_acquire_owned();
                 let scheduler = self.clone();
@@ -237,6 +238,10 @@ impl Scheduler {
                     drop(place);
                     scheduler.freed.notify_one();
                 });
+            }
+            if filled {
+                // What got free meanwhile is gathered first.
+                return Ok(());
             }
         }
         Ok(())
