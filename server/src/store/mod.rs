@@ -24,6 +24,7 @@ pub mod raw_items;
 pub mod runs;
 pub mod secrets;
 mod sqlite;
+mod sqlite_checkpoints;
 mod sqlite_readers;
 mod sqlite_writer;
 #[cfg(test)]

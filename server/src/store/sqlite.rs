@@ -1,5 +1,5 @@
-//! The SQLite store: one writer connection (`sqlite_writer`), which makes writes that wait true together, and a few reader
-//! connections (`sqlite_readers`), each on a thread of its own.
+//! The SQLite store: one writer connection (`sqlite_writer`), which makes writes that wait true together, one that folds its
+//! log into the file (`sqlite_checkpoints`), and a few reader connections (`sqlite_readers`), each on a thread of its own.
 
 use std::path::Path;
 use std::sync::LazyLock;
@@ -111,7 +111,7 @@ impl SqliteStore {
     fn with(writer: Connection, path: &Path, head: i64) -> Result<Self> {
         let readers = (0..READERS).map(|_| connect(path, READER_CACHE_KIB)).collect::<Result<Vec<_>>>()?;
         Ok(Self {
-            writer: Writer::new(writer).map_err(no_thread)?,
+            writer: Writer::new(writer, connect(path, READER_CACHE_KIB)?).map_err(no_thread)?,
             trouble: Trouble::default(),
             run_changes: watch::Sender::new(0),
             readers: Readers::new(readers).map_err(no_thread)?,
@@ -242,9 +242,8 @@ fn connect(path: &Path, cache_kib: i64) -> Result<Connection> {
     connection.pragma_update(None, "foreign_keys", "OFF")?;
     // Negative: in KiB, whatever the size of a page.
     connection.pragma_update(None, "cache_size", -cache_kib)?;
-    // A checkpoint each 64 MiB of log: it is part of the commit that it falls to, and pages that were changed again and
-    // again are written to the file once.
-    connection.pragma_update(None, "wal_autocheckpoint", 16_384)?;
+    // The writer has them made (`sqlite_checkpoints`).
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     Ok(connection)
 }

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::sqlite::{answered, closed};
+use super::sqlite_checkpoints::Checkpoints;
 use super::{Result, StoreError};
 
 /// Writes in one transaction, and how long it may gather more.
@@ -37,10 +38,12 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Writes through this connection.
-    pub(super) fn new(connection: Connection) -> io::Result<Self> {
+    /// Writes through this connection; `log` is another one, for checkpoints.
+    pub(super) fn new(connection: Connection, log: Connection) -> io::Result<Self> {
         let (orders, taken) = channel();
-        std::thread::Builder::new().name("sqlite-writer".into()).spawn(move || serve(connection, &taken))?;
+        let checkpoints = Checkpoints::new(log)?;
+        let serve = move || serve(connection, checkpoints, &taken);
+        std::thread::Builder::new().name("sqlite-writer".into()).spawn(serve)?;
         Ok(Self { orders })
     }
 
@@ -87,12 +90,16 @@ impl std::fmt::Debug for Writer {
 }
 
 /// Writes what is ordered until the end.
-fn serve(mut connection: Connection, orders: &Receiver<Order>) {
+fn serve(mut connection: Connection, mut checkpoints: Checkpoints, orders: &Receiver<Order>) {
     let mut next = None;
     while let Some(order) = next.take().or_else(|| orders.recv().ok()) {
         match order {
-            Order::Write(job) => next = write_all(&mut connection, job, orders),
+            Order::Write(job) => {
+                next = write_all(&mut connection, job, orders);
+                checkpoints.after_commit(&connection);
+            }
             Order::Close(told) => {
+                checkpoints.end();
                 drop(connection);
                 if let Ok(Order::Write(job)) = orders.try_recv() {
                     refuse_all(job, orders, &closed());
@@ -191,7 +198,7 @@ mod tests {
     fn writer() -> Arc<Writer> {
         let connection = Connection::open_in_memory().unwrap();
         connection.execute_batch("CREATE TABLE numbers (number INTEGER PRIMARY KEY)").unwrap();
-        Arc::new(Writer::new(connection).unwrap())
+        Arc::new(Writer::new(connection, Connection::open_in_memory().unwrap()).unwrap())
     }
 
     async fn insert(writer: &Writer, number: i64) -> Result<()> {
