@@ -28,8 +28,7 @@ struct Args {
     #[arg(long, value_enum, default_value = "both")]
     store: Stores,
 
-    /// How many documents, instead of 200,000 (languages and peers: 100,000; memory: 1,000,000 against a tenth of them;
-    /// growth: 1,000,000)
+    /// How many documents, instead of 200,000 (memory: 1,000,000 against a tenth of them; growth: 1,000,000)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     documents: Option<u64>,
 
@@ -146,13 +145,11 @@ async fn measure(args: &Args) -> anyhow::Result<Report> {
         report.ratios.push(feed::measure(&programs, documents, repetitions).await?);
     }
     if wants(Figure::Languages) && sqlite {
-        let documents = args.documents.unwrap_or(100_000);
         let (ratios, skipped) = languages::measure(&programs, documents, repetitions).await?;
         report.ratios.extend(ratios);
         report.skipped.extend(skipped);
     }
     if wants(Figure::Peers) && sqlite {
-        let documents = args.documents.unwrap_or(100_000);
         match peers::measure(&programs, documents, repetitions).await? {
             Ok(ratios) => report.ratios.extend(ratios),
             Err(skipped) => report.skipped.push(skipped),
