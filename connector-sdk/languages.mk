@@ -13,7 +13,8 @@ JAVA := connector-sdk/java
 
 # $(call left-out,what,why): says loudly that a part is left out for want of a toolchain; fails where all are demanded.
 left-out = echo "SKIPPED: $(1): $(2)"; [ "$$CI" != true ] && [ "$$DEMAND_TOOLCHAINS" != 1 ]
-binaries = if [ -z "$$SUPERFASTTT_BIN_DIR" ]; then cargo build --locked -p connectord -p connectorctl; fi
+# The selection of packages that every test uses: another one would build what they share with other features.
+binaries = if [ -z "$$SUPERFASTTT_BIN_DIR" ]; then cargo build --locked --workspace; fi
 # $(call proved,folder): the connector in this folder keeps the contract, at the highest level.
 proved = "$${SUPERFASTTT_BIN_DIR:-target/debug}/connectorctl" conformance $(1) --level survives
 # $(call generated-is-current,folder,generated,target): what buf makes of the contract is what is committed.
@@ -70,7 +71,7 @@ test-java-itself: | need-python
 # What `connectorctl new` makes in these languages, and the tool of each. Rust's is proved by the tests of the command line.
 TEMPLATES := python:python3 typescript:npm go:go
 test-templates: need-cargo need-cc ## What `connectorctl new` makes, each language with its own toolchain: tests, conformance, a sync
-	cargo build --locked -p connectord -p connectorctl
+	cargo build --locked --workspace
 	@here=""; for template in $(TEMPLATES); do language=$${template%:*}; tool=$${template#*:}; \
 	  if command -v $$tool >/dev/null; then here="$$here $$language"; \
 	  else { $(call left-out,the $$language template,$$tool is missing: apt-get install $$tool); } || exit 1; fi; done; \
