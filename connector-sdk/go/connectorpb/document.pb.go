@@ -44,8 +44,9 @@ type DocumentEnvelope struct {
 	Source string `protobuf:"bytes,4,opt,name=source,proto3" json:"source,omitempty"`
 	// Optional. Where a person opens the document, at most 8 KiB. Empty: nowhere.
 	Url string `protobuf:"bytes,5,opt,name=url,proto3" json:"url,omitempty"`
-	// Optional. Everything else worth keeping, at most 64 KiB encoded. The conventional keys are `mime_type`,
-	// `owner`, `size` (bytes), `path`. Absent: no metadata.
+	// Optional. Everything else worth keeping, at most 64 KiB encoded and 16 objects or lists inside one another, because
+	// readers of protobuf give up on what is nested deeply, and on the whole page with it. The conventional keys are
+	// `mime_type`, `owner`, `size` (bytes), `path`. Absent: no metadata.
 	Metadata *structpb.Struct `protobuf:"bytes,6,opt,name=metadata,proto3" json:"metadata,omitempty"`
 	// Optional. Who may see it. Absent means not known, and not known is treated as private.
 	Permissions *Permissions `protobuf:"bytes,7,opt,name=permissions,proto3" json:"permissions,omitempty"`

@@ -64,8 +64,9 @@ export type DocumentEnvelope = Message<"superfasttt.connector.v1.DocumentEnvelop
   url: string;
 
   /**
-   * Optional. Everything else worth keeping, at most 64 KiB encoded. The conventional keys are `mime_type`,
-   * `owner`, `size` (bytes), `path`. Absent: no metadata.
+   * Optional. Everything else worth keeping, at most 64 KiB encoded and 16 objects or lists inside one another, because
+   * readers of protobuf give up on what is nested deeply, and on the whole page with it. The conventional keys are
+   * `mime_type`, `owner`, `size` (bytes), `path`. Absent: no metadata.
    *
    * @generated from field: google.protobuf.Struct metadata = 6;
    */
