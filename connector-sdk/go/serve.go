@@ -32,8 +32,9 @@ const (
 	stopWithin = time.Second
 	// What the collector takes for live memory, beside what is. A connector keeps next to nothing, so without it memory
 	// would be collected after every 4 MiB of documents, which took a third of a pull's processor time. Raising GOGC
-	// instead would cost a connector that keeps much a multiple of that; this costs each the same.
-	ballastBytes = 16 * 1024 * 1024
+	// instead would cost a connector that keeps much a multiple of that; this costs each the same. With more than this,
+	// memory grows through so many small pulls before the first collection that it looks like a leak.
+	ballastBytes = 4 * 1024 * 1024
 )
 
 // Serve is the whole main of a connector: what connectord calls, and the tool of its author. It ends the process.
